@@ -1,0 +1,192 @@
+//! Chains: events of one identity joined by the values they share, in whatever order they come.
+//!
+//! A positive sequence never becomes false when more events arrive, so nothing waits: each event is kept, looks for its
+//! neighbours, and what it completes is reported at once. Time only decides what may be forgotten.
+
+mod bucket;
+mod clock;
+mod context;
+mod join;
+mod pending;
+mod saved;
+
+use siphasher::sip::SipHasher13;
+use std::hash::Hasher;
+
+use crate::config::Limits;
+use crate::event::Event;
+use crate::rule::Rules;
+
+pub(crate) use clock::{Arrival, Clock};
+pub(crate) use context::Context;
+pub(crate) use pending::{Event as KeptEvent, PendingId};
+
+/// Everything the engine remembers between records.
+#[derive(Debug)]
+pub(crate) struct Chains {
+    pub clock: Clock,
+    buckets: bucket::Buckets,
+    pending: pending::Store,
+    limits: Limits,
+    hash: KeyedHash,
+    pub counts: Counts,
+}
+
+/// What became of events, and of what is remembered of them. All only count up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Events seen before.
+    pub duplicates: u64,
+    /// Events older than the watermark when they came.
+    pub late: u64,
+    /// Events dated beyond the host's clock and the allowed skew.
+    pub future: u64,
+    /// Events that a chain could use and that name no identity.
+    pub unidentified: u64,
+    /// Pending events given up for newer ones of the same identity.
+    pub evicted_identity: u64,
+    /// Pending events given up because the state as a whole was full.
+    pub evicted_total: u64,
+    /// Event ids forgotten early, so that a repetition would no longer be noticed.
+    pub forgotten_ids: u64,
+    /// Events whose search for neighbours was cut off.
+    pub searches_cut: u64,
+}
+
+/// A hash that nobody without the key can steer. The same everywhere for the same key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeyedHash {
+    pub key: [u8; 16],
+}
+
+impl KeyedHash {
+    fn of(&self, parts: &[&[u8]]) -> u64 {
+        let mut hasher = SipHasher13::new_with_key(&self.key);
+        for part in parts {
+            hasher.write(&(part.len() as u64).to_le_bytes());
+            hasher.write(part);
+        }
+        hasher.finish()
+    }
+}
+
+/// What an event did to the state.
+pub(crate) struct Observed {
+    /// Whether the event had been seen before.
+    pub duplicate: bool,
+    /// The chains it completed: the step of the event, and the pending events in the order of the rule's steps.
+    pub chains: Vec<(usize, Vec<PendingId>)>,
+}
+
+impl Chains {
+    pub(crate) fn new(clock: Clock, limits: Limits, hash_key: [u8; 16], longest_window: i64) -> Self {
+        let duplicate_window = limits.duplicate_window.as_millis();
+        Self {
+            clock,
+            buckets: bucket::Buckets::new(longest_window, duplicate_window),
+            pending: pending::Store::default(),
+            limits,
+            hash: KeyedHash { key: hash_key },
+            counts: Counts::default(),
+        }
+    }
+
+    /// Takes in an event that matches `steps`.
+    ///
+    /// Costs a few hash look-ups, and one for each neighbour; never more than [`Limits::neighbours`] of those.
+    pub(crate) fn observe(&mut self, rules: &Rules, event: &Event<'_>, id: &str, time: i64, steps: &[usize]) -> Observed {
+        let arrival = self.clock.observe(time);
+        match arrival {
+            Arrival::InTime => {}
+            Arrival::Late => self.counts.late += 1,
+            Arrival::Future => self.counts.future += 1,
+        }
+        self.expire(rules);
+        let key = self.hash.of(&[event.provider.as_str().as_bytes(), event.account.as_bytes(), id.as_bytes()]);
+        if !self.buckets.insert_id(time, key, &self.clock) {
+            self.counts.duplicates += 1;
+            return Observed { duplicate: true, chains: Vec::new() };
+        }
+        self.counts.forgotten_ids += self.buckets.forget_ids_above(self.limits.event_ids);
+        Observed { duplicate: false, chains: self.link(rules, event, id, time, steps) }
+    }
+
+    fn link(
+        &mut self,
+        rules: &Rules,
+        event: &Event<'_>,
+        id: &str,
+        time: i64,
+        steps: &[usize],
+    ) -> Vec<(usize, Vec<PendingId>)> {
+        let in_chain = |step: &usize| rules.step(*step).is_some_and(|(rule, _)| rule.is_chain());
+        let steps: Vec<usize> = steps.iter().copied().filter(in_chain).collect();
+        if steps.is_empty() {
+            return Vec::new();
+        }
+        if event.actor.identity.is_none() {
+            self.counts.unidentified += 1;
+            return Vec::new();
+        }
+        self.make_room(rules, event);
+        let Some(new) = self.pending.insert(&self.hash, rules, event, id, time, &steps) else {
+            return Vec::new();
+        };
+        self.buckets.insert_pending(time, new, &self.clock);
+        let mut search = join::Search::new(&self.pending, &self.hash, rules, self.limits.neighbours);
+        let chains = steps
+            .into_iter()
+            .flat_map(|step| search.completed_by(new, step).into_iter().map(move |chain| (step, chain)))
+            .collect();
+        self.counts.searches_cut += u64::from(search.was_cut());
+        chains
+    }
+
+    /// Gives up what the limits ask for, a noisy identity's own first.
+    fn make_room(&mut self, rules: &Rules, event: &Event<'_>) {
+        let identity = event.actor.identity.as_deref().unwrap_or_default();
+        while self.pending.of_identity(&self.hash, identity) >= self.limits.pending_per_identity {
+            if !self.pending.remove_oldest_of(&self.hash, rules, identity) {
+                break;
+            }
+            self.counts.evicted_identity += 1;
+        }
+        while self.pending.len() >= self.limits.pending || self.pending.bytes() >= self.limits.state_bytes {
+            let Some(id) = self.buckets.pop_earliest(&self.pending) else { break };
+            self.pending.remove(&self.hash, rules, id);
+            self.counts.evicted_total += 1;
+        }
+    }
+
+    fn expire(&mut self, rules: &Rules) {
+        let Some(watermark) = self.clock.watermark() else { return };
+        for id in self.buckets.expire(watermark) {
+            self.pending.remove(&self.hash, rules, id);
+        }
+    }
+
+    /// A pending event.
+    pub(crate) fn event(&self, id: PendingId) -> Option<KeptEvent<'_>> {
+        self.pending.event(id)
+    }
+
+    /// How many events are pending.
+    pub(crate) fn pending(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// How many identities have pending events.
+    pub(crate) fn identities(&self) -> usize {
+        self.pending.identities()
+    }
+
+    /// How many event ids are remembered.
+    pub(crate) fn event_ids(&self) -> usize {
+        self.buckets.ids()
+    }
+
+    /// About how many bytes the pending events take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.pending.bytes()
+    }
+}

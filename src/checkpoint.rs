@@ -1,0 +1,74 @@
+//! Checkpoints: everything that is remembered, as bytes that outlive the instance.
+//!
+//! `CATENA` and a format version, the body, and a checksum over both. Nothing in it is trusted before the checksum holds,
+//! and nothing is allocated for what is not there. See `chain/saved.rs` for the body.
+
+use std::hash::Hasher;
+
+use siphasher::sip::SipHasher13;
+
+use crate::codec::{Take, put_number};
+use crate::engine::Correlator;
+use crate::metrics::Counters;
+use crate::Error;
+
+const MAGIC: &[u8; 6] = b"CATENA";
+/// Counts up with every change of the format.
+const VERSION: u16 = 1;
+const HEADER: usize = MAGIC.len() + size_of::<u16>();
+
+pub(crate) fn save(correlator: &Correlator) -> Vec<u8> {
+    let mut bytes = MAGIC.to_vec();
+    bytes.extend_from_slice(&VERSION.to_le_bytes());
+    let Counters { records, matched, dropped, findings, rejected } = &correlator.counters;
+    for count in [records, matched, dropped, findings].into_iter().chain(rejected) {
+        put_number(&mut bytes, *count);
+    }
+    correlator.chains.save(&correlator.rules, &mut bytes);
+    let checksum = checksum(&bytes);
+    bytes.extend_from_slice(&checksum.to_le_bytes());
+    bytes
+}
+
+/// Puts what a checkpoint holds into a fresh correlator.
+pub(crate) fn restore(correlator: &mut Correlator, bytes: &[u8]) -> Result<(), Error> {
+    let mut body = Take::new(checked(bytes)?);
+    take(correlator, &mut body).ok_or_else(|| Error::InvalidCheckpoint("its parts do not fit together".to_owned()))
+}
+
+fn take(correlator: &mut Correlator, body: &mut Take<'_>) -> Option<()> {
+    let counters = &mut correlator.counters;
+    let Counters { records, matched, dropped, findings, rejected } = counters;
+    for count in [records, matched, dropped, findings].into_iter().chain(rejected) {
+        *count = body.number()?;
+    }
+    correlator.chains.restore(&correlator.rules, body)?;
+    (body.left() == 0).then_some(())
+}
+
+/// The body, once header and checksum are found to be right.
+fn checked(bytes: &[u8]) -> Result<&[u8], Error> {
+    let invalid = |why: String| Err(Error::InvalidCheckpoint(why));
+    if !bytes.starts_with(MAGIC) {
+        return invalid("it does not begin as a checkpoint of Catena does".to_owned());
+    }
+    let (Some((covered, sum)), Some((header, _))) = (bytes.split_last_chunk(), bytes.split_first_chunk::<HEADER>())
+    else {
+        return invalid("it is cut short".to_owned());
+    };
+    let [.., low, high] = *header;
+    let version = u16::from_le_bytes([low, high]);
+    if version != VERSION {
+        return invalid(format!("it has format version {version}, this engine reads version {VERSION}"));
+    }
+    if checksum(covered) != u64::from_le_bytes(*sum) {
+        return invalid("its checksum does not match: it is damaged or cut short".to_owned());
+    }
+    Ok(covered.get(HEADER..).unwrap_or_default())
+}
+
+fn checksum(bytes: &[u8]) -> u64 {
+    let mut hasher = SipHasher13::new();
+    hasher.write(bytes);
+    hasher.finish()
+}

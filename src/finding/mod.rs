@@ -1,0 +1,111 @@
+//! Findings: what a detection or a chain tells, and the form it is written in.
+
+mod attack;
+mod ocsf;
+
+use std::fmt::Write as _;
+
+use sha2::{Digest, Sha256};
+
+use crate::chain::{Context, KeptEvent};
+use crate::event::Event;
+use crate::rule::{Binding, RulePlan, Severity, StepPlan};
+
+/// Something that a rule has found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The same for the same events under the same version of the rule, on every machine and in every replay: the first
+    /// 128 bits of a SHA-256, as 32 hexadecimal digits.
+    pub id: String,
+    /// The rule's id.
+    pub rule: String,
+    /// The rule's severity.
+    pub severity: Severity,
+    /// When the first of its events happened, in ms since 1970.
+    pub first_seen: u64,
+    /// When the last of its events happened, in ms since 1970.
+    pub last_seen: u64,
+    /// The finding as an OCSF 1.8 Detection Finding (class 2004), one JSON object.
+    pub body: String,
+}
+
+/// One event of a finding, wherever it was kept.
+pub(crate) struct Evidence<'a> {
+    pub step: &'a StepPlan,
+    pub event_id: &'a str,
+    pub action: &'a str,
+    pub time: i64,
+    pub context: Context<'a>,
+    /// The values of the step's bindings.
+    pub values: Vec<(&'a Binding, Vec<&'a str>)>,
+}
+
+impl<'a> Evidence<'a> {
+    /// The evidence that an event gives as it passes.
+    pub(crate) fn of_event(step: &'a StepPlan, event: &'a Event<'_>, event_id: &'a str, time: i64) -> Self {
+        let values = |binding: &'a Binding| {
+            let mut values: Vec<_> = event.values.all(binding.slot).collect();
+            values.sort_unstable();
+            values.dedup();
+            (binding, values)
+        };
+        let values = step.bindings.iter().map(values).collect();
+        Self { step, event_id, action: &event.action, time, context: Context::of(event), values }
+    }
+
+    /// The evidence that an event gives that was kept.
+    pub(crate) fn of_kept(step: &'a StepPlan, event: KeptEvent<'a>) -> Self {
+        let values = step.bindings.iter().map(|binding| (binding, event.values_of(binding.slot).collect())).collect();
+        Self { step, event_id: event.id(), action: event.action, time: event.time, context: event.context(), values }
+    }
+}
+
+/// Makes the finding of a rule from the evidence of its steps, in their order. `each` is the value that it is made for,
+/// where the rule makes one for each value.
+pub(crate) fn finding(rule: &RulePlan, evidence: &[Evidence<'_>], each: Option<(&str, &str)>) -> Finding {
+    let id = id(rule, evidence, each);
+    let times = || evidence.iter().map(|evidence| evidence.time);
+    let instant = |time: Option<i64>| u64::try_from(time.unwrap_or_default()).unwrap_or_default();
+    Finding {
+        body: ocsf::body(&id, rule, evidence, each),
+        id,
+        rule: rule.rule.id.clone(),
+        severity: rule.rule.severity,
+        first_seen: instant(times().min()),
+        last_seen: instant(times().max()),
+    }
+}
+
+/// The id of a finding: a hash of the rule, its version and the chain's events.
+pub(crate) fn id(rule: &RulePlan, evidence: &[Evidence<'_>], each: Option<(&str, &str)>) -> String {
+    let mut hasher = Sha256::new();
+    let mut part = |text: &str| {
+        hasher.update((text.len() as u64).to_le_bytes());
+        hasher.update(text.as_bytes());
+    };
+    part(&rule.rule.id);
+    part(&rule.rule.version.to_string());
+    for evidence in evidence {
+        part(evidence.step.provider.as_str());
+        part(evidence.context.account);
+        part(evidence.event_id);
+    }
+    if let Some((name, value)) = each {
+        part(name);
+        part(value);
+    }
+    hexadecimal(&hasher.finalize()[..16])
+}
+
+/// An id for a record that names none: a hash of its bytes.
+pub(crate) fn id_of_record(record: &[u8]) -> String {
+    hexadecimal(&Sha256::digest(record)[..16])
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

@@ -1,0 +1,75 @@
+//! Catena (Latin: chain) finds attack chains in streams of cloud audit records.
+//!
+//! It reads batches of audit records as they pass, recognises the creation of cloud instances (MITRE ATT&CK T1578.002),
+//! joins the calls of one identity into chains (a volume created, a snapshot taken of it, an instance launched from
+//! that snapshot, within 15 minutes), and gives back what to change in the stream and what it found.
+//!
+//! # Overview
+//!
+//! - [`Correlator`] is the engine: [`process`](Correlator::process) takes a batch, [`Outcome`] is what it led to.
+//! - [`Config`] says how it works; [`Rule`] is what it looks for, as data.
+//! - The crate compiles to a WebAssembly component with the world `wit/catena.wit`, no imports, and the same outcomes.
+//!
+//! It is: deterministic, single-threaded, bounded in memory, right under late, doubled and disordered records.
+//! It is not: a collector, a store or a query language, and it never asks for the time.
+//!
+//! # What it costs
+//!
+//! One pass over the bytes at the speed of memory for the records that cannot matter, usually 99 of 100; one parse and a
+//! few hash look-ups for the others.
+//!
+//! # Example
+//!
+//! ```
+//! use catena::Correlator;
+//!
+//! let mut correlator = Correlator::open("{}")?;
+//! let record = r#"{"eventID":"1","eventTime":"2026-01-05T10:00:00Z","eventSource":"ec2.amazonaws.com",
+//!     "eventName":"RunInstances","userIdentity":{"arn":"arn:aws:iam::111122223333:user/alice"},
+//!     "responseElements":{"instancesSet":{"items":[{"instanceId":"i-0123456789abcdef0"}]}}}"#
+//!     .replace('\n', "");
+//! let outcome = correlator.process(record.as_bytes(), 1_767_607_200_000)?;
+//! assert_eq!(outcome.records, 1);
+//! assert_eq!(outcome.findings[0].rule, "aws-instance-created");
+//!
+//! // The output is the input with the splices applied: here, one member more.
+//! let output = String::from_utf8(outcome.apply(record.as_bytes())).unwrap();
+//! assert!(output.starts_with(&record[..record.len() - 1]));
+//! assert!(output.contains(r#","catena":{"matches":[{"rule":"aws-instance-created""#));
+//! # Ok::<(), catena::Error>(())
+//! ```
+
+#![deny(unsafe_code, missing_docs)]
+
+mod batch;
+mod bytes;
+mod chain;
+mod checkpoint;
+mod codec;
+#[cfg(target_arch = "wasm32")]
+mod component;
+mod config;
+mod engine;
+mod error;
+mod event;
+mod finding;
+mod metrics;
+mod output;
+mod prefilter;
+mod route;
+mod rule;
+mod shape;
+mod span;
+mod splice;
+
+pub use config::{Config, Limits, Mode};
+pub use engine::Correlator;
+pub use error::Error;
+pub use finding::Finding;
+pub use metrics::Metric;
+pub use output::{Outcome, Reason, Rejection};
+pub use route::Route;
+pub use rule::{Attack, Outcome as CallOutcome, Path, Provider, Rule, Severity, Step, built_in};
+pub use shape::ValueScanner;
+pub use span::Span;
+pub use splice::Splice;

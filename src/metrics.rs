@@ -1,0 +1,64 @@
+use crate::chain::Chains;
+use crate::finding::Finding;
+use crate::output::{Outcome, Reason};
+
+/// A number with a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metric {
+    /// The name: lower-case words joined by hyphens, and behind a colon what the number is split by.
+    pub name: String,
+    /// A count since [`open`](crate::Correlator::open), or, where the name says so, what is the case now.
+    pub value: u64,
+}
+
+/// What has gone through. All only count up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counters {
+    pub records: u64,
+    pub matched: u64,
+    pub dropped: u64,
+    pub findings: u64,
+    pub rejected: [u64; Reason::ALL.len()],
+}
+
+impl Counters {
+    pub(crate) fn add(&mut self, outcome: &Outcome) {
+        self.records += u64::from(outcome.records);
+        self.matched += u64::from(outcome.matched);
+        self.dropped += u64::from(outcome.dropped);
+        self.findings += <[Finding]>::len(&outcome.findings) as u64;
+        for rejection in &outcome.rejections {
+            for (count, _) in self.rejected.iter_mut().zip(Reason::ALL).filter(|(_, reason)| *reason == rejection.reason) {
+                *count += 1;
+            }
+        }
+    }
+
+    pub(crate) fn metrics(&self, chains: &Chains) -> Vec<Metric> {
+        let counts = &chains.counts;
+        let watermark = chains.clock.watermark().and_then(|watermark| u64::try_from(watermark).ok());
+        let plain = [
+            ("records", self.records),
+            ("matched", self.matched),
+            ("dropped", self.dropped),
+            ("findings", self.findings),
+            ("duplicates", counts.duplicates),
+            ("late", counts.late),
+            ("future", counts.future),
+            ("unidentified", counts.unidentified),
+            ("evicted:identity", counts.evicted_identity),
+            ("evicted:total", counts.evicted_total),
+            ("forgotten-event-ids", counts.forgotten_ids),
+            ("searches-cut", counts.searches_cut),
+            ("now:pending", chains.pending() as u64),
+            ("now:identities", chains.identities() as u64),
+            ("now:event-ids", chains.event_ids() as u64),
+            ("now:state-bytes", chains.bytes() as u64),
+            ("now:watermark", watermark.unwrap_or_default()),
+        ];
+        let plain = plain.into_iter().map(|(name, value)| (name.to_owned(), value));
+        let rejected = self.rejected.iter().zip(Reason::ALL);
+        let rejected = rejected.map(|(value, reason)| (format!("rejected:{reason}"), *value));
+        plain.chain(rejected).map(|(name, value)| Metric { name, value }).collect()
+    }
+}

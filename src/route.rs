@@ -1,0 +1,65 @@
+//! A batch cut up by identity, so that a host can spread one stream over several correlators.
+
+use siphasher::sip::SipHasher13;
+use std::hash::Hasher;
+
+use crate::batch::{Piece, Pieces};
+use crate::engine::Correlator;
+use crate::splice::offset;
+use crate::{Error, event};
+
+/// Bytes `start..end` of the batch belong to `partition`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The first byte.
+    pub start: u32,
+    /// Behind the last byte.
+    pub end: u32,
+    /// The partition, from 0.
+    pub partition: u32,
+}
+
+impl Correlator {
+    /// Cuts a batch into runs of records, each run for one of `partitions` correlators: records of one identity that a
+    /// rule may match always go to the same one. All other records go with those before them, so that there are few runs.
+    ///
+    /// Runs come in order and hold every record once: whole lines, or one record of a container without what is around
+    /// it. Give a correlator its runs one behind the other, with an LF behind each that does not end with one. The state
+    /// does not change.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::LimitExceeded`] where `partitions` is 0 or the batch is too long for [`process`](Self::process).
+    pub fn route(&self, batch: &[u8], partitions: u32) -> Result<Vec<Route>, Error> {
+        self.check_length(batch)?;
+        if partitions == 0 {
+            return Err(Error::LimitExceeded("expected at least one partition".to_owned()));
+        }
+        let mut routes: Vec<Route> = Vec::new();
+        let mut current = 0;
+        for piece in Pieces::new(batch, &self.prefilter) {
+            let (run, record) = match piece {
+                Piece::Record { record, line, candidate } => (line, candidate.then_some(record)),
+                Piece::Element { record, candidate } => (record.clone(), candidate.then_some(record)),
+                Piece::Unreadable { line, .. } | Piece::Blank { line } => (line, None),
+                Piece::Container | Piece::ContainerEnd { .. } => continue,
+            };
+            if let Some(partition) = record.and_then(|record| self.partition(batch.get(record)?, partitions)) {
+                current = partition;
+            }
+            let (start, end) = (offset(run.start), offset(run.end));
+            match routes.last_mut() {
+                Some(last) if last.partition == current && last.end == start => last.end = end,
+                _ => routes.push(Route { start, end, partition: current }),
+            }
+        }
+        Ok(routes)
+    }
+
+    fn partition(&self, record: &[u8], partitions: u32) -> Option<u32> {
+        let event = event::read(record, &self.rules.projection).ok()?;
+        let mut hasher = SipHasher13::new_with_key(&self.config.hash_key);
+        hasher.write(event.actor.identity?.as_bytes());
+        u32::try_from(hasher.finish() % u64::from(partitions)).ok()
+    }
+}

@@ -1,0 +1,76 @@
+//! The output as edits of the input: records of interest get a member more, others are taken out.
+
+use std::ops::Range;
+
+use serde::Serialize;
+
+/// Bytes `start..end` of the batch give way to `text`.
+///
+/// Splices come in ascending order and do not overlap. Bytes that no splice covers go out as they came in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Splice {
+    /// The first byte that gives way.
+    pub start: u32,
+    /// Behind the last byte that gives way; `start` where nothing does.
+    pub end: u32,
+    /// What comes in their place.
+    pub text: String,
+}
+
+/// Puts splices together, in order of place; neighbouring deletions become one.
+#[derive(Debug, Default)]
+pub(crate) struct Splices {
+    list: Vec<Splice>,
+}
+
+impl Splices {
+    /// Takes bytes out.
+    pub(crate) fn delete(&mut self, bytes: Range<usize>) {
+        let (start, end) = (offset(bytes.start), offset(bytes.end));
+        match self.list.last_mut() {
+            _ if start >= end => {}
+            Some(last) if last.end == start && last.text.is_empty() => last.end = end,
+            _ => self.list.push(Splice { start, end, text: String::new() }),
+        }
+    }
+
+    /// Puts text in.
+    pub(crate) fn insert(&mut self, at: usize, text: String) {
+        self.list.push(Splice { start: offset(at), end: offset(at), text });
+    }
+
+    pub(crate) fn into_list(self) -> Vec<Splice> {
+        self.list
+    }
+}
+
+/// An offset in a batch. Batches are refused where it could not hold one.
+pub(crate) fn offset(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+/// What an annotated record is told to be.
+#[derive(Serialize)]
+pub(crate) struct Annotation<'a> {
+    pub matches: Vec<Match<'a>>,
+    /// Whether the event had been seen before.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub duplicate: bool,
+}
+
+/// A rule's step that a record is, and the findings that it makes or completes.
+#[derive(Serialize)]
+pub(crate) struct Match<'a> {
+    pub rule: &'a str,
+    pub step: &'a str,
+    pub findings: Vec<String>,
+}
+
+impl Annotation<'_> {
+    /// The annotation as a member that goes before a record's closing brace. The record has other members.
+    pub(crate) fn member(&self, name: &str) -> String {
+        let name = serde_json::to_string(name).unwrap_or_default();
+        let value = serde_json::to_string(self).unwrap_or_default();
+        format!(",{name}:{value}")
+    }
+}
