@@ -1,1 +1,114 @@
+//! Synthetic AWS CloudTrail records, for demonstrations, tests and benchmarks.
+//!
+//! The shapes follow AWS's documentation; every name, id and address is made up (documentation account numbers,
+//! RFC 5737 networks). The same seed gives the same bytes.
+//!
+//! # Example
+//!
+//! ```
+//! use catena_synthetic::{Stream, chain};
+//!
+//! let stream = Stream { records: 1_000, ..Stream::default() };
+//! let lines = stream.lines();
+//! assert_eq!(lines.len(), 1_000 + 3 + 10, "the records, one chain, one record in a hundred twice");
+//! assert!(chain("alice", 0, 1).iter().all(|line| line.contains("ec2.amazonaws.com")));
+//! ```
 
+mod random;
+mod record;
+
+pub use random::Random;
+pub use record::{Call, Record, chain, time_text};
+
+/// A stream of records: mostly noise, some records of interest, some chains.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    /// Seeds everything.
+    pub seed: u64,
+    /// How many records, chains and repetitions not counted.
+    pub records: usize,
+    /// How many of these records out of 10,000 are of interest: calls that rules name and that make no chain.
+    pub of_interest_per_10_000: u32,
+    /// How many chains (volume, snapshot, instance) are hidden among them.
+    pub chains: usize,
+    /// How many of the records out of 100 come twice.
+    pub doubled_percent: usize,
+    /// How much later than its event a record may come, in seconds. 0: in order.
+    pub disorder_seconds: u64,
+    /// The time of the first event, in seconds since 1970.
+    pub start: u64,
+    /// How many events there are in a second.
+    pub per_second: u64,
+    /// How many identities there are.
+    pub identities: u64,
+}
+
+impl Default for Stream {
+    /// A thousand records in order with one chain among them, a hundredth of them doubled.
+    fn default() -> Self {
+        Self {
+            seed: 7,
+            records: 1_000,
+            of_interest_per_10_000: 100,
+            chains: 1,
+            doubled_percent: 1,
+            disorder_seconds: 0,
+            // 2026-01-05T10:00:00Z
+            start: 1_767_607_200,
+            per_second: 20,
+            identities: 200,
+        }
+    }
+}
+
+impl Stream {
+    /// The records, each without its LF, in the order in which they come.
+    pub fn lines(&self) -> Vec<String> {
+        let mut random = Random::new(self.seed);
+        let span = (self.records as u64 / self.per_second).max(1);
+        let mut lines: Vec<(u64, String)> = Vec::with_capacity(self.records + 3 * self.chains);
+        for number in 0..self.records as u64 {
+            let time = self.start + number / self.per_second;
+            let record = Record {
+                identity: random.below(self.identities),
+                time,
+                number,
+                call: match random.below(10_000) < u64::from(self.of_interest_per_10_000) {
+                    true => Call::of_interest(&mut random),
+                    false => Call::noise(&mut random),
+                },
+            };
+            lines.push((time, record.line(self.seed)));
+        }
+        for number in 0..self.chains as u64 {
+            // Early enough that the chain ends before the stream does, where the stream is long enough.
+            let start = self.start + random.below(span.saturating_sub(600).max(1));
+            let identity = format!("chain-{number}");
+            let steps = chain(&identity, start, self.seed ^ (number + 1));
+            lines.extend(steps.into_iter().zip([0, 11, 135]).map(|(line, after)| (start + after, line)));
+        }
+        let doubled = self.records * self.doubled_percent / 100;
+        for _ in 0..doubled {
+            let again = random.below(lines.len() as u64) as usize;
+            let copy = lines[again].clone();
+            lines.push(copy);
+        }
+        let mut arriving: Vec<_> = lines
+            .into_iter()
+            .enumerate()
+            .map(|(at, (time, line))| (time + random.below(self.disorder_seconds + 1), at, line))
+            .collect();
+        arriving.sort();
+        arriving.into_iter().map(|(_, _, line)| line).collect()
+    }
+
+    /// The stream as bytes: each record ended by LF.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for line in self.lines() {
+            bytes.extend_from_slice(line.as_bytes());
+            bytes.push(b'\n');
+        }
+        bytes
+    }
+}
