@@ -7,9 +7,10 @@ use std::hash::Hasher;
 
 use siphasher::sip::SipHasher13;
 
-use crate::codec::{Take, put_number};
+use crate::codec::{Take, put_bytes, put_number};
 use crate::engine::Correlator;
 use crate::metrics::Counters;
+use crate::rule::RulePlan;
 use crate::Error;
 
 const MAGIC: &[u8; 6] = b"CATENA";
@@ -20,8 +21,13 @@ const HEADER: usize = MAGIC.len() + size_of::<u16>();
 pub(crate) fn save(correlator: &Correlator) -> Vec<u8> {
     let mut bytes = MAGIC.to_vec();
     bytes.extend_from_slice(&VERSION.to_le_bytes());
-    let Counters { records, matched, dropped, findings, rejected } = &correlator.counters;
+    let Counters { records, matched, dropped, findings, rejected, by_rule } = &correlator.counters;
     for count in [records, matched, dropped, findings].into_iter().chain(rejected) {
+        put_number(&mut bytes, *count);
+    }
+    put_number(&mut bytes, by_rule.len() as u64);
+    for (count, rule) in by_rule.iter().zip(&correlator.rules.rules) {
+        put_bytes(&mut bytes, rule.rule.id.as_bytes());
         put_number(&mut bytes, *count);
     }
     correlator.chains.save(&correlator.rules, &mut bytes);
@@ -37,10 +43,16 @@ pub(crate) fn restore(correlator: &mut Correlator, bytes: &[u8]) -> Result<(), E
 }
 
 fn take(correlator: &mut Correlator, body: &mut Take<'_>) -> Option<()> {
-    let counters = &mut correlator.counters;
-    let Counters { records, matched, dropped, findings, rejected } = counters;
+    let Counters { records, matched, dropped, findings, rejected, by_rule } = &mut correlator.counters;
     for count in [records, matched, dropped, findings].into_iter().chain(rejected) {
         *count = body.number()?;
+    }
+    for _ in 0..body.count(2)? {
+        let (id, saved) = (body.text()?, body.number()?);
+        let same_id = |(_, rule): &(&mut u64, &RulePlan)| rule.rule.id == id;
+        for (count, _) in by_rule.iter_mut().zip(&correlator.rules.rules).filter(same_id) {
+            *count = saved;
+        }
     }
     correlator.chains.restore(&correlator.rules, body)?;
     (body.left() == 0).then_some(())

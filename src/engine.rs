@@ -43,7 +43,7 @@ impl Correlator {
         Ok(Self {
             prefilter: Prefilter::new(rules.actions()),
             chains: Chains::new(clock, config.limits, config.hash_key, rules.longest_window),
-            counters: Counters::default(),
+            counters: Counters::new(&rules),
             rules,
             config,
         })
@@ -70,7 +70,7 @@ impl Correlator {
 
     /// The counters and gauges, by name.
     pub fn metrics(&self) -> Vec<Metric> {
-        self.counters.metrics(&self.chains)
+        self.counters.metrics(&self.chains, &self.rules)
     }
 
     /// Processes a batch: records that each end with LF; the last one may go without.
@@ -102,7 +102,7 @@ impl Correlator {
             output.add(piece, verdict, &self.config.annotation);
         }
         let outcome = output.into_outcome();
-        self.counters.add(&outcome);
+        self.counters.add(&outcome, &self.rules);
         Ok(outcome)
     }
 }

@@ -1,6 +1,6 @@
 use crate::chain::Chains;
-use crate::finding::Finding;
 use crate::output::{Outcome, Reason};
+use crate::rule::Rules;
 
 /// A number with a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,14 +19,25 @@ pub(crate) struct Counters {
     pub dropped: u64,
     pub findings: u64,
     pub rejected: [u64; Reason::ALL.len()],
+    /// Findings of each rule, in the order of the rules.
+    pub by_rule: Vec<u64>,
 }
 
 impl Counters {
-    pub(crate) fn add(&mut self, outcome: &Outcome) {
+    pub(crate) fn new(rules: &Rules) -> Self {
+        Self { by_rule: vec![0; rules.rules.len()], ..Self::default() }
+    }
+
+    pub(crate) fn add(&mut self, outcome: &Outcome, rules: &Rules) {
         self.records += u64::from(outcome.records);
         self.matched += u64::from(outcome.matched);
         self.dropped += u64::from(outcome.dropped);
-        self.findings += <[Finding]>::len(&outcome.findings) as u64;
+        self.findings += outcome.findings.len() as u64;
+        for finding in &outcome.findings {
+            for (count, _) in self.by_rule.iter_mut().zip(&rules.rules).filter(|(_, rule)| rule.rule.id == finding.rule) {
+                *count += 1;
+            }
+        }
         for rejection in &outcome.rejections {
             for (count, _) in self.rejected.iter_mut().zip(Reason::ALL).filter(|(_, reason)| *reason == rejection.reason) {
                 *count += 1;
@@ -34,7 +45,7 @@ impl Counters {
         }
     }
 
-    pub(crate) fn metrics(&self, chains: &Chains) -> Vec<Metric> {
+    pub(crate) fn metrics(&self, chains: &Chains, rules: &Rules) -> Vec<Metric> {
         let counts = &chains.counts;
         let watermark = chains.clock.watermark().and_then(|watermark| u64::try_from(watermark).ok());
         let plain = [
@@ -59,6 +70,8 @@ impl Counters {
         let plain = plain.into_iter().map(|(name, value)| (name.to_owned(), value));
         let rejected = self.rejected.iter().zip(Reason::ALL);
         let rejected = rejected.map(|(value, reason)| (format!("rejected:{reason}"), *value));
-        plain.chain(rejected).map(|(name, value)| Metric { name, value }).collect()
+        let by_rule = self.by_rule.iter().zip(&rules.rules);
+        let by_rule = by_rule.map(|(value, rule)| (format!("findings:{}", rule.rule.id), *value));
+        plain.chain(rejected).chain(by_rule).map(|(name, value)| Metric { name, value }).collect()
     }
 }

@@ -26,7 +26,6 @@ fields! {
     AwsRegion = "awsRegion",
     RecipientAccountId = "recipientAccountId",
     SourceIpAddress = "sourceIPAddress",
-    UserAgent = "userAgent",
     IdentityArn = "userIdentity.arn",
     IdentityType = "userIdentity.type",
     IdentityUserName = "userIdentity.userName",
@@ -60,7 +59,6 @@ pub(super) fn event(values: Values<'_>) -> Option<Event<'_>> {
         },
         region: or_empty(Field::AwsRegion),
         source: or_empty(Field::SourceIpAddress),
-        user_agent: or_empty(Field::UserAgent),
         values,
     })
 }

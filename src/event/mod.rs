@@ -32,8 +32,6 @@ pub(crate) struct Event<'a> {
     pub region: Cow<'a, str>,
     /// Where it came from, an IP address or a service's name: AWS `sourceIPAddress`.
     pub source: Cow<'a, str>,
-    /// The client: AWS `userAgent`.
-    pub user_agent: Cow<'a, str>,
     /// The values that rules bind.
     pub values: Values<'a>,
 }

@@ -1,0 +1,130 @@
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Finds attack chains in cloud audit logs.
+///
+/// Catena reads AWS CloudTrail records as they stream past, recognises the creation of cloud instances (MITRE ATT&CK
+/// T1578.002), joins the calls of one identity into chains (a volume created, a snapshot of it taken, an instance launched
+/// from it, within 15 minutes), and passes the stream on, enriched or filtered. The engine runs as a WebAssembly component
+/// in a sandbox.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, after_help = "Exit codes:
+  0    everything was done, whether or not anything was found
+  1    an input could not be read, an output not written, or the component failed
+  2    the arguments or the configuration cannot be used
+  130  ended by SIGINT, 143 by SIGTERM, 141 because the reader of the output has gone;
+       everything read until then is accounted for")]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Run(Run),
+    Inspect(Inspect),
+    Sample(Sample),
+}
+
+/// Correlate the records of files, folders or a pipe.
+///
+/// Inputs are NDJSON, CloudTrail files ({"Records":[...]}) or JSON arrays, on one line or pretty-printed, plain or gzip;
+/// each is recognised by its content. CloudTrail digest and insight files are skipped and counted. In folders, all files
+/// are read whose names end in .json, .jsonl, .ndjson, .log or .gz.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  catena run --mode findings trail/              what is in these files?
+  tail -F audit.ndjson | catena run | shipper    annotate a live stream
+  catena run --mode filter -o hits.ndjson --findings findings.ndjson logs/*.json.gz")]
+pub struct Run {
+    /// Files and folders; - is the standard input, which is also the default
+    pub inputs: Vec<PathBuf>,
+    /// What becomes of the stream [default: what the configuration says, else enrich]
+    #[arg(long, value_enum)]
+    pub mode: Option<Mode>,
+    /// Configuration, as YAML or JSON
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where the stream goes [default: -, the standard output]
+    #[arg(short, long, value_name = "FILE|-")]
+    pub output: Option<PathBuf>,
+    /// Where findings go [default: - in mode findings, else to the standard error in words]
+    #[arg(long, value_name = "FILE|-")]
+    pub findings: Option<PathBuf>,
+    /// How findings are written [default: text to a terminal, else ocsf]
+    #[arg(long, value_enum)]
+    pub findings_format: Option<Format>,
+    /// Where records go that cannot be read, each with the reason, as JSON lines
+    #[arg(long, value_name = "FILE")]
+    pub rejects: Option<PathBuf>,
+    /// How many bytes are read and processed at a time
+    #[arg(long, value_name = "BYTES", default_value_t = 1 << 20, value_parser = clap::value_parser!(u32).range(1..=1 << 28))]
+    pub batch_bytes: u32,
+    /// The longest record, or document of several lines; longer ones are rejected unread
+    #[arg(long, value_name = "BYTES", default_value_t = 64 << 20, value_parser = clap::value_parser!(u32).range(1..=1 << 28))]
+    pub max_record_bytes: u32,
+    /// End with a line of JSON on the standard error: records, passed, dropped, rejected, findings, bytes, seconds, files,
+    /// skipped
+    #[arg(long)]
+    pub summary: bool,
+    /// Only errors on the standard error
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Another component than the one that is built in
+    #[arg(long, value_name = "FILE")]
+    pub component: Option<PathBuf>,
+}
+
+/// What becomes of the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// Everything passes; records that match a rule are annotated
+    Enrich,
+    /// Only records that match a rule pass, annotated
+    Filter,
+    /// Nothing passes; only findings are written
+    Findings,
+}
+
+/// How findings are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// OCSF Detection Findings, one JSON object a line
+    Ocsf,
+    /// For people
+    Text,
+}
+
+/// Show what a component is: its world, exports, imports, size and rules.
+#[derive(Debug, Args)]
+pub struct Inspect {
+    /// A component [default: the one that is built in]
+    pub component: Option<PathBuf>,
+}
+
+/// Write synthetic CloudTrail records to the standard output.
+///
+/// A chain is hidden among noise, the order is disturbed as deliveries disturb it, and some records come twice. The same
+/// arguments give the same bytes.
+#[derive(Debug, Args)]
+pub struct Sample {
+    /// How many records of noise
+    #[arg(long, default_value_t = 100_000)]
+    pub records: usize,
+    /// How many chains are hidden in them
+    #[arg(long, default_value_t = 1)]
+    pub chains: usize,
+    /// How many of 10,000 records are calls that rules name without making a chain
+    #[arg(long, default_value_t = 0)]
+    pub of_interest: u32,
+    /// How many percent of the records come twice
+    #[arg(long, default_value_t = 5)]
+    pub doubled: usize,
+    /// How much later than its event a record comes at most, in seconds
+    #[arg(long, default_value_t = 300)]
+    pub disorder: u64,
+    /// What the ids are made from
+    #[arg(long, default_value_t = 7)]
+    pub seed: u64,
+}

@@ -1,0 +1,54 @@
+//! A finding as a person would want to read it.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+/// Puts an OCSF Detection Finding into words.
+pub fn describe(body: &str) -> String {
+    let Ok(finding) = serde_json::from_str::<Value>(body) else { return body.to_owned() };
+    let text = |pointer: &str| finding.pointer(pointer).and_then(Value::as_str).unwrap_or("");
+    let list = |pointer: &str| finding.pointer(pointer).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let mut words = String::new();
+    // Writing to a string cannot fail.
+    let mut line = |name: &str, content: &str| {
+        if !content.is_empty() {
+            let _ = writeln!(words, "  {name:<9} {content}");
+        }
+    };
+    let attacks: Vec<_> = list("/finding_info/attacks").iter().map(attack).collect();
+    line("rule", text("/finding_info/analytic/uid"));
+    line("ATT&CK", &attacks.join(", "));
+    let actor = list("/evidences").last().cloned().unwrap_or_default();
+    let part = |pointer: &str| actor.pointer(pointer).and_then(Value::as_str).unwrap_or("").to_owned();
+    let source = ["/src_endpoint/ip", "/src_endpoint/domain", "/src_endpoint/name"].map(part).concat();
+    let from = if source.is_empty() { String::new() } else { format!(" from {source}") };
+    line("actor", &format!("{}{from}", part("/actor/user/uid")));
+    let cloud = [text("/cloud/provider"), text("/cloud/account/uid"), text("/cloud/region")];
+    line("where", &cloud.join(" "));
+    let resources: Vec<_> = list("/resources").iter().filter_map(|resource| resource.get("uid")?.as_str()).collect();
+    line("resources", &resources.join(", "));
+    for (at, (event, evidence)) in list("/finding_info/related_events").iter().zip(list("/evidences")).enumerate() {
+        let part = |value: &Value, pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or("").to_owned();
+        let when = event.get("first_seen_time").and_then(Value::as_i64).map_or_else(String::new, instant);
+        let call = part(evidence, "/api/operation");
+        let name = if at == 0 { "events" } else { "" };
+        line(name, &format!("{when}  {call:<16} {}", part(event, "/uid")));
+    }
+    line("finding", text("/finding_info/uid"));
+    format!("{}  {}\n{words}", text("/severity").to_uppercase(), text("/finding_info/title"))
+}
+
+fn attack(attack: &Value) -> String {
+    let named = attack.get("sub_technique").or_else(|| attack.get("technique"));
+    let part = |name: &str| named.and_then(|named| named.get(name)?.as_str()).unwrap_or("");
+    format!("{} {}", part("uid"), part("name")).trim_end().to_owned()
+}
+
+fn instant(millis: i64) -> String {
+    let format = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]Z");
+    let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000);
+    time.ok().and_then(|time| time.format(format).ok()).unwrap_or_else(|| millis.to_string())
+}

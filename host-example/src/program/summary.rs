@@ -1,0 +1,64 @@
+use std::time::Duration;
+
+use catena_host::Outcome;
+use serde::Serialize;
+
+/// What a run has done. `records = passed + dropped + rejected`.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Summary {
+    /// Records read.
+    pub records: u64,
+    /// Records that stay in the stream.
+    pub passed: u64,
+    /// Records taken out of the stream.
+    pub dropped: u64,
+    /// Records that cannot be read.
+    pub rejected: u64,
+    /// Findings made.
+    pub findings: u64,
+    /// Bytes of records, decompressed.
+    pub bytes: u64,
+    /// Time taken, start-up included.
+    pub seconds: f64,
+    /// Inputs read.
+    pub files: u64,
+    /// Files that are no input.
+    pub skipped: u64,
+}
+
+impl Summary {
+    /// Adds what a batch has led to.
+    pub fn add(&mut self, outcome: &Outcome) {
+        let (records, dropped) = (u64::from(outcome.records), u64::from(outcome.dropped));
+        let rejected = outcome.rejections.len() as u64;
+        self.records += records;
+        self.dropped += dropped;
+        self.rejected += rejected;
+        self.passed += records - dropped - rejected;
+        self.findings += outcome.findings.len() as u64;
+    }
+
+    /// The summary in words. `processing` is the time since the component was ready.
+    pub fn describe(&self, processing: Duration) -> String {
+        let seconds = processing.as_secs_f64().max(1e-9);
+        let [records, bytes] = [self.records as f64, self.bytes as f64].map(|count| count / seconds);
+        format!(
+            "{} records in {}: {} passed, {} dropped, {} rejected, {} found; \
+             {:.2} s, {:.0} records/s, {:.2} GB/s{}",
+            self.records,
+            plural(self.files, "input"),
+            self.passed,
+            self.dropped,
+            self.rejected,
+            self.findings,
+            seconds,
+            records,
+            bytes / 1e9,
+            if self.skipped > 0 { format!("; {} skipped", plural(self.skipped, "file")) } else { String::new() },
+        )
+    }
+}
+
+fn plural(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
