@@ -28,8 +28,10 @@ pub(super) struct Buckets {
 pub(super) struct Bucket {
     /// The hashed ids of its events.
     pub ids: HashSet<u64>,
-    /// Its pending events, the earliest inserted first. Some may have been removed since.
-    pub pending: VecDeque<PendingId>,
+    /// Its pending events, the earliest inserted first.
+    pending: VecDeque<PendingId>,
+    /// How many of those have been removed since.
+    gone: usize,
     /// Its pending events are dropped once the watermark is beyond this time.
     pub deadline: i64,
     /// The time it stands under in [`Buckets::due`]: its deadline or, after that, the end of its ids.
@@ -64,6 +66,16 @@ impl Buckets {
         new
     }
 
+    /// Notes that one of the pending events of this time has been removed.
+    pub(super) fn note_removal(&mut self, time: i64, pending: &Store) {
+        let Some(bucket) = self.by_minute.get_mut(&time.div_euclid(GRAIN)) else { return };
+        bucket.gone += 1;
+        if bucket.gone > bucket.pending.len() / 2 {
+            bucket.pending.retain(|id| pending.event(*id).is_some());
+            bucket.gone = 0;
+        }
+    }
+
     pub(super) fn insert_pending(&mut self, time: i64, id: PendingId, clock: &Clock) {
         self.bucket(time, clock).pending.push_back(id);
     }
@@ -71,15 +83,21 @@ impl Buckets {
     /// Drops the ids of the earliest buckets until at most `limit` are left, and says how many went.
     pub(super) fn forget_ids_above(&mut self, limit: usize) -> u64 {
         let mut forgotten = 0;
-        while self.ids > limit {
-            let Some(mut first) = self.by_minute.first_entry() else { break };
-            let ids = std::mem::take(&mut first.get_mut().ids).len();
+        let mut empty = Vec::new();
+        for (minute, bucket) in &mut self.by_minute {
+            if self.ids <= limit {
+                break;
+            }
+            let ids = std::mem::take(&mut bucket.ids).len();
             self.ids -= ids;
             forgotten += ids as u64;
-            if ids == 0 || first.get().pending.is_empty() {
-                let (minute, bucket) = first.remove_entry();
-                self.due.remove(&(bucket.due, minute));
+            if bucket.is_empty() {
+                empty.push((bucket.due, *minute));
             }
+        }
+        for due in empty {
+            self.due.remove(&due);
+            self.by_minute.remove(&due.1);
         }
         forgotten
     }
@@ -91,6 +109,7 @@ impl Buckets {
             self.due.remove(&(due, minute));
             let Some(bucket) = self.by_minute.get_mut(&minute) else { continue };
             expired.extend(std::mem::take(&mut bucket.pending));
+            bucket.gone = 0;
             if due == bucket.deadline && self.duplicate_window > 0 {
                 bucket.due = due.saturating_add(self.duplicate_window);
                 self.due.insert((bucket.due, minute));
@@ -109,6 +128,7 @@ impl Buckets {
                 if pending.event(id).is_some() {
                     return Some(id);
                 }
+                bucket.gone -= 1;
             }
         }
         None
@@ -118,19 +138,16 @@ impl Buckets {
         self.ids
     }
 
+    /// The buckets that hold anything, with their minutes.
     pub(super) fn iter(&self) -> impl Iterator<Item = (i64, &Bucket)> {
-        self.by_minute.iter().map(|(minute, bucket)| (*minute, bucket))
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.by_minute.len()
+        self.by_minute.iter().filter(|(_, bucket)| !bucket.is_empty()).map(|(minute, bucket)| (*minute, bucket))
     }
 
     /// Puts back a bucket of a checkpoint.
     pub(super) fn restore(&mut self, minute: i64, deadline: i64, due: i64, ids: HashSet<u64>) {
         self.ids += ids.len();
         self.due.insert((due, minute));
-        self.by_minute.insert(minute, Bucket { ids, pending: VecDeque::new(), deadline, due });
+        self.by_minute.insert(minute, Bucket { ids, deadline, due, ..Bucket::default() });
     }
 
     /// Puts a pending event of a checkpoint back into its bucket; `false` where there is none.
@@ -141,6 +158,10 @@ impl Buckets {
 }
 
 impl Bucket {
+    fn is_empty(&self) -> bool {
+        self.ids.is_empty() && self.gone == self.pending.len()
+    }
+
     pub(super) fn due(&self) -> i64 {
         self.due
     }

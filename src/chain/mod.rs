@@ -146,9 +146,8 @@ impl Chains {
     fn make_room(&mut self, rules: &Rules, event: &Event<'_>) {
         let identity = event.actor.identity.as_deref().unwrap_or_default();
         while self.pending.of_identity(&self.hash, identity) >= self.limits.pending_per_identity {
-            if !self.pending.remove_oldest_of(&self.hash, rules, identity) {
-                break;
-            }
+            let Some(time) = self.pending.remove_oldest_of(&self.hash, rules, identity) else { break };
+            self.buckets.note_removal(time, &self.pending);
             self.counts.evicted_identity += 1;
         }
         while self.pending.len() >= self.limits.pending || self.pending.bytes() >= self.limits.state_bytes {

@@ -341,13 +341,13 @@ impl Store {
         }
     }
 
-    /// Forgets the event of an identity that came first; `false` where it has none.
-    pub(super) fn remove_oldest_of(&mut self, hash: &KeyedHash, rules: &Rules, identity: &str) -> bool {
-        let oldest = self.identities.get(&identity_hash(hash, identity)).and_then(|list| self.id(list.oldest));
-        if let Some(oldest) = oldest {
-            self.remove(hash, rules, oldest);
-        }
-        oldest.is_some()
+    /// Forgets the event of an identity that came first, and gives its time.
+    pub(super) fn remove_oldest_of(&mut self, hash: &KeyedHash, rules: &Rules, identity: &str) -> Option<i64> {
+        let oldest = self.identities.get(&identity_hash(hash, identity))?.oldest;
+        let id = self.id(oldest)?;
+        let time = self.event(id)?.time;
+        self.remove(hash, rules, id);
+        Some(time)
     }
 
     /// How many pending events an identity has.

@@ -28,7 +28,7 @@ impl Chains {
             put_number(to, count);
         }
         save_rules(rules, to);
-        put_number(to, self.buckets.len() as u64);
+        put_number(to, self.buckets.iter().count() as u64);
         for (minute, bucket) in self.buckets.iter() {
             put_signed(to, minute);
             put_signed(to, bucket.deadline);

@@ -61,7 +61,7 @@ impl Call {
     /// A call that no rule asks for.
     pub fn noise(random: &mut Random) -> Self {
         let (service, action) = *random.pick(NOISE);
-        let items: Vec<_> = (0..4 + random.below(4))
+        let items: Vec<_> = (0..3 + random.below(3))
             .map(|_| format!(r#"{{"name":"tag:team","value":"{}","id":"vol-{}"}}"#, random.hexadecimal(12), random.hexadecimal(17)))
             .collect();
         Self {

@@ -73,7 +73,7 @@ pub fn run(arguments: &cli::Run) -> Result<u8, Failure> {
         eprintln!("catena: {}", run.summary.describe(processing.elapsed()));
     }
     if arguments.summary {
-        eprintln!("{}", json!(run.summary));
+        eprintln!("{}", run.summary.json());
     }
     Ok(code)
 }

@@ -38,6 +38,11 @@ impl Summary {
         self.findings += outcome.findings.len() as u64;
     }
 
+    /// The summary as one line of JSON.
+    pub fn json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
     /// The summary in words. `processing` is the time since the component was ready.
     pub fn describe(&self, processing: Duration) -> String {
         let seconds = processing.as_secs_f64().max(1e-9);

@@ -1,0 +1,31 @@
+//! What `aws-snapshot-staging` and `aws-instance-created` mean, by brute force.
+
+use std::collections::BTreeSet;
+
+use super::{Call, Event, WINDOW};
+
+/// The event ids of each chain, and of each detection.
+pub fn findings(events: &[Event]) -> BTreeSet<Vec<String>> {
+    let mut seen = BTreeSet::new();
+    let events: Vec<_> = events.iter().filter(|event| !event.failed && seen.insert(event.id)).collect();
+    let mut found = BTreeSet::new();
+    for instance in &events {
+        let Call::RunInstances { snapshots } = &instance.call else { continue };
+        found.insert(vec![format!("e{}", instance.id)]);
+        for snapshot in &events {
+            let Call::CreateSnapshot { volume: Some(of), snapshot: Some(made) } = snapshot.call else { continue };
+            for volume in &events {
+                let Call::CreateVolume { volume: Some(created) } = volume.call else { continue };
+                let linked = created == of && snapshots.contains(&made);
+                let one = volume.identity.is_some()
+                    && volume.identity == snapshot.identity
+                    && snapshot.identity == instance.identity;
+                let in_order = volume.time <= snapshot.time && snapshot.time <= instance.time;
+                if linked && one && in_order && instance.time - volume.time <= WINDOW {
+                    found.insert([volume, snapshot, instance].map(|event| format!("e{}", event.id)).to_vec());
+                }
+            }
+        }
+    }
+    found
+}

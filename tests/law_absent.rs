@@ -1,0 +1,31 @@
+//! L7: absent is not equal. A missing identity or link value never joins anything.
+
+mod common;
+
+use common::run::{findings, rules};
+use common::{chain, lines};
+
+/// What stands in real records where a value is missing.
+const ABSENT: &[&str] = &["", "null", "\"\"", "{}", "[]"];
+
+#[test]
+fn records_without_an_identity_do_not_join() {
+    for absent in ABSENT {
+        let arn = if absent.is_empty() { String::new() } else { format!("\"arn\":{absent}") };
+        let batch = String::from_utf8(lines(&chain(60, 120))).unwrap();
+        let batch = batch.replace("\"arn\":\"arn:aws:iam::1:user/alice\"", &arn);
+        assert_eq!(rules(&findings(batch.as_bytes())), ["aws-instance-created"], "arn {absent:?}");
+    }
+}
+
+#[test]
+fn records_without_a_link_do_not_join() {
+    for (name, value) in [("volumeId", "vol-1"), ("snapshotId", "snap-1")] {
+        for absent in ABSENT {
+            let member = if absent.is_empty() { "\"other\":1".to_owned() } else { format!("\"{name}\":{absent}") };
+            let batch = String::from_utf8(lines(&chain(60, 120))).unwrap();
+            let batch = batch.replace(&format!("\"{name}\":\"{value}\""), &member);
+            assert_eq!(rules(&findings(batch.as_bytes())), ["aws-instance-created"], "{name} {absent:?}");
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! L2: repeating records changes nothing but a counter.
+
+mod common;
+
+use common::run::{Both, sets_of_event_ids};
+use common::{events, lines, oracle};
+use proptest::prelude::*;
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn repeated_records_are_found_once(
+        (events, repeated) in events(1..20, 1_800).prop_flat_map(|events| {
+            let again = prop::collection::vec(prop::sample::select(events.clone()), 0..20);
+            let repeated = again.prop_map({
+                let events = events.clone();
+                move |again| [events.clone(), again].concat()
+            });
+            (Just(events), repeated.prop_shuffle())
+        })
+    ) {
+        let mut both = Both::open("{}");
+        let found = both.process(&lines(&repeated)).findings;
+        prop_assert_eq!(sets_of_event_ids(&found), oracle::findings(&events));
+        let matching = |events: &[common::Event]| events.iter().filter(|event| !event.failed).count() as u64;
+        prop_assert_eq!(both.metric("duplicates"), matching(&repeated) - matching(&events));
+    }
+}
+
+#[test]
+fn a_day_read_again_is_found_once() {
+    let day: Vec<_> = (0..48u32).flat_map(|half_hour| {
+        common::chain(10, 20).map(|event| common::Event {
+            id: half_hour * 3 + event.id,
+            time: u64::from(half_hour) * 1_800 + event.time,
+            ..event
+        })
+    }).collect();
+    let batch = lines(&day);
+    let mut both = Both::open("{}");
+    let first = both.process(&batch).findings;
+    assert_eq!(sets_of_event_ids(&first), oracle::findings(&day));
+    assert_eq!(both.process(&batch).findings, []);
+    assert_eq!(both.metric("duplicates"), 144);
+}
