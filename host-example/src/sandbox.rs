@@ -144,9 +144,23 @@ impl Correlator {
     ///
     /// [`Error::Fault`]: nothing was consumed, the correlator can go on. [`Error::Trap`]: it cannot.
     pub fn process(&mut self, batch: &[u8], now: u64) -> Result<Outcome, Error> {
+        self.process_batch(Batch::Bytes(batch), now)
+    }
+
+    /// Processes a batch that is text already. Offsets in the outcome count bytes all the same.
+    ///
+    /// # Errors
+    ///
+    /// As [`process`](Self::process).
+    pub fn process_text(&mut self, batch: &str, now: u64) -> Result<Outcome, Error> {
+        self.process_batch(Batch::Text(batch), now)
+    }
+
+    fn process_batch(&mut self, batch: Batch<'_>, now: u64) -> Result<Outcome, Error> {
         self.store.set_epoch_deadline(self.epochs);
         let correlator = self.plugin.catena_pipeline_correlation().correlator();
-        correlator.call_process(&mut self.store, self.handle, Batch::Bytes(batch), now).map_err(Error::Trap)?.map_err(Error::Fault)
+        let outcome = correlator.call_process(&mut self.store, self.handle, batch, now);
+        outcome.map_err(Error::Trap)?.map_err(Error::Fault)
     }
 
     /// Cuts a batch by identity, see `wit/catena.wit`.

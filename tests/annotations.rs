@@ -1,0 +1,100 @@
+//! What comes out: the input with one member more where something matched, and nothing else changed.
+
+mod common;
+
+use common::run::Both;
+use common::{chain, lines};
+use serde_json::Value;
+
+fn process(config: &str, batch: &[u8]) -> (String, Vec<catena::Finding>) {
+    let outcome = Both::open(config).process(batch);
+    (String::from_utf8(outcome.apply(batch)).expect("the output is text"), outcome.findings)
+}
+
+#[test]
+fn a_matched_record_says_rule_step_and_findings() {
+    let batch = lines(&chain(60, 120));
+    let (output, findings) = process("{}", &batch);
+    let records: Vec<Value> = output.lines().map(|line| serde_json::from_str(line).expect("is JSON")).collect();
+    let staging = |step: &str, findings: &[&str]| serde_json::json!({"rule": "aws-snapshot-staging", "step": step, "findings": findings});
+    assert_eq!(records[0]["catena"]["matches"], serde_json::json!([staging("volume", &[])]));
+    assert_eq!(records[1]["catena"]["matches"], serde_json::json!([staging("snapshot", &[])]));
+    let created = serde_json::json!({"rule": "aws-instance-created", "step": "instance", "findings": [findings[0].id]});
+    assert_eq!(records[2]["catena"]["matches"], serde_json::json!([created, staging("instance", &[&findings[1].id])]));
+}
+
+#[test]
+fn a_repeated_record_says_so_and_keeps_its_finding() {
+    let batch = lines(&[chain(60, 120)[2].clone(), chain(60, 120)[2].clone()]);
+    let (output, findings) = process("{}", &batch);
+    let records: Vec<Value> = output.lines().map(|line| serde_json::from_str(line).expect("is JSON")).collect();
+    assert_eq!(findings.len(), 1);
+    assert_eq!(records[0]["catena"].get("duplicate"), None);
+    assert_eq!(records[1]["catena"]["duplicate"], true);
+    assert_eq!(records[1]["catena"]["matches"][0]["findings"][0], findings[0].id.as_str());
+}
+
+#[test]
+fn without_its_annotations_the_output_is_the_input() {
+    let records = String::from_utf8(lines(&chain(60, 120))).unwrap();
+    let spaced = records.replace("}\n", " } \r\n").replace(":", " :\t").replace(" :\t//", "://");
+    let batch = format!("\u{FEFF}{{\"n\": 9007199254740993.10, \"n\":1e400 }}\n\n{records}nonsense\n{{\"Records\": [\n{spaced}");
+    for batch in [batch.as_bytes(), b"{\"caf\xC3\xA9\":\"\xFF\xFE\"}\n"] {
+        let outcome = Both::open("{}").process(batch);
+        let mut bare = Vec::new();
+        let mut from = 0;
+        for splice in &outcome.splices {
+            assert_eq!(splice.start, splice.end, "nothing is taken out");
+            assert!(splice.text.starts_with(",\"catena\":{\"matches\":["));
+            bare.extend_from_slice(&batch[from..splice.start as usize]);
+            from = splice.end as usize;
+        }
+        bare.extend_from_slice(&batch[from..]);
+        assert_eq!(bare, batch);
+    }
+}
+
+#[test]
+fn the_name_of_the_annotation_can_be_chosen() {
+    let (output, _) = process(r#"{"annotation":"det\"ect"}"#, &lines(&chain(60, 120)));
+    assert!(output.lines().all(|line| line.contains(r#","det\"ect":{"matches":["#)));
+}
+
+#[test]
+fn filter_passes_what_matches_and_keeps_containers_valid() {
+    let [volume, snapshot, instance] = chain(60, 120).map(|event| event.line());
+    let noise = r#"{"eventName":"DescribeInstances"}"#;
+    for records in [
+        vec![volume.as_str(), noise, &snapshot, noise, &instance],
+        vec![noise, &volume, &snapshot, &instance, noise],
+        vec![noise, noise, &volume, noise, noise, &snapshot, &instance, noise],
+        vec![&volume, &snapshot, &instance],
+        vec![noise, "null", &volume, "7", &snapshot, "\"text\"", &instance, "[1]"],
+    ] {
+        for (separator, open, close) in [(",", "{\"Records\":[", "]}\n"), (" , ", "{ \"Records\" : [ ", " ] }\n"), (",", "[", "]\n")] {
+            let batch = format!("{open}{}{close}", records.join(separator));
+            let (output, findings) = process(r#"{"mode":"filter"}"#, batch.as_bytes());
+            let value: Value = serde_json::from_str(&output).unwrap_or_else(|error| panic!("{error}: {output}"));
+            let kept = value.as_array().or_else(|| value["Records"].as_array()).expect("a container stays one");
+            assert_eq!(kept.len(), 3, "{output}");
+            assert!(kept.iter().all(|record| record["catena"]["matches"].is_array()));
+            assert_eq!(findings.len(), 2);
+        }
+    }
+}
+
+#[test]
+fn filter_drops_lines_and_containers_that_hold_nothing_of_interest() {
+    let volume = chain(60, 120)[0].line();
+    let noise = r#"{"eventName":"DescribeInstances"}"#;
+    let batch = format!("{noise}\n\n{{\"Records\":[{noise},{noise}]}}\n[]\nnonsense\n{volume}\r\n{noise}");
+    let (output, _) = process(r#"{"mode":"filter"}"#, batch.as_bytes());
+    assert!(output.starts_with(&volume[..volume.len() - 1]) && output.ends_with("}\r\n"), "{output}");
+    assert_eq!(output.lines().count(), 1);
+}
+
+#[test]
+fn findings_passes_nothing() {
+    let (output, findings) = process(r#"{"mode":"findings"}"#, &lines(&chain(60, 120)));
+    assert_eq!((output.as_str(), findings.len()), ("", 2));
+}

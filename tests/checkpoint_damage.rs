@@ -1,0 +1,50 @@
+//! A checkpoint that is cut or changed anywhere is refused with a reason, and never half taken.
+
+mod common;
+
+use catena::{Correlator, Error};
+use common::{chain, lines};
+
+fn checkpoint() -> Vec<u8> {
+    let mut correlator = Correlator::open("{}").unwrap();
+    correlator.process(&lines(&chain(60, 120)), common::NOW).unwrap();
+    correlator.checkpoint()
+}
+
+fn refused(checkpoint: &[u8]) -> bool {
+    matches!(Correlator::resume("{}", checkpoint), Err(Error::InvalidCheckpoint(why)) if !why.is_empty())
+}
+
+#[test]
+fn a_cut_checkpoint_is_refused() {
+    let checkpoint = checkpoint();
+    for length in 0..checkpoint.len() {
+        assert!(refused(&checkpoint[..length]), "cut to {length} bytes");
+    }
+    assert!(Correlator::resume("{}", &checkpoint).is_ok());
+}
+
+#[test]
+fn a_flipped_bit_is_refused() {
+    let checkpoint = checkpoint();
+    for at in 0..checkpoint.len() * 8 {
+        let mut flipped = checkpoint.clone();
+        flipped[at / 8] ^= 1 << (at % 8);
+        assert!(refused(&flipped), "bit {at}");
+    }
+}
+
+#[test]
+fn state_of_unchanged_rules_is_taken_over_when_others_change() {
+    let [volume, snapshot, instance] = chain(60, 120);
+    let mut before = Correlator::open("{}").unwrap();
+    before.process(&lines(&[volume, snapshot]), common::NOW).unwrap();
+    let more = r#"{"rules":[{"id":"a-launch","version":1,"title":"t","severity":"low","steps":[
+        {"id":"one","provider":"aws","service":"ec2.amazonaws.com","actions":["RunInstances"],"bind":{"type":"requestParameters.instanceType"}}]}]}"#;
+    let mut after = Correlator::resume(more, &before.checkpoint()).unwrap();
+    let found = after.process(&lines(&[instance.clone()]), common::NOW).unwrap().findings;
+    let rules: Vec<_> = found.iter().map(|finding| finding.rule.as_str()).collect();
+    assert_eq!(rules, ["aws-instance-created", "aws-snapshot-staging", "a-launch"]);
+    let mut without = Correlator::resume(r#"{"built_in_rules":false}"#, &before.checkpoint()).unwrap();
+    assert_eq!(without.process(&lines(&[instance]), common::NOW).unwrap().findings, []);
+}

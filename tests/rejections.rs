@@ -1,0 +1,89 @@
+//! A record that cannot be read is rejected with its place and reason, and costs its neighbours nothing.
+
+mod common;
+
+use catena::Reason;
+use common::chain;
+use common::run::Both;
+
+/// The reasons and the rejected bytes of a batch, and how many findings were made all the same.
+fn rejections(batch: &[u8]) -> (Vec<(Reason, Vec<u8>)>, usize) {
+    let outcome = Both::open("{}").process(batch);
+    let bytes = |rejection: &catena::Rejection| batch[rejection.start as usize..rejection.end as usize].to_vec();
+    let rejections = outcome.rejections.iter().map(|rejection| (rejection.reason, bytes(rejection))).collect();
+    (rejections, outcome.findings.len())
+}
+
+#[test]
+fn each_kind_of_bad_line_has_its_reason_and_place() {
+    let instance = chain(60, 120)[2].line();
+    let no_time = instance.replace("eventTime", "eventTimes");
+    let bad_time = instance.replace("2026-01-05T", "yesterday ");
+    let broken = instance.replace("\"eventID\"", "eventID");
+    let mut not_utf8 = instance.clone().into_bytes();
+    let name = instance.find("alice").unwrap();
+    not_utf8[name] = 0xFF;
+    for (bad, reason) in [
+        (b"nonsense".as_slice(), Reason::NotAnObject),
+        (b"\"text\"", Reason::NotAnObject),
+        (b"{\"eventName\":\"RunInstances\",\"eve", Reason::Truncated),
+        (b"{", Reason::Truncated),
+        (broken.as_bytes(), Reason::MalformedJson),
+        (&not_utf8, Reason::MalformedJson),
+        (no_time.as_bytes(), Reason::NoEventTime),
+        (bad_time.as_bytes(), Reason::BadEventTime),
+    ] {
+        let batch = [instance.as_bytes(), b"\n  ", bad, b" \r\n", chain(60, 120)[0].line().as_bytes()].concat();
+        let (rejected, found) = rejections(&batch);
+        assert_eq!(rejected, [(reason, bad.to_vec())]);
+        assert_eq!(found, 1);
+    }
+}
+
+#[test]
+fn a_malformed_record_that_cannot_matter_passes_as_it_came() {
+    assert_eq!(rejections(b"{\"eventName\":\"DescribeInstances\",}\n{\"a\" 1}\n"), (vec![], 0));
+}
+
+#[test]
+fn a_container_with_one_bad_record_loses_that_one_only() {
+    let [volume, snapshot, instance] = chain(60, 120).map(|event| event.line());
+    let bad = r#"{"eventName":"CreateVolume",}"#;
+    let batch = format!(r#"{{"Records":[{volume},{bad},{snapshot},null,{instance}]}}"#);
+    let (rejected, found) = rejections(batch.as_bytes());
+    assert_eq!(rejected, [(Reason::MalformedJson, bad.into()), (Reason::NotAnObject, b"null".to_vec())]);
+    assert_eq!(found, 2);
+}
+
+#[test]
+fn a_container_that_breaks_off_keeps_what_came_before() {
+    let [volume, snapshot, instance] = chain(60, 120).map(|event| event.line());
+    let rest = &instance[..instance.len() / 2];
+    for (rest, left) in [(rest, rest), ("", ""), (",", "")] {
+        let batch = format!(r#"{{"Records":[{volume},{snapshot},{instance}{}{rest}"#, if rest == "," || rest.is_empty() { "" } else { "," });
+        let (rejected, found) = rejections(batch.as_bytes());
+        assert_eq!(rejected, [(Reason::ContainerTruncated, left.as_bytes().to_vec())]);
+        assert_eq!(found, 2);
+    }
+}
+
+#[test]
+fn deep_nesting_costs_nothing() {
+    let [volume, snapshot, instance] = chain(60, 120).map(|event| event.line());
+    let deep = format!(r#"{{"deep":{}{},"#, "[{\"a\":".repeat(10_000), "}]".repeat(10_000)).replace(":}", ":1}");
+    let batch = [volume.replacen('{', &deep, 1), snapshot, instance].join("\n");
+    assert_eq!(rejections(batch.as_bytes()), (vec![], 2));
+    let container = format!("{{\"Records\":[{}]}}", batch.replace('\n', ","));
+    assert_eq!(rejections(container.as_bytes()), (vec![], 2));
+}
+
+#[test]
+fn numbers_beyond_two_to_the_53_stay_exact() {
+    let [volume, snapshot, instance] = chain(60, 120).map(|event| event.line());
+    let numbered = |line: String| line.replace("\"vol-1\"", "9007199254740993");
+    let other = |line: String| line.replace("\"vol-1\"", "9007199254740992");
+    let batch = [numbered(volume.clone()), numbered(snapshot.clone()), instance.clone()].join("\n");
+    assert_eq!(rejections(batch.as_bytes()), (vec![], 2));
+    let batch = [numbered(volume), other(snapshot), instance].join("\n");
+    assert_eq!(rejections(batch.as_bytes()), (vec![], 1));
+}

@@ -1,0 +1,57 @@
+//! A batch cut by identity gives the findings of the whole, however many correlators share it.
+
+mod common;
+
+use std::collections::BTreeSet;
+
+use catena::Correlator;
+use common::{events, oracle};
+use common::run::sets_of_event_ids;
+use proptest::prelude::*;
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn shards_find_what_one_finds(
+        events in events(1..30, 1_800),
+        partitions in 1..6u32,
+        container in any::<bool>(),
+    ) {
+        let records: Vec<_> = events.iter().map(common::Event::line).collect();
+        let batch = if container { format!("{{\"Records\":[{}]}}\n", records.join(",")) } else { records.join("\n") };
+        let router = Correlator::open("{}").unwrap();
+        let mut shards = vec![Vec::new(); partitions as usize];
+        for route in router.route(batch.as_bytes(), partitions).unwrap() {
+            let shard = &mut shards[route.partition as usize];
+            shard.extend_from_slice(&batch.as_bytes()[route.start as usize..route.end as usize]);
+            if shard.last() != Some(&b'\n') {
+                shard.push(b'\n');
+            }
+        }
+        let (mut records, mut found) = (0, Vec::new());
+        for shard in shards {
+            let outcome = Correlator::open("{}").unwrap().process(&shard, common::NOW).unwrap();
+            records += outcome.records;
+            found.extend(outcome.findings);
+        }
+        prop_assert_eq!(records as usize, events.len());
+        prop_assert_eq!(sets_of_event_ids(&found), oracle::findings(&events));
+    }
+}
+
+#[test]
+fn runs_come_in_order_and_hold_whole_lines() {
+    let stream = catena_synthetic::Stream { of_interest_per_10_000: 2_000, records: 500, ..Default::default() };
+    let batch = stream.bytes();
+    let routes = Correlator::open("{}").unwrap().route(&batch, 4).unwrap();
+    let mut at = 0;
+    for route in &routes {
+        assert_eq!(route.start, at);
+        assert_eq!(batch[route.end as usize - 1], b'\n');
+        at = route.end;
+    }
+    assert_eq!(at as usize, batch.len());
+    let partitions: BTreeSet<_> = routes.iter().map(|route| route.partition).collect();
+    assert_eq!(partitions, (0..4).collect());
+}
