@@ -37,18 +37,29 @@ fn throughput(criterion: &mut Criterion) {
         group.sample_size(10).throughput(Throughput::Bytes(bytes.len() as u64));
         let name = |who| BenchmarkId::new(who, format!("{}% of interest", f64::from(per_10_000) / 100.0));
         group.bench_function(name("newline scan"), |bencher| {
-            bencher.iter(|| batches.iter().map(|batch| memchr::memchr_iter(b'\n', black_box(batch)).fold(0, |sum, at| sum ^ at)).sum::<usize>());
+            bencher.iter(|| {
+                batches
+                    .iter()
+                    .map(|batch| memchr::memchr_iter(b'\n', black_box(batch)).fold(0, |sum, at| sum ^ at))
+                    .sum::<usize>()
+            });
         });
         group.bench_function(name("native"), |bencher| {
             bencher.iter(|| {
                 let mut correlator = Correlator::open(FINDINGS).expect("opens");
-                batches.iter().map(|batch| correlator.process(black_box(batch), NOW).expect("fits").findings.len()).sum::<usize>()
+                batches
+                    .iter()
+                    .map(|batch| correlator.process(black_box(batch), NOW).expect("fits").findings.len())
+                    .sum::<usize>()
             });
         });
         group.bench_function(name("component"), |bencher| {
             bencher.iter(|| {
                 let mut correlator = sandbox.open(FINDINGS).expect("opens");
-                batches.iter().map(|batch| correlator.process(black_box(batch), NOW).expect("fits").findings.len()).sum::<usize>()
+                batches
+                    .iter()
+                    .map(|batch| correlator.process(black_box(batch), NOW).expect("fits").findings.len())
+                    .sum::<usize>()
             });
         });
         group.finish();

@@ -155,7 +155,8 @@ impl<'a> Pieces<'a> {
         let line_feed = memchr(b'\n', rest).map_or(self.batch.len(), |at| elements + at);
         let line = start..(line_feed + 1).min(self.batch.len());
         self.at = elements;
-        self.container = Some(Container { line, end: self.trim_end(elements, line_feed), after_element: false, truncated: false });
+        self.container =
+            Some(Container { line, end: self.trim_end(elements, line_feed), after_element: false, truncated: false });
         Piece::Container
     }
 

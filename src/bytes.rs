@@ -66,10 +66,7 @@ impl LineMasks {
         if !any.any() {
             return None;
         }
-        Some(Self {
-            line_feed: join([a.0, b.0, c.0, d.0]),
-            marker: join([a.1, b.1, c.1, d.1]),
-        })
+        Some(Self { line_feed: join([a.0, b.0, c.0, d.0]), marker: join([a.1, b.1, c.1, d.1]) })
     }
 
     #[inline(always)]

@@ -7,11 +7,11 @@ use std::hash::Hasher;
 
 use siphasher::sip::SipHasher13;
 
+use crate::Error;
 use crate::codec::{Take, put_bytes, put_number};
 use crate::engine::Correlator;
 use crate::metrics::Counters;
 use crate::rule::RulePlan;
-use crate::Error;
 
 const MAGIC: &[u8; 6] = b"CATENA";
 /// Counts up with every change of the format.

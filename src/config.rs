@@ -128,10 +128,14 @@ impl Config {
 fn hash_key<'de, D: serde::Deserializer<'de>>(json: D) -> Result<[u8; 16], D::Error> {
     let text = String::deserialize(json)?;
     let digits: Option<Vec<_>> = text.chars().map(|digit| digit.to_digit(16)).collect();
-    let bytes: Vec<u8> = digits.iter().flat_map(|digits| digits.chunks_exact(2)).filter_map(|pair| {
-        let (high, low) = (pair.first()?, pair.last()?);
-        u8::try_from(high << 4 | low).ok()
-    }).collect();
+    let bytes: Vec<u8> = digits
+        .iter()
+        .flat_map(|digits| digits.chunks_exact(2))
+        .filter_map(|pair| {
+            let (high, low) = (pair.first()?, pair.last()?);
+            u8::try_from(high << 4 | low).ok()
+        })
+        .collect();
     match <[u8; 16]>::try_from(bytes) {
         Ok(key) if text.len() == 32 => Ok(key),
         _ => Err(serde::de::Error::custom("expected 32 hexadecimal digits")),

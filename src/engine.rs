@@ -1,5 +1,6 @@
 //! The correlator: batches in, outcomes out.
 
+use crate::Error;
 use crate::batch::{Piece, Pieces};
 use crate::chain::{Chains, Clock};
 use crate::checkpoint;
@@ -11,7 +12,6 @@ use crate::output::{Outcome, Output, Reason, Verdict};
 use crate::prefilter::Prefilter;
 use crate::rule::{RulePlan, Rules};
 use crate::splice::{Annotation, Match};
-use crate::Error;
 
 /// A correlation over a stream of audit records.
 ///

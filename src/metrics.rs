@@ -34,12 +34,15 @@ impl Counters {
         self.dropped += u64::from(outcome.dropped);
         self.findings += outcome.findings.len() as u64;
         for finding in &outcome.findings {
-            for (count, _) in self.by_rule.iter_mut().zip(&rules.rules).filter(|(_, rule)| rule.rule.id == finding.rule) {
+            for (count, _) in self.by_rule.iter_mut().zip(&rules.rules).filter(|(_, rule)| rule.rule.id == finding.rule)
+            {
                 *count += 1;
             }
         }
         for rejection in &outcome.rejections {
-            for (count, _) in self.rejected.iter_mut().zip(Reason::ALL).filter(|(_, reason)| *reason == rejection.reason) {
+            for (count, _) in
+                self.rejected.iter_mut().zip(Reason::ALL).filter(|(_, reason)| *reason == rejection.reason)
+            {
                 *count += 1;
             }
         }

@@ -44,10 +44,10 @@ impl Prefilter {
         for action in actions {
             prefilter.spell(action.as_bytes());
             let first = action.as_bytes().first().copied().unwrap_or(b'"');
-            if let Some(same_first) = prefilter.actions.get_mut(usize::from(first)) {
-                if !same_first.iter().any(|known| **known == *action.as_bytes()) {
-                    same_first.push(action.as_bytes().into());
-                }
+            if let Some(same_first) = prefilter.actions.get_mut(usize::from(first))
+                && !same_first.iter().any(|known| **known == *action.as_bytes())
+            {
+                same_first.push(action.as_bytes().into());
             }
         }
         prefilter

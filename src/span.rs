@@ -65,9 +65,13 @@ mod tests {
 
     #[test]
     fn a_span_is_read_and_written_in_the_longest_unit_that_divides_it() {
-        for (text, millis, written) in
-            [("900s", 900_000, "15m"), ("90s", 90_000, "90s"), ("24h", 86_400_000, "1d"), ("0s", 0, "0d"), ("7ms", 7, "7ms")]
-        {
+        for (text, millis, written) in [
+            ("900s", 900_000, "15m"),
+            ("90s", 90_000, "90s"),
+            ("24h", 86_400_000, "1d"),
+            ("0s", 0, "0d"),
+            ("7ms", 7, "7ms"),
+        ] {
             let span = Span::parse(text).unwrap();
             assert_eq!((span.as_millis(), span.to_string().as_str()), (millis, written));
         }

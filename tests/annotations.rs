@@ -38,7 +38,9 @@ fn a_repeated_record_says_so_and_keeps_its_finding() {
 fn without_its_annotations_the_output_is_the_input() {
     let records = String::from_utf8(lines(&chain(60, 120))).unwrap();
     let spaced = records.replace("}\n", " } \r\n").replace(":", " :\t").replace(" :\t//", "://");
-    let batch = format!("\u{FEFF}{{\"n\": 9007199254740993.10, \"n\":1e400 }}\n\n{records}nonsense\n{{\"Records\": [\n{spaced}");
+    let batch = format!(
+        "\u{FEFF}{{\"n\": 9007199254740993.10, \"n\":1e400 }}\n\n{records}nonsense\n{{\"Records\": [\n{spaced}"
+    );
     for batch in [batch.as_bytes(), b"{\"caf\xC3\xA9\":\"\xFF\xFE\"}\n"] {
         let outcome = Both::open("{}").process(batch);
         let mut bare = Vec::new();
@@ -71,7 +73,9 @@ fn filter_passes_what_matches_and_keeps_containers_valid() {
         vec![&volume, &snapshot, &instance],
         vec![noise, "null", &volume, "7", &snapshot, "\"text\"", &instance, "[1]"],
     ] {
-        for (separator, open, close) in [(",", "{\"Records\":[", "]}\n"), (" , ", "{ \"Records\" : [ ", " ] }\n"), (",", "[", "]\n")] {
+        for (separator, open, close) in
+            [(",", "{\"Records\":[", "]}\n"), (" , ", "{ \"Records\" : [ ", " ] }\n"), (",", "[", "]\n")]
+        {
             let batch = format!("{open}{}{close}", records.join(separator));
             let (output, findings) = process(r#"{"mode":"filter"}"#, batch.as_bytes());
             let value: Value = serde_json::from_str(&output).unwrap_or_else(|error| panic!("{error}: {output}"));

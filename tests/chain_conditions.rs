@@ -109,7 +109,8 @@ fn each_launch_from_the_snapshot_is_a_finding_of_its_own() {
 #[test]
 fn every_instance_of_a_launch_is_a_detection() {
     let batch = String::from_utf8(lines(&chain(60, 120)[2..])).unwrap();
-    let batch = batch.replace(r#"{"instanceId":"i-3"}"#, r#"{"instanceId":"i-3"},{"instanceId":"i-4"},{"instanceId":"i-3"}"#);
+    let batch =
+        batch.replace(r#"{"instanceId":"i-3"}"#, r#"{"instanceId":"i-3"},{"instanceId":"i-4"},{"instanceId":"i-3"}"#);
     let found = findings(batch.as_bytes());
     let ids: std::collections::BTreeSet<_> = found.iter().map(|finding| &finding.id).collect();
     assert_eq!((found.len(), ids.len()), (2, 2));

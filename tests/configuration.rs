@@ -18,9 +18,15 @@ fn a_wrong_setting_is_named() {
     for (config, expected) in [
         ("[", "EOF while parsing a list"),
         (r#"{"mod":"enrich"}"#, "unknown field `mod`"),
-        (r#"{"mode":"enriched"}"#, "at mode: unknown variant `enriched`, expected one of `enrich`, `filter`, `findings`"),
+        (
+            r#"{"mode":"enriched"}"#,
+            "at mode: unknown variant `enriched`, expected one of `enrich`, `filter`, `findings`",
+        ),
         (r#"{"annotation":""}"#, "at annotation: expected a name"),
-        (r#"{"allowed_lateness":"15"}"#, "at allowed_lateness: invalid value: string \"15\", expected a whole number and a unit"),
+        (
+            r#"{"allowed_lateness":"15"}"#,
+            "at allowed_lateness: invalid value: string \"15\", expected a whole number and a unit",
+        ),
         (r#"{"limits":{"pending":-1}}"#, "at limits.pending: invalid value"),
         (r#"{"hash_key":"00"}"#, "at hash_key: expected 32 hexadecimal digits"),
         (r#"{"rules":[{"id":"x"}]}"#, "at rules[0]: missing field `version`"),
@@ -53,11 +59,19 @@ fn a_wrong_rule_is_named() {
         ("\"id\":\"two\"", "\"id\":\"one\"", "at rules[0].steps[1].id: there is already a step"),
         ("[\"GetObject\"]", "[]", "at rules[0].steps[1].actions: expected at least one action"),
         ("GetObject", "Get\\\"Object", "at rules[0].steps[1].actions[0]"),
-        ("\"key\":\"requestParameters.key\"", "\"other\":\"requestParameters.key\"", "at rules[0].steps[0]: the step binds no name"),
+        (
+            "\"key\":\"requestParameters.key\"",
+            "\"other\":\"requestParameters.key\"",
+            "at rules[0].steps[0]: the step binds no name",
+        ),
         ("requestParameters.key", "requestParameters..key", "at rules[0].steps[0].bind.key: invalid value"),
         ("\"provider\":\"aws\"", "\"provider\":\"aws2\"", "at rules[0].steps[0].provider: unknown variant"),
         ("\"steps\"", "\"resources\":{\"vol\":\"V\"},\"steps\"", "at rules[0].resources.vol: no step binds this name"),
-        ("\"id\":\"one\"", "\"id\":\"one\",\"each\":\"key\"", "at rules[0].steps[0].each: `each` is for rules of one step"),
+        (
+            "\"id\":\"one\"",
+            "\"id\":\"one\",\"each\":\"key\"",
+            "at rules[0].steps[0].each: `each` is for rules of one step",
+        ),
     ] {
         let refusal = refusal(&rule(part, by));
         assert!(refusal.contains(expected), "{part} -> {by}: {refusal}");

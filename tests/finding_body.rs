@@ -56,7 +56,8 @@ fn events_are_listed_in_the_order_of_the_steps() {
     let lines = chain("mallory", common::START, 5);
     let ids = lines.each_ref().map(|line| serde_json::from_str::<Value>(line).unwrap()["eventID"].clone());
     let (_, body) = chain_finding();
-    let told: Vec<_> = body["finding_info"]["related_events"].as_array().unwrap().iter().map(|event| &event["uid"]).collect();
+    let told: Vec<_> =
+        body["finding_info"]["related_events"].as_array().unwrap().iter().map(|event| &event["uid"]).collect();
     assert_eq!(told, ids.iter().collect::<Vec<_>>());
 }
 

@@ -30,13 +30,15 @@ proptest! {
 
 #[test]
 fn a_day_read_again_is_found_once() {
-    let day: Vec<_> = (0..48u32).flat_map(|half_hour| {
-        common::chain(10, 20).map(|event| common::Event {
-            id: half_hour * 3 + event.id,
-            time: u64::from(half_hour) * 1_800 + event.time,
-            ..event
+    let day: Vec<_> = (0..48u32)
+        .flat_map(|half_hour| {
+            common::chain(10, 20).map(|event| common::Event {
+                id: half_hour * 3 + event.id,
+                time: u64::from(half_hour) * 1_800 + event.time,
+                ..event
+            })
         })
-    }).collect();
+        .collect();
     let batch = lines(&day);
     let mut both = Both::open("{}");
     let first = both.process(&batch).findings;

@@ -14,7 +14,8 @@ fn delayed() -> impl Strategy<Value = Vec<Event>> {
     events(1..40, 7_200).prop_flat_map(|events| {
         let delays = prop::collection::vec(0..=LATENESS, events.len());
         delays.prop_map(move |delays| {
-            let mut arriving: Vec<_> = events.iter().zip(delays).map(|(event, delay)| (event.time + delay, event)).collect();
+            let mut arriving: Vec<_> =
+                events.iter().zip(delays).map(|(event, delay)| (event.time + delay, event)).collect();
             arriving.sort_by_key(|(arrival, _)| *arrival);
             arriving.into_iter().map(|(_, event)| event.clone()).collect()
         })

@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::run::Both;
 use common::events;
+use common::run::Both;
 use proptest::prelude::*;
 
 /// Records in spellings that have the same meaning to a JSON parser, or nearly the same.

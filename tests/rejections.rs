@@ -60,7 +60,10 @@ fn a_container_that_breaks_off_keeps_what_came_before() {
     let [volume, snapshot, instance] = chain(60, 120).map(|event| event.line());
     let rest = &instance[..instance.len() / 2];
     for (rest, left) in [(rest, rest), ("", ""), (",", "")] {
-        let batch = format!(r#"{{"Records":[{volume},{snapshot},{instance}{}{rest}"#, if rest == "," || rest.is_empty() { "" } else { "," });
+        let batch = format!(
+            r#"{{"Records":[{volume},{snapshot},{instance}{}{rest}"#,
+            if rest == "," || rest.is_empty() { "" } else { "," }
+        );
         let (rejected, found) = rejections(batch.as_bytes());
         assert_eq!(rejected, [(Reason::ContainerTruncated, left.as_bytes().to_vec())]);
         assert_eq!(found, 2);

@@ -5,8 +5,8 @@ mod common;
 use std::collections::BTreeSet;
 
 use catena::Correlator;
-use common::{events, oracle};
 use common::run::sets_of_event_ids;
+use common::{events, oracle};
 use proptest::prelude::*;
 
 proptest! {

@@ -45,7 +45,9 @@ fn the_synthetic_chain_is_found_in_any_order_and_once() {
     for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
         let batch = order.map(|at| lines[at]).join("\n") + "\n";
         let mut both = Both::open("{}");
-        let chains = |found: Vec<catena::Finding>| found.into_iter().filter(|f| f.rule == "aws-snapshot-staging").collect::<Vec<_>>();
+        let chains = |found: Vec<catena::Finding>| {
+            found.into_iter().filter(|f| f.rule == "aws-snapshot-staging").collect::<Vec<_>>()
+        };
         let found = chains(both.process(batch.as_bytes()).findings);
         assert_eq!(found.len(), 1);
         ids.insert(found[0].id.clone());

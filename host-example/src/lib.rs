@@ -18,4 +18,6 @@ mod error;
 mod sandbox;
 
 pub use error::Error;
-pub use sandbox::{BUILT_IN, Correlator, Fault, Finding, Limits, Metric, Outcome, Rejection, Route, Sandbox, Severity, Splice};
+pub use sandbox::{
+    BUILT_IN, Correlator, Fault, Finding, Limits, Metric, Outcome, Rejection, Route, Sandbox, Severity, Splice,
+};

@@ -102,7 +102,10 @@ impl<'a> Draft<'a> {
         let not_after = times().filter(|(at, _)| *at > position).map(|(_, time)| time).min();
         let earliest = last.saturating_sub(self.rule.within);
         let latest = first.saturating_add(self.rule.within);
-        Some((not_before.map_or(earliest, |time| time.max(earliest)), not_after.map_or(latest, |time| time.min(latest))))
+        Some((
+            not_before.map_or(earliest, |time| time.max(earliest)),
+            not_after.map_or(latest, |time| time.min(latest)),
+        ))
     }
 
     fn fits(&self, id: PendingId, event: Event<'a>, join: &JoinStep) -> bool {
@@ -114,8 +117,7 @@ impl<'a> Draft<'a> {
     }
 
     fn share(&self, event: Event<'a>, other: usize, there: Slot, here: Slot) -> bool {
-        self.event(other).is_some_and(|other| {
-            other.values_of(there).any(|value| event.values_of(here).any(|same| same == value))
-        })
+        self.event(other)
+            .is_some_and(|other| other.values_of(there).any(|value| event.values_of(here).any(|same| same == value)))
     }
 }

@@ -94,7 +94,14 @@ impl Chains {
     /// Takes in an event that matches `steps`.
     ///
     /// Costs a few hash look-ups, and one for each neighbour; never more than [`Limits::neighbours`] of those.
-    pub(crate) fn observe(&mut self, rules: &Rules, event: &Event<'_>, id: &str, time: i64, steps: &[usize]) -> Observed {
+    pub(crate) fn observe(
+        &mut self,
+        rules: &Rules,
+        event: &Event<'_>,
+        id: &str,
+        time: i64,
+        steps: &[usize],
+    ) -> Observed {
         let arrival = self.clock.observe(time);
         match arrival {
             Arrival::InTime => {}

@@ -1,7 +1,7 @@
 use hashbrown::HashMap;
 
-use super::context::{Context, Contexts};
 use super::KeyedHash;
+use super::context::{Context, Contexts};
 use crate::codec::{Take, put_bytes, put_number};
 use crate::event::{self, Slot};
 use crate::rule::Rules;
@@ -357,7 +357,8 @@ impl Store {
 
     /// All pending events, in the order in which they came.
     pub(super) fn in_order(&self) -> Vec<Event<'_>> {
-        let mut slots: Vec<_> = (0..).zip(&self.slots).filter_map(|(slot, p)| Some((p.as_ref()?.number, slot))).collect();
+        let mut slots: Vec<_> =
+            (0..).zip(&self.slots).filter_map(|(slot, p)| Some((p.as_ref()?.number, slot))).collect();
         slots.sort_unstable();
         slots.into_iter().filter_map(|(_, slot)| Some(self.slot(slot)?.0)).collect()
     }

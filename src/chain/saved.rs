@@ -196,16 +196,8 @@ impl Counts {
     }
 
     fn from_all(all: [u64; Self::FIELDS]) -> Self {
-        let [duplicates, late, future, unidentified, evicted_identity, evicted_total, forgotten_ids, searches_cut] = all;
-        Self {
-            duplicates,
-            late,
-            future,
-            unidentified,
-            evicted_identity,
-            evicted_total,
-            forgotten_ids,
-            searches_cut,
-        }
+        let [duplicates, late, future, unidentified, evicted_identity, evicted_total, forgotten_ids, searches_cut] =
+            all;
+        Self { duplicates, late, future, unidentified, evicted_identity, evicted_total, forgotten_ids, searches_cut }
     }
 }

@@ -120,8 +120,7 @@ impl Rules {
             });
         }
         if rule.steps.len() > 1 {
-            let bindings: Vec<_> =
-                self.steps.iter().skip(first_step).map(|step| step.bindings.clone()).collect();
+            let bindings: Vec<_> = self.steps.iter().skip(first_step).map(|step| step.bindings.clone()).collect();
             for (position, step) in self.steps.iter_mut().skip(first_step).enumerate() {
                 step.joins = join_order(position, &bindings).ok_or_else(|| {
                     let why = "every step must bind a name that another step binds too, so that all are linked";

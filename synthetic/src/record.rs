@@ -62,7 +62,13 @@ impl Call {
     pub fn noise(random: &mut Random) -> Self {
         let (service, action) = *random.pick(NOISE);
         let items: Vec<_> = (0..3 + random.below(3))
-            .map(|_| format!(r#"{{"name":"tag:team","value":"{}","id":"vol-{}"}}"#, random.hexadecimal(12), random.hexadecimal(17)))
+            .map(|_| {
+                format!(
+                    r#"{{"name":"tag:team","value":"{}","id":"vol-{}"}}"#,
+                    random.hexadecimal(12),
+                    random.hexadecimal(17)
+                )
+            })
             .collect();
         Self {
             service,
@@ -97,7 +103,9 @@ impl Call {
         Self::ec2(
             "CreateVolume",
             r#"{"size":"8","zone":"us-east-1a","volumeType":"gp3"}"#.to_owned(),
-            format!(r#"{{"volumeId":"vol-{volume}","size":"8","zone":"us-east-1a","status":"creating","volumeType":"gp3"}}"#),
+            format!(
+                r#"{{"volumeId":"vol-{volume}","size":"8","zone":"us-east-1a","status":"creating","volumeType":"gp3"}}"#
+            ),
         )
     }
 
@@ -139,9 +147,9 @@ pub fn chain(identity: &str, start: u64, seed: u64) -> [String; 3] {
     let mut random = Random::new(seed);
     let (volume, snapshot, instance) = (random.hexadecimal(17), random.hexadecimal(17), random.hexadecimal(17));
     [
-        write(identity, start, random.next(), &Call::create_volume(&volume)),
-        write(identity, start + 11, random.next(), &Call::create_snapshot(&volume, &snapshot)),
-        write(identity, start + 135, random.next(), &Call::run_instances(&snapshot, &instance)),
+        write(identity, start, random.number(), &Call::create_volume(&volume)),
+        write(identity, start + 11, random.number(), &Call::create_snapshot(&volume, &snapshot)),
+        write(identity, start + 135, random.number(), &Call::run_instances(&snapshot, &instance)),
     ]
 }
 

@@ -37,7 +37,8 @@ pub enum Call {
 impl Event {
     /// The record, without LF.
     pub fn line(&self) -> String {
-        let value = |name: &str, value: Option<&str>| value.map_or(String::new(), |value| format!(r#""{name}":"{value}""#));
+        let value =
+            |name: &str, value: Option<&str>| value.map_or(String::new(), |value| format!(r#""{name}":"{value}""#));
         let (action, request, response) = match &self.call {
             Call::CreateVolume { volume } => ("CreateVolume", String::new(), value("volumeId", *volume)),
             Call::CreateSnapshot { volume, snapshot } => {

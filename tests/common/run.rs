@@ -52,7 +52,8 @@ impl Both {
         let metrics = self.native.metrics();
         let sandboxed = self.sandboxed.metrics().expect("are told in the sandbox");
         // How much memory a table takes differs with the size of a pointer.
-        for (native, sandboxed) in metrics.iter().zip(&sandboxed).filter(|(native, _)| native.name != "now:state-bytes") {
+        for (native, sandboxed) in metrics.iter().zip(&sandboxed).filter(|(native, _)| native.name != "now:state-bytes")
+        {
             assert_eq!((&native.name, native.value), (&sandboxed.name, sandboxed.value));
         }
         assert_eq!(metrics.len(), sandboxed.len());
@@ -67,8 +68,17 @@ fn assert_same(native: &Outcome, sandboxed: &host::Outcome) {
     );
     let splices = sandboxed.splices.iter().map(|splice| (splice.start, splice.end, splice.text.as_str()));
     assert!(native.splices.iter().map(|splice| (splice.start, splice.end, splice.text.as_str())).eq(splices));
-    let findings = sandboxed.findings.iter().map(|finding| (&finding.id, &finding.rule, finding.first_seen, finding.last_seen, &finding.body));
-    assert!(native.findings.iter().map(|finding| (&finding.id, &finding.rule, finding.first_seen, finding.last_seen, &finding.body)).eq(findings));
+    let findings = sandboxed
+        .findings
+        .iter()
+        .map(|finding| (&finding.id, &finding.rule, finding.first_seen, finding.last_seen, &finding.body));
+    assert!(
+        native
+            .findings
+            .iter()
+            .map(|finding| (&finding.id, &finding.rule, finding.first_seen, finding.last_seen, &finding.body))
+            .eq(findings)
+    );
     let rejections = sandboxed.rejections.iter().map(|r| (r.start, r.end, r.code.as_str(), r.detail.as_str()));
     assert!(native.rejections.iter().map(|r| (r.start, r.end, r.reason.code(), r.detail.as_str())).eq(rejections));
 }

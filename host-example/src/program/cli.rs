@@ -9,12 +9,16 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// from it, within 15 minutes), and passes the stream on, enriched or filtered. The engine runs as a WebAssembly component
 /// in a sandbox.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100, after_help = "Exit codes:
+#[command(
+    version,
+    max_term_width = 100,
+    after_help = "Exit codes:
   0    everything was done, whether or not anything was found
   1    an input could not be read, an output not written, or the component failed
   2    the arguments or the configuration cannot be used
   130  ended by SIGINT, 143 by SIGTERM, 141 because the reader of the output has gone;
-       everything read until then is accounted for")]
+       everything read until then is accounted for"
+)]
 pub struct Arguments {
     #[command(subcommand)]
     pub command: Command,
@@ -61,7 +65,7 @@ pub struct Run {
     /// How many bytes are read and processed at a time
     #[arg(long, value_name = "BYTES", default_value_t = 1 << 20, value_parser = clap::value_parser!(u32).range(1..=1 << 28))]
     pub batch_bytes: u32,
-    /// The longest record, or document of several lines; longer ones are rejected unread
+    /// The longest record, or document of several lines, but not less than --batch-bytes; longer ones are rejected unread
     #[arg(long, value_name = "BYTES", default_value_t = 64 << 20, value_parser = clap::value_parser!(u32).range(1..=1 << 28))]
     pub max_record_bytes: u32,
     /// End with a line of JSON on the standard error: records, passed, dropped, rejected, findings, bytes, seconds, files,

@@ -31,7 +31,8 @@ pub fn describe(body: &str) -> String {
     let resources: Vec<_> = list("/resources").iter().filter_map(|resource| resource.get("uid")?.as_str()).collect();
     line("resources", &resources.join(", "));
     for (at, (event, evidence)) in list("/finding_info/related_events").iter().zip(list("/evidences")).enumerate() {
-        let part = |value: &Value, pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or("").to_owned();
+        let part =
+            |value: &Value, pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or("").to_owned();
         let when = event.get("first_seen_time").and_then(Value::as_i64).map_or_else(String::new, instant);
         let call = part(evidence, "/api/operation");
         let name = if at == 0 { "events" } else { "" };

@@ -89,9 +89,17 @@ impl Framer {
         match self.layout {
             Layout::Documents => {
                 self.rest.extend_from_slice(bytes);
-                self.give_documents(&mut give)
+                self.give_documents(false, &mut give)
             }
             _ => self.give_lines(bytes, &mut give),
+        }
+    }
+
+    /// The input pauses: gives out a document that is whole but for what ends its line.
+    pub fn pause<E>(&mut self, mut give: impl FnMut(Batch<'_>) -> Result<(), E>) -> Result<(), E> {
+        match self.layout {
+            Layout::Documents => self.give_documents(true, &mut give),
+            _ => Ok(()),
         }
     }
 
@@ -102,8 +110,8 @@ impl Framer {
             let read = std::mem::take(&mut self.rest);
             self.push(&read, &mut give)?;
         }
+        self.pause(&mut give)?;
         let rest = std::mem::take(&mut self.rest);
-        self.scanner = None;
         if rest.is_empty() {
             return Ok(());
         }
@@ -129,11 +137,7 @@ impl Framer {
         Ok(())
     }
 
-    fn give_lines<E>(
-        &mut self,
-        mut bytes: &[u8],
-        give: &mut impl FnMut(Batch<'_>) -> Result<(), E>,
-    ) -> Result<(), E> {
+    fn give_lines<E>(&mut self, mut bytes: &[u8], give: &mut impl FnMut(Batch<'_>) -> Result<(), E>) -> Result<(), E> {
         if !self.rest.is_empty() || self.skipping {
             // The line that was begun is given out alone, so that the others need not be copied.
             let Some(end) = memchr(b'\n', bytes) else {
@@ -167,7 +171,7 @@ impl Framer {
         self.give(&part, None, kind, give)
     }
 
-    fn give_documents<E>(&mut self, give: &mut impl FnMut(Batch<'_>) -> Result<(), E>) -> Result<(), E> {
+    fn give_documents<E>(&mut self, paused: bool, give: &mut impl FnMut(Batch<'_>) -> Result<(), E>) -> Result<(), E> {
         let mut read = std::mem::take(&mut self.rest);
         let mut from = 0;
         loop {
@@ -182,14 +186,16 @@ impl Framer {
                 from += end;
                 continue;
             }
-            let mut scanner = self.scanner.take().unwrap_or(ValueScanner::new(start));
-            let Some(end) = scanner.end(rest, rest.len()) else {
-                self.scanner = Some(scanner);
-                break;
-            };
+            let scanner = self.scanner.insert(self.scanner.unwrap_or(ValueScanner::new(start)));
+            let Some(end) = scanner.end(rest, rest.len()) else { break };
             // The LF behind a document ends its line.
             let line_end = end + rest[end..].iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r')).count();
-            let end = if rest.get(line_end) == Some(&b'\n') { line_end + 1 } else { end };
+            let end = match rest.get(line_end) {
+                Some(b'\n') => line_end + 1,
+                None if !paused => break,
+                _ => end,
+            };
+            self.scanner = None;
             let kind = if end > self.longest { Kind::TooLong { first: true } } else { Kind::Records };
             self.give(&rest[..end], Some(flatten(&rest[..end], end - 1)), kind, give)?;
             from += end;
@@ -233,12 +239,87 @@ fn layout(bytes: &[u8], whole: bool) -> Layout {
         return Layout::Lines;
     }
     let first_line = text[..line_end].trim_ascii_end();
-    if first_line.ends_with(b"{") || first_line.ends_with(b"[") || first_line.ends_with(b",") || first_line.ends_with(b":") {
+    if first_line.ends_with(b"{")
+        || first_line.ends_with(b"[")
+        || first_line.ends_with(b",")
+        || first_line.ends_with(b":")
+    {
         return Layout::Documents;
     }
     match text.get(line_end + 1) {
         Some(b' ' | b'\t' | b'"' | b']' | b'}') => Layout::Documents,
         None if !whole => Layout::Unknown,
         _ => Layout::Lines,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A batch as it was given out.
+    struct Given {
+        original: Vec<u8>,
+        taken: Vec<u8>,
+        line: u64,
+        offset: u64,
+    }
+
+    /// What a framer gives out of `input`, read in chunks of `chunk` bytes.
+    fn frame(input: &[u8], chunk: usize, longest: usize) -> Vec<Given> {
+        let mut framer = Framer::new(longest);
+        let mut given = Vec::new();
+        let mut take = |batch: Batch<'_>| {
+            let (original, taken) = (batch.original.to_vec(), batch.bytes().to_vec());
+            given.push(Given { original, taken, line: batch.line, offset: batch.offset });
+            Ok::<_, Infallible>(())
+        };
+        for chunk in input.chunks(chunk) {
+            let Ok(()) = framer.push(chunk, &mut take);
+        }
+        let Ok(()) = framer.finish(&mut take);
+        given
+    }
+
+    proptest! {
+        #[test]
+        fn no_byte_is_lost_or_moved_whatever_the_chunks(
+            pieces in prop::collection::vec(prop::sample::select(vec![
+                "{\"a\":1}\n", "{\n  \"a\": \"}\\\"\"\n}\n", "[\n{},\n[]]", "\n", " ", "{", "}", "\"", "nonsense\n", "\u{FEFF}", "{\"long\":\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"}\n",
+            ]), 0..20),
+            chunk in 1..50usize,
+            longest in 10..200usize,
+        ) {
+            let input = pieces.concat();
+            let given = frame(input.as_bytes(), chunk, longest);
+            let mut offset = 0;
+            for Given { original, taken, line, offset: at } in &given {
+                prop_assert_eq!(*at, offset);
+                prop_assert_eq!(*line, 1 + memchr_iter(b'\n', &input.as_bytes()[..offset as usize]).count() as u64);
+                prop_assert_eq!(original.len(), taken.len());
+                offset += original.len() as u64;
+            }
+            let read: Vec<u8> = given.into_iter().flat_map(|given| given.original).collect();
+            prop_assert_eq!(String::from_utf8(read).unwrap(), input);
+        }
+    }
+
+    #[test]
+    fn documents_become_lines_of_the_same_length() {
+        let input = b"{\n \"a\": [1,\n2]\n}\n{\n}";
+        for chunk in [1, 2, 7, 100] {
+            let taken: Vec<_> = frame(input, chunk, 100).into_iter().map(|given| given.taken).collect();
+            assert_eq!(taken, [b"{  \"a\": [1, 2] }\n".to_vec(), b"{ }".to_vec()], "chunks of {chunk}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_first_line_does_not_make_lines_a_document() {
+        let input = b"{\"a\":{\"b\":1\n{\"a\":1}\n{\"a\":2}\n";
+        assert_eq!(frame(input, 1_000, 1_000)[0].taken, input);
     }
 }

@@ -95,7 +95,10 @@ impl Inputs {
                 Ok(entry) if entry.file_type().is_file() => {
                     let name = entry.file_name().to_string_lossy();
                     let hidden = name.starts_with('.');
-                    if !hidden && ENDINGS.iter().any(|ending| name.ends_with(ending)) && !is_no_record_file(entry.path()) {
+                    if !hidden
+                        && ENDINGS.iter().any(|ending| name.ends_with(ending))
+                        && !is_no_record_file(entry.path())
+                    {
                         self.file(entry.into_path());
                     } else {
                         self.skipped += 1;

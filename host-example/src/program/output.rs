@@ -54,6 +54,9 @@ impl Sink {
 /// All outputs of a run.
 pub struct Outputs {
     stream: Option<Sink>,
+    /// Whether the last record of the stream still lacks the end of its line.
+    line_open: bool,
+    filter: bool,
     findings: Option<Sink>,
     format: Format,
     rejects: Option<Sink>,
@@ -103,6 +106,8 @@ impl Outputs {
         let open = |target: Option<PathBuf>| target.as_deref().map(Sink::open).transpose();
         Ok(Self {
             stream: open(stream)?,
+            line_open: false,
+            filter: mode == Mode::Filter,
             findings: open(findings)?,
             format: arguments.findings_format.unwrap_or(default),
             rejects: open(arguments.rejects.clone())?,
@@ -119,21 +124,30 @@ impl Outputs {
         for rejection in &outcome.rejections {
             self.rejection(input, batch, rejection)?;
         }
-        let Some(stream) = &mut self.stream else { return Ok(()) };
-        stream.write(|to| {
-            let mut from = 0;
-            for splice in &outcome.splices {
-                to.write_all(&batch.original[from..splice.start as usize])?;
-                to.write_all(splice.text.as_bytes())?;
-                from = splice.end as usize;
-            }
-            to.write_all(&batch.original[from..])
-        })
+        let mut from = 0;
+        for splice in &outcome.splices {
+            self.pass(&batch.original[from..splice.start as usize])?;
+            self.pass(splice.text.as_bytes())?;
+            from = splice.end as usize;
+        }
+        self.pass(&batch.original[from..])?;
+        // What would have ended the line may be dropped with what comes behind it.
+        if self.filter { self.end_line() } else { Ok(()) }
     }
 
-    /// Passes on what the component has not seen.
+    /// Another input begins: its records go on lines of their own.
+    pub fn begin_input(&mut self) -> Result<(), Unwritten> {
+        self.end_line()
+    }
+
+    fn end_line(&mut self) -> Result<(), Unwritten> {
+        if self.line_open { self.pass(b"\n") } else { Ok(()) }
+    }
+
+    /// Passes bytes of the stream on as they are.
     pub fn pass(&mut self, bytes: &[u8]) -> Result<(), Unwritten> {
-        let Some(stream) = &mut self.stream else { return Ok(()) };
+        let (Some(stream), Some(last)) = (&mut self.stream, bytes.last()) else { return Ok(()) };
+        self.line_open = *last != b'\n';
         stream.write(|to| to.write_all(bytes))
     }
 

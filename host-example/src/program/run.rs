@@ -37,13 +37,14 @@ pub fn run(arguments: &cli::Run) -> Result<u8, Failure> {
     let stop = Stop::on_signals().map_err(|error| Failure::new(format!("cannot listen for signals: {error}")))?;
     let inputs = Inputs::find(&arguments.inputs);
     let progress = progress(arguments, &inputs);
+    let longest = arguments.max_record_bytes.max(arguments.batch_bytes) as usize;
     let mut run = Run {
         correlator,
         outputs,
         summary: Summary { skipped: inputs.skipped, ..Summary::default() },
         input: String::new(),
-        framer: Framer::new(arguments.max_record_bytes as usize),
-        longest: arguments.max_record_bytes as usize,
+        framer: Framer::new(longest),
+        longest,
         failed: false,
         keep_rejected: mode == Mode::Enrich,
         progress,
@@ -84,7 +85,8 @@ fn configuration(arguments: &cli::Run) -> Result<(String, Mode), Failure> {
         None => json!({}),
         Some(file) => {
             let name = file.display();
-            let text = fs::read_to_string(file).map_err(|error| Failure::usage(format!("cannot read {name}: {error}")))?;
+            let text =
+                fs::read_to_string(file).map_err(|error| Failure::usage(format!("cannot read {name}: {error}")))?;
             serde_saphyr::from_str(&text).map_err(|error| Failure::usage(format!("{name}: {error}")))?
         }
     };
@@ -169,6 +171,7 @@ impl Run {
                 Err(TryRecvError::Disconnected) => break,
                 Err(TryRecvError::Empty) => {
                     // The input pauses: what is done so far goes out.
+                    self.frame(|framer, give| framer.pause(give))?;
                     self.outputs.flush()?;
                     match events.recv_timeout(TICK) {
                         Ok(event) => event,
@@ -190,7 +193,7 @@ impl Run {
                 self.input = input.name();
                 self.framer = Framer::new(self.longest);
                 self.summary.files += 1;
-                Ok(())
+                self.outputs.begin_input()
             }
             Event::Bytes(bytes, read) => {
                 self.summary.bytes += bytes.len() as u64;

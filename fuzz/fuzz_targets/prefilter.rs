@@ -1,0 +1,26 @@
+//! Law L6: with and without the prefilter the outcome is the same, for any bytes.
+
+#![no_main]
+
+use catena::Correlator;
+use libfuzzer_sys::fuzz_target;
+
+const NOW: u64 = 1_900_000_000_000;
+
+fuzz_target!(|batch: &[u8]| {
+    let mode = if batch.len() % 2 == 0 { "enrich" } else { "filter" };
+    let process = |prefilter: bool| {
+        let config = format!(r#"{{"mode":"{mode}","prefilter":{prefilter}}}"#);
+        let mut correlator = Correlator::open(&config).expect("the configuration is right");
+        correlator.process(batch, NOW).expect("the batch is short enough")
+    };
+    let outcome = process(true);
+    assert_eq!(outcome, process(false));
+    assert_eq!(outcome.records, outcome.passed() + outcome.dropped + outcome.rejections.len() as u32);
+    // Splices must be in order and within the batch.
+    let mut at = 0;
+    for splice in &outcome.splices {
+        assert!(at <= splice.start && splice.start <= splice.end && splice.end as usize <= batch.len());
+        at = splice.end;
+    }
+});
