@@ -30,11 +30,11 @@ pub(crate) fn last_window(bytes: &[u8], at: usize) -> Window {
     padded
 }
 
+/// Sixteen bytes of a window, from `AT` on.
 #[inline(always)]
 fn lane<const AT: usize>(window: &Window) -> u8x16 {
-    let mut lane = [0; 16];
-    lane.copy_from_slice(&window[AT..AT + 16]);
-    u8x16::new(lane)
+    let lane = window.split_at(AT).1.first_chunk();
+    u8x16::new(*lane.unwrap_or(&[0; 16]))
 }
 
 #[inline(always)]

@@ -2,9 +2,10 @@
 
 use crate::Error;
 use crate::batch::{Piece, Pieces};
-use crate::chain::{Chains, Clock};
+use crate::chain::{Chains, Clock, Matched};
 use crate::checkpoint;
 use crate::config::Config;
+use crate::digest::Digest;
 use crate::event::{self, Event, TimeProblem, Unread};
 use crate::finding::{self, Evidence, Finding};
 use crate::metrics::{Counters, Metric};
@@ -167,8 +168,8 @@ impl<'e> Examiner<'e> {
         steps: &[usize],
         findings: &mut Vec<Finding>,
     ) -> Annotation<'e> {
-        let id = event.id.clone().unwrap_or_else(|| finding::id_of_record(record).into());
-        let observed = self.chains.observe(self.rules, event, &id, time, steps);
+        let id = event.id.clone().unwrap_or_else(|| Digest::default().part(record).hexadecimal().into());
+        let observed = self.chains.observe(self.rules, &Matched { event, id: &id, time, steps });
         let mut annotation = Annotation { matches: Vec::new(), duplicate: observed.duplicate };
         for (rule, plan, step) in steps.iter().filter_map(|step| {
             let (rule, plan) = self.rules.step(*step)?;

@@ -40,6 +40,10 @@
 //! ```
 
 #![deny(unsafe_code, missing_docs)]
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::unreachable)
+)]
 
 mod batch;
 mod bytes;
@@ -49,6 +53,7 @@ mod codec;
 #[cfg(target_arch = "wasm32")]
 mod component;
 mod config;
+mod digest;
 mod engine;
 mod error;
 mod event;

@@ -70,6 +70,18 @@ impl KeyedHash {
     }
 }
 
+/// An event that rules ask for.
+#[derive(Clone, Copy)]
+pub(crate) struct Matched<'m> {
+    pub event: &'m Event<'m>,
+    /// The event's own id, or one made for it.
+    pub id: &'m str,
+    /// In ms since 1970.
+    pub time: i64,
+    /// The steps that it is.
+    pub steps: &'m [usize],
+}
+
 /// What an event did to the state.
 pub(crate) struct Observed {
     /// Whether the event had been seen before.
@@ -94,16 +106,9 @@ impl Chains {
     /// Takes in an event that matches `steps`.
     ///
     /// Costs a few hash look-ups, and one for each neighbour; never more than [`Limits::neighbours`] of those.
-    pub(crate) fn observe(
-        &mut self,
-        rules: &Rules,
-        event: &Event<'_>,
-        id: &str,
-        time: i64,
-        steps: &[usize],
-    ) -> Observed {
-        let arrival = self.clock.observe(time);
-        match arrival {
+    pub(crate) fn observe(&mut self, rules: &Rules, matched: &Matched<'_>) -> Observed {
+        let Matched { event, id, time, .. } = *matched;
+        match self.clock.observe(time) {
             Arrival::InTime => {}
             Arrival::Late => self.counts.late += 1,
             Arrival::Future => self.counts.future += 1,
@@ -115,31 +120,24 @@ impl Chains {
             return Observed { duplicate: true, chains: Vec::new() };
         }
         self.counts.forgotten_ids += self.buckets.forget_ids_above(self.limits.event_ids);
-        Observed { duplicate: false, chains: self.link(rules, event, id, time, steps) }
+        Observed { duplicate: false, chains: self.link(rules, matched) }
     }
 
-    fn link(
-        &mut self,
-        rules: &Rules,
-        event: &Event<'_>,
-        id: &str,
-        time: i64,
-        steps: &[usize],
-    ) -> Vec<(usize, Vec<PendingId>)> {
+    fn link(&mut self, rules: &Rules, matched: &Matched<'_>) -> Vec<(usize, Vec<PendingId>)> {
         let in_chain = |step: &usize| rules.step(*step).is_some_and(|(rule, _)| rule.is_chain());
-        let steps: Vec<usize> = steps.iter().copied().filter(in_chain).collect();
+        let steps: Vec<usize> = matched.steps.iter().copied().filter(in_chain).collect();
         if steps.is_empty() {
             return Vec::new();
         }
-        if event.actor.identity.is_none() {
+        if matched.event.actor.identity.is_none() {
             self.counts.unidentified += 1;
             return Vec::new();
         }
-        self.make_room(rules, event);
-        let Some(new) = self.pending.insert(&self.hash, rules, event, id, time, &steps) else {
+        self.make_room(rules, matched.event);
+        let Some(new) = self.pending.insert(&self.hash, rules, &Matched { steps: &steps, ..*matched }) else {
             return Vec::new();
         };
-        self.buckets.insert_pending(time, new, &self.clock);
+        self.buckets.insert_pending(matched.time, new, &self.clock);
         let mut search = join::Search::new(&self.pending, &self.hash, rules, self.limits.neighbours);
         let chains = steps
             .into_iter()

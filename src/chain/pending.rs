@@ -1,9 +1,9 @@
 use hashbrown::HashMap;
 
-use super::KeyedHash;
 use super::context::{Context, Contexts};
+use super::{KeyedHash, Matched};
 use crate::codec::{Take, put_bytes, put_number};
-use crate::event::{self, Slot};
+use crate::event::Slot;
 use crate::rule::Rules;
 
 /// How many values of a name that joins nothing are kept for findings, such as the instances of one launch.
@@ -137,18 +137,15 @@ impl<'a> Event<'a> {
 }
 
 impl Store {
-    /// Keeps an event that has matched `steps`. `None` only where four billion are alive.
-    pub(super) fn insert(
-        &mut self,
-        hash: &KeyedHash,
-        rules: &Rules,
-        event: &event::Event<'_>,
-        id: &str,
-        time: i64,
-        steps: &[usize],
-    ) -> Option<PendingId> {
-        let content = content(rules, event, id, steps);
-        let new = Encoded { time, action: &event.action, steps, context: Context::of(event).encode(), content };
+    /// Keeps an event under each value that links it. `None` only where four billion are alive.
+    pub(super) fn insert(&mut self, hash: &KeyedHash, rules: &Rules, matched: &Matched<'_>) -> Option<PendingId> {
+        let new = Encoded {
+            time: matched.time,
+            action: &matched.event.action,
+            steps: matched.steps,
+            context: Context::of(matched.event).encode(),
+            content: content(rules, matched),
+        };
         self.insert_encoded(hash, rules, new)
     }
 
@@ -393,16 +390,16 @@ fn time_of(slots: &[Option<Pending>], slot: u32) -> i64 {
 }
 
 /// What is kept of an event: its id and the different values that its steps bind.
-fn content(rules: &Rules, event: &event::Event<'_>, id: &str, steps: &[usize]) -> Vec<u8> {
+fn content(rules: &Rules, matched: &Matched<'_>) -> Vec<u8> {
     let mut content = Vec::new();
-    put_bytes(&mut content, id.as_bytes());
-    let plans = steps.iter().filter_map(|step| rules.step(*step));
+    put_bytes(&mut content, matched.id.as_bytes());
+    let plans = matched.steps.iter().filter_map(|step| rules.step(*step));
     let mut bindings: Vec<_> = plans.flat_map(|(_, plan)| &plan.bindings).map(|b| (b.slot, b.joins)).collect();
     bindings.sort_unstable();
     for group in bindings.chunk_by(|left, right| left.0 == right.0) {
         let Some((slot, _)) = group.first() else { continue };
         let most = if group.iter().any(|(_, joins)| *joins) { usize::MAX } else { MOST_SHOWN };
-        let mut values: Vec<_> = event.values.all(*slot).collect();
+        let mut values: Vec<_> = matched.event.values.all(*slot).collect();
         values.sort_unstable();
         values.dedup();
         for value in values.into_iter().take(most) {

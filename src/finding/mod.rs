@@ -3,11 +3,8 @@
 mod attack;
 mod ocsf;
 
-use std::fmt::Write as _;
-
-use sha2::{Digest, Sha256};
-
 use crate::chain::{Context, KeptEvent};
+use crate::digest::Digest;
 use crate::event::Event;
 use crate::rule::{Binding, RulePlan, Severity, StepPlan};
 
@@ -78,34 +75,13 @@ pub(crate) fn finding(rule: &RulePlan, evidence: &[Evidence<'_>], each: Option<(
 
 /// The id of a finding: a hash of the rule, its version and the chain's events.
 pub(crate) fn id(rule: &RulePlan, evidence: &[Evidence<'_>], each: Option<(&str, &str)>) -> String {
-    let mut hasher = Sha256::new();
-    let mut part = |text: &str| {
-        hasher.update((text.len() as u64).to_le_bytes());
-        hasher.update(text.as_bytes());
-    };
-    part(&rule.rule.id);
-    part(&rule.rule.version.to_string());
+    let mut digest = Digest::default();
+    digest.part(&rule.rule.id).part(rule.rule.version.to_string());
     for evidence in evidence {
-        part(evidence.step.provider.as_str());
-        part(evidence.context.account);
-        part(evidence.event_id);
+        digest.part(evidence.step.provider.as_str()).part(evidence.context.account).part(evidence.event_id);
     }
     if let Some((name, value)) = each {
-        part(name);
-        part(value);
+        digest.part(name).part(value);
     }
-    hexadecimal(&hasher.finalize()[..16])
-}
-
-/// An id for a record that names none: a hash of its bytes.
-pub(crate) fn id_of_record(record: &[u8]) -> String {
-    hexadecimal(&Sha256::digest(record)[..16])
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    digest.hexadecimal()
 }

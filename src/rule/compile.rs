@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hashbrown::HashMap;
-use sha2::{Digest, Sha256};
 
 use super::{Outcome, Path, Provider, Rule, Step};
 use crate::Error;
+use crate::digest::Digest;
 use crate::event::{Projection, Slot};
 
 /// All rules, compiled.
@@ -263,7 +263,5 @@ fn join_order(start: usize, bindings: &[Vec<Binding>]) -> Option<Vec<JoinStep>> 
 
 fn fingerprint(rule: &Rule) -> Result<[u8; 16], Error> {
     let text = serde_json::to_vec(rule).map_err(|error| Error::config(&rule.id, error.to_string()))?;
-    let mut fingerprint = [0; 16];
-    fingerprint.copy_from_slice(&Sha256::digest(text)[..16]);
-    Ok(fingerprint)
+    Ok(Digest::default().part(text).finish())
 }
