@@ -42,7 +42,7 @@ fn state_of_unchanged_rules_is_taken_over_when_others_change() {
     let more = r#"{"rules":[{"id":"a-launch","version":1,"title":"t","severity":"low","steps":[
         {"id":"one","provider":"aws","service":"ec2.amazonaws.com","actions":["RunInstances"],"bind":{"type":"requestParameters.instanceType"}}]}]}"#;
     let mut after = Correlator::resume(more, &before.checkpoint()).unwrap();
-    let found = after.process(&lines(&[instance.clone()]), common::NOW).unwrap().findings;
+    let found = after.process(&lines(std::slice::from_ref(&instance)), common::NOW).unwrap().findings;
     let rules: Vec<_> = found.iter().map(|finding| finding.rule.as_str()).collect();
     assert_eq!(rules, ["aws-instance-created", "aws-snapshot-staging", "a-launch"]);
     let mut without = Correlator::resume(r#"{"built_in_rules":false}"#, &before.checkpoint()).unwrap();

@@ -93,3 +93,26 @@ fn a_record_that_is_too_long_is_rejected_and_passed_on_unread() {
         assert_eq!(common::without_annotations(&output.stdout), input.as_bytes());
     }
 }
+
+#[test]
+fn the_published_file_of_a_chain_gives_one_finding_compressed_and_not() {
+    let synthetic = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/samples/synthetic");
+    let mut ids = std::collections::BTreeSet::new();
+    for name in [
+        "chain_volume_snapshot_run.ndjson",
+        "218007301253_CloudTrail_us-east-1_20230710T1215Z_SYNTHETICAAAAAAA.json.gz",
+    ] {
+        let file = synthetic.join(name);
+        if !file.exists() {
+            return;
+        }
+        let output = run(["run".as_ref(), "--mode=findings".as_ref(), file.as_os_str()], b"");
+        let found: Vec<serde_json::Value> =
+            common::stdout(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let rule = |finding: &&serde_json::Value| finding["finding_info"]["analytic"]["uid"] == "aws-snapshot-staging";
+        let chains: Vec<_> = found.iter().filter(rule).collect();
+        assert_eq!(chains.len(), 1, "{name}");
+        ids.insert(chains[0]["finding_info"]["uid"].to_string());
+    }
+    assert_eq!(ids.len(), 1);
+}
