@@ -6,18 +6,29 @@ use std::{env, fs};
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=rules");
+    let out = env::var("OUT_DIR")?;
+    fs::write(Path::new(&out).join("rules.json"), json(Path::new("rules"))?)?;
+    fs::write(Path::new(&out).join("exceptions.json"), json(Path::new("rules/exceptions"))?)?;
+    Ok(())
+}
+
+/// The files of a folder as a JSON array, without what only people read in the files: the component carries it.
+fn json(folder: &Path) -> Result<String, Box<dyn Error>> {
     let mut files: Vec<PathBuf> =
-        fs::read_dir("rules")?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
+        fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
     files.retain(|file| file.extension().is_some_and(|extension| extension == "yaml"));
     files.sort();
-    let mut rules = Vec::new();
+    let mut all = Vec::new();
     for file in files {
         let text = fs::read_to_string(&file)?;
-        let rule: serde_json::Value =
+        let mut value: serde_json::Value =
             serde_saphyr::from_str(&text).map_err(|error| format!("{}: {error}", file.display()))?;
-        rules.push(rule);
+        if let Some(members) = value.as_object_mut() {
+            for name in ["examples", "false_positives", "references"] {
+                members.remove(name);
+            }
+        }
+        all.push(value);
     }
-    let json = serde_json::to_string(&rules)?;
-    fs::write(Path::new(&env::var("OUT_DIR")?).join("rules.json"), json)?;
-    Ok(())
+    Ok(serde_json::to_string(&all)?)
 }

@@ -21,8 +21,9 @@ const HEADER: usize = MAGIC.len() + size_of::<u16>();
 pub(crate) fn save(correlator: &Correlator) -> Vec<u8> {
     let mut bytes = MAGIC.to_vec();
     bytes.extend_from_slice(&VERSION.to_le_bytes());
-    let Counters { records, matched, dropped, findings, rejected, by_rule } = &correlator.counters;
-    for count in [records, matched, dropped, findings].into_iter().chain(rejected) {
+    let Counters { records, matched, dropped, findings, suppressed, excepted, rejected, by_rule } =
+        &correlator.counters;
+    for count in [records, matched, dropped, findings, suppressed, excepted].into_iter().chain(rejected) {
         put_number(&mut bytes, *count);
     }
     put_number(&mut bytes, by_rule.len() as u64);
@@ -43,8 +44,9 @@ pub(crate) fn restore(correlator: &mut Correlator, bytes: &[u8]) -> Result<(), E
 }
 
 fn take(correlator: &mut Correlator, body: &mut Take<'_>) -> Option<()> {
-    let Counters { records, matched, dropped, findings, rejected, by_rule } = &mut correlator.counters;
-    for count in [records, matched, dropped, findings].into_iter().chain(rejected) {
+    let Counters { records, matched, dropped, findings, suppressed, excepted, rejected, by_rule } =
+        &mut correlator.counters;
+    for count in [records, matched, dropped, findings, suppressed, excepted].into_iter().chain(rejected) {
         *count = body.number()?;
     }
     for _ in 0..body.count(2)? {
@@ -54,7 +56,7 @@ fn take(correlator: &mut Correlator, body: &mut Take<'_>) -> Option<()> {
             *count = saved;
         }
     }
-    correlator.chains.restore(&correlator.rules, body)?;
+    correlator.reset_rules = correlator.chains.restore(&correlator.rules, body)?;
     (body.left() == 0).then_some(())
 }
 

@@ -1,6 +1,8 @@
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
-use crate::rule::{self, Rule};
+use crate::place::path_at;
+use crate::rule::{self, Exception, IdentityWay, Rule};
 use crate::{Error, Span};
 
 /// How a correlator works. Read from JSON; every member has a default, so `{}` (and an empty text) is a working
@@ -14,8 +16,17 @@ pub struct Config {
     pub annotation: String,
     /// Whether the [built-in rules](crate::built_in) take part.
     pub built_in_rules: bool,
+    /// The ids of built-in rules that do not.
+    pub disabled_rules: Vec<String>,
     /// Further rules.
     pub rules: Vec<Rule>,
+    /// Who has to be the same in all steps of a chain, for the rules that do not say: the ways to tell, the first that is
+    /// present wins.
+    pub identity: Vec<IdentityWay>,
+    /// The [built-in exceptions](crate::built_in_exceptions) that take part, by their ids.
+    pub built_in_exceptions: Vec<String>,
+    /// Further exceptions.
+    pub exceptions: Vec<Exception>,
     /// How long after newer ones an event may come and still be joined for certain. Delivery by CloudTrail was measured
     /// at 542 s in the 99th percentile and 608 s at most.
     pub allowed_lateness: Span,
@@ -70,7 +81,11 @@ impl Default for Config {
             mode: Mode::default(),
             annotation: "catena".to_owned(),
             built_in_rules: true,
+            disabled_rules: Vec::new(),
             rules: Vec::new(),
+            identity: IdentityWay::DEFAULT.to_vec(),
+            built_in_exceptions: Vec::new(),
+            exceptions: Vec::new(),
             allowed_lateness: Span::from_minutes(15),
             clock_skew: Span::from_minutes(5),
             limits: Limits::default(),
@@ -89,7 +104,7 @@ impl Default for Limits {
             state_bytes: 256 << 20,
             event_ids: 1 << 20,
             duplicate_window: Span::from_minutes(24 * 60),
-            neighbours: 4_096,
+            neighbours: 1_024,
         }
     }
 }
@@ -100,29 +115,62 @@ impl Config {
     /// # Errors
     ///
     /// [`Error::InvalidConfig`] with the place and what was expected.
+    #[cold]
     pub fn from_json(text: &str) -> Result<Self, Error> {
         if text.trim().is_empty() {
             return Ok(Self::default());
         }
-        let mut json = serde_json::Deserializer::from_str(text);
-        let config: Self = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-            let at = error.path().to_string();
-            Error::config(if at == "." { String::new() } else { at }, error.into_inner().to_string())
-        })?;
-        json.end().map_err(|error| Error::config("", error.to_string()))?;
+        let config: Self = read(text)?;
         if config.annotation.is_empty() {
             return Err(Error::config("annotation", "expected a name that is not empty"));
+        }
+        if config.identity.is_empty() {
+            return Err(Error::config("identity", "expected at least one way to tell who made a call"));
         }
         Ok(config)
     }
 
     /// The rules that take part, the built-in ones first, each with the place where it stands.
+    #[cold]
     pub(crate) fn all_rules(&self) -> Result<Vec<(String, Rule)>, Error> {
-        let built_in = if self.built_in_rules { rule::built_in()? } else { Vec::new() };
+        let mut built_in = rule::built_in()?;
+        let unknown = |id: &&String| !built_in.iter().any(|rule| rule.id == **id);
+        if let Some(id) = self.disabled_rules.iter().find(unknown) {
+            return Err(Error::config("disabled_rules", format!("there is no built-in rule {id:?}")));
+        }
+        built_in.retain(|rule| self.built_in_rules && !self.disabled_rules.contains(&rule.id));
         let built_in = built_in.into_iter().map(|rule| (format!("built-in rule {}", rule.id), rule));
         let own = self.rules.iter().enumerate().map(|(at, rule)| (format!("rules[{at}]"), rule.clone()));
         Ok(built_in.chain(own).collect())
     }
+
+    /// The exceptions that take part, each with the place where it stands.
+    #[cold]
+    pub(crate) fn all_exceptions(&self) -> Result<Vec<(String, Exception)>, Error> {
+        let mut exceptions = Vec::new();
+        let built_in = rule::built_in_exceptions()?;
+        for (number, id) in self.built_in_exceptions.iter().enumerate() {
+            let at = format!("built_in_exceptions[{number}]");
+            let Some(exception) = built_in.iter().find(|exception| exception.id == *id) else {
+                let known: Vec<_> = built_in.iter().map(|exception| exception.id.as_str()).collect();
+                return Err(Error::config(at, format!("there is no {id:?}, expected one of {}", known.join(", "))));
+            };
+            exceptions.push((at, exception.clone()));
+        }
+        let own = self.exceptions.iter().enumerate();
+        exceptions.extend(own.map(|(at, exception)| (format!("exceptions[{at}]"), exception.clone())));
+        Ok(exceptions)
+    }
+}
+
+/// Reads JSON, for all that comes in as such.
+pub(crate) fn read<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
+    serde_json::from_str(text).map_err(|error| {
+        let at = path_at(text, error.line(), error.column());
+        let why = error.to_string();
+        let place = format!(" at line {} column {}", error.line(), error.column());
+        Error::config(at, why.strip_suffix(&place).unwrap_or(&why))
+    })
 }
 
 fn hash_key<'de, D: serde::Deserializer<'de>>(json: D) -> Result<[u8; 16], D::Error> {

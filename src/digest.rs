@@ -2,6 +2,7 @@
 //! collide by whoever chooses the content.
 
 use std::fmt::Write as _;
+use std::hash::Hasher;
 
 use sha2::{Digest as _, Sha256};
 
@@ -21,7 +22,7 @@ impl Digest {
     }
 
     /// The digest of all parts.
-    pub(crate) fn finish(&mut self) -> [u8; 16] {
+    pub(crate) fn digest(&mut self) -> [u8; 16] {
         let mut digest = [0; 16];
         for (to, from) in digest.iter_mut().zip(self.hasher.finalize_reset()) {
             *to = from;
@@ -31,10 +32,32 @@ impl Digest {
 
     /// The digest as 32 hexadecimal digits.
     pub(crate) fn hexadecimal(&mut self) -> String {
-        self.finish().iter().fold(String::with_capacity(32), |mut text, byte| {
+        self.digest().iter().fold(String::with_capacity(32), |mut text, byte| {
             // Writing to a string cannot fail.
             let _ = write!(text, "{byte:02x}");
             text
         })
+    }
+}
+
+/// What is hashed, digested: the same on machines of any word size, as the standard hashers are not.
+impl Hasher for Digest {
+    fn write(&mut self, bytes: &[u8]) {
+        self.hasher.update(bytes);
+    }
+
+    fn write_usize(&mut self, value: usize) {
+        self.write_u64(value as u64);
+    }
+
+    fn write_isize(&mut self, value: isize) {
+        self.write_i64(value as i64);
+    }
+
+    /// The first half of the digest; [`Digest::digest`] gives the whole.
+    fn finish(&self) -> u64 {
+        let mut digest = Self { hasher: self.hasher.clone() };
+        let [low @ .., _, _, _, _, _, _, _, _] = digest.digest();
+        u64::from_le_bytes(low)
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::batch::{Piece, Pieces};
-use crate::chain::{Chains, Clock, Matched};
+use crate::chain::{Chain, Chains, Clock, Matched};
 use crate::checkpoint;
 use crate::config::Config;
 use crate::digest::Digest;
@@ -11,7 +11,7 @@ use crate::finding::{self, Evidence, Finding};
 use crate::metrics::{Counters, Metric};
 use crate::output::{Outcome, Output, Reason, Verdict};
 use crate::prefilter::Prefilter;
-use crate::rule::{RulePlan, Rules};
+use crate::rule::{ExceptionAction, ExceptionPlan, RulePlan, Rules};
 use crate::splice::{Annotation, Match};
 
 /// A correlation over a stream of audit records.
@@ -29,6 +29,8 @@ pub struct Correlator {
     pub(crate) prefilter: Prefilter,
     pub(crate) chains: Chains,
     pub(crate) counters: Counters,
+    /// The rules whose state a checkpoint held and [`resume`](Self::resume) could not take over.
+    pub(crate) reset_rules: Vec<String>,
 }
 
 impl Correlator {
@@ -37,14 +39,16 @@ impl Correlator {
     /// # Errors
     ///
     /// [`Error::InvalidConfig`] with the place and what was expected there.
+    #[cold]
     pub fn open(config: &str) -> Result<Self, Error> {
         let config = Config::from_json(config)?;
-        let rules = Rules::compile(config.all_rules()?)?;
+        let rules = Rules::compile(config.all_rules()?, config.all_exceptions()?, &config.identity)?;
         let clock = Clock::new(config.allowed_lateness, config.clock_skew);
         Ok(Self {
             prefilter: Prefilter::new(rules.actions()),
             chains: Chains::new(clock, config.limits, config.hash_key, rules.longest_window),
             counters: Counters::new(&rules),
+            reset_rules: Vec::new(),
             rules,
             config,
         })
@@ -58,10 +62,17 @@ impl Correlator {
     ///
     /// [`Error::InvalidConfig`] as for [`open`](Self::open); [`Error::InvalidCheckpoint`] where the checkpoint is cut,
     /// damaged or of an unknown version.
+    #[cold]
     pub fn resume(config: &str, checkpoint: &[u8]) -> Result<Self, Error> {
         let mut correlator = Self::open(config)?;
         checkpoint::restore(&mut correlator, checkpoint)?;
         Ok(correlator)
+    }
+
+    /// After [`resume`](Self::resume): the ids of the rules whose state the checkpoint held and that have changed or gone
+    /// since, so that what was pending for them is forgotten.
+    pub fn reset_rules(&self) -> &[String] {
+        &self.reset_rules
     }
 
     /// All that [`resume`](Self::resume) needs to go on from here. Linear in what is remembered.
@@ -87,7 +98,7 @@ impl Correlator {
         self.check_length(batch)?;
         self.chains.clock.set_now(now);
         let mut output = Output::new(self.config.mode, batch.len());
-        let mut examiner = Examiner { rules: &self.rules, chains: &mut self.chains };
+        let mut examiner = Examiner { rules: &self.rules, chains: &mut self.chains, counters: &mut self.counters };
         for piece in Pieces::new(batch, &self.prefilter) {
             let verdict = match &piece {
                 Piece::Record { record, candidate, .. } | Piece::Element { record, candidate } => {
@@ -122,6 +133,7 @@ impl Correlator {
 struct Examiner<'e> {
     rules: &'e Rules,
     chains: &'e mut Chains,
+    counters: &'e mut Counters,
 }
 
 impl<'e> Examiner<'e> {
@@ -134,7 +146,7 @@ impl<'e> Examiner<'e> {
             }
             Err(Unread::Malformed(_) | Unread::Unknown) => return Verdict::Irrelevant,
         };
-        let steps = self.matching_steps(&event);
+        let steps = self.rules.steps_of(&event);
         if steps.is_empty() {
             return Verdict::Irrelevant;
         }
@@ -151,15 +163,6 @@ impl<'e> Examiner<'e> {
         }
     }
 
-    fn matching_steps(&self, event: &Event<'_>) -> Vec<usize> {
-        let matches = |step: &usize| {
-            self.rules.step(*step).is_some_and(|(_, plan)| {
-                plan.provider == event.provider && *plan.service == *event.service && plan.outcome == event.outcome
-            })
-        };
-        self.rules.steps_by_action(&event.action).iter().copied().filter(matches).collect()
-    }
-
     fn observe(
         &mut self,
         record: &[u8],
@@ -169,27 +172,24 @@ impl<'e> Examiner<'e> {
         findings: &mut Vec<Finding>,
     ) -> Annotation<'e> {
         let id = event.id.clone().unwrap_or_else(|| Digest::default().part(record).hexadecimal().into());
-        let observed = self.chains.observe(self.rules, &Matched { event, id: &id, time, steps });
+        let exceptions = self.rules.exceptions_for(event, time);
+        let matched = Matched { event, id: &id, time, steps, exceptions: &exceptions };
+        let observed = self.chains.observe(self.rules, &matched);
         let mut annotation = Annotation { matches: Vec::new(), duplicate: observed.duplicate };
-        for (rule, plan, step) in steps.iter().filter_map(|step| {
-            let (rule, plan) = self.rules.step(*step)?;
-            Some((rule, plan, *step))
-        }) {
-            let mut found = Vec::new();
-            if rule.is_chain() {
-                for (_, chain) in observed.chains.iter().filter(|(completed, _)| *completed == step) {
-                    let steps = self.rules.steps.iter().skip(rule.first_step);
-                    let evidence: Vec<_> = steps
-                        .zip(chain)
-                        .filter_map(|(plan, id)| Some(Evidence::of_kept(plan, self.chains.event(*id)?)))
-                        .collect();
-                    found.push(finding::finding(rule, &evidence, None));
+        for step in steps {
+            let Some((rule, plan)) = self.rules.step(*step) else { continue };
+            let mut found = if rule.is_chain() {
+                let chains = observed.chains.iter().filter(|(completed, _)| completed == step);
+                let mut found: Vec<Finding> = Vec::new();
+                for finding in chains.filter_map(|(_, chain)| self.chain(rule, chain)) {
+                    let place = found.partition_point(|other| other.id < finding.id);
+                    found.insert(place, finding);
                 }
-                found.sort_by(|left, right| left.id.cmp(&right.id));
+                found
             } else {
-                let evidence = [Evidence::of_event(plan, event, &id, time)];
-                found = detections(rule, &evidence);
-            }
+                let ways = self.rules.identities.get(rule.identity).map_or(&[][..], Vec::as_slice);
+                self.detections(rule, &Evidence::of_event(plan, &matched, ways), observed.duplicate)
+            };
             annotation.matches.push(Match {
                 rule: &rule.rule.id,
                 step: rule.rule.steps.get(plan.position).map_or("", |step| &step.id),
@@ -199,20 +199,60 @@ impl<'e> Examiner<'e> {
                 findings.append(&mut found);
             }
         }
+        findings.extend(observed.pressure.iter().map(|pressure| finding::pressure(pressure, event.provider, time)));
         annotation
+    }
+
+    /// The finding of a chain, unless an exception takes it.
+    fn chain(&mut self, rule: &RulePlan, chain: &Chain) -> Option<Finding> {
+        let steps = self.rules.steps.iter().skip(rule.first_step);
+        let evidence: Vec<_> = steps
+            .zip(chain)
+            .filter_map(|(plan, id)| Some(Evidence::of_kept(plan, self.chains.event((*id)?)?)))
+            .collect();
+        let exception = self.exception(rule, &evidence);
+        count(self.counters, exception).then(|| finding::finding(rule, &evidence, None, exception))
+    }
+
+    /// The findings of a rule of one step: one, or one for each value that it asks for.
+    fn detections(&mut self, rule: &RulePlan, evidence: &Evidence<'_>, duplicate: bool) -> Vec<Finding> {
+        let evidence = std::slice::from_ref(evidence);
+        let exception = self.exception(rule, evidence);
+        let each = evidence.first().and_then(|evidence| {
+            let (binding, values) = evidence.values.get(evidence.step.each?)?;
+            (!values.is_empty()).then_some((&*binding.name, values))
+        });
+        let each: Vec<_> = match each {
+            None => vec![None],
+            Some((name, values)) => values.iter().map(|value| Some((name, *value))).collect(),
+        };
+        let mut counted = Counters::default();
+        let counters = if duplicate { &mut counted } else { &mut *self.counters };
+        each.into_iter()
+            .filter_map(|each| count(counters, exception).then(|| finding::finding(rule, evidence, each, exception)))
+            .collect()
+    }
+
+    /// The first exception that is for a rule and holds for all of its events.
+    fn exception(&self, rule: &RulePlan, evidence: &[Evidence<'_>]) -> Option<&'e ExceptionPlan> {
+        let (first, others) = evidence.split_first()?;
+        let held = first.exceptions.iter().filter(|place| others.iter().all(|other| other.exceptions.contains(place)));
+        held.filter_map(|place| self.rules.exceptions.get(usize::from(*place)))
+            .find(|exception| exception.is_for(&rule.rule.id))
     }
 }
 
-/// The findings of a rule of one step: one, or one for each value that it asks for.
-fn detections(rule: &RulePlan, evidence: &[Evidence<'_>]) -> Vec<Finding> {
-    let each = evidence.first().and_then(|evidence| {
-        let slot = evidence.step.each?;
-        evidence.values.iter().find(|(binding, values)| binding.slot == slot && !values.is_empty())
-    });
-    match each {
-        None => vec![finding::finding(rule, evidence, None)],
-        Some((binding, values)) => {
-            values.iter().map(|value| finding::finding(rule, evidence, Some((&binding.name, value)))).collect()
+/// Counts what an exception does to a finding, and says whether there is one.
+fn count(counters: &mut Counters, exception: Option<&ExceptionPlan>) -> bool {
+    match exception.map(|exception| exception.exception.action) {
+        None => true,
+        Some(ExceptionAction::Tag) => {
+            counters.suppressed += 1;
+            true
+        }
+        Some(ExceptionAction::Drop) => {
+            counters.excepted += 1;
+            false
         }
     }
 }

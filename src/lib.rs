@@ -60,10 +60,12 @@ mod event;
 mod finding;
 mod metrics;
 mod output;
+mod place;
 mod prefilter;
 mod route;
 mod rule;
 mod shape;
+mod sorted;
 mod span;
 mod splice;
 
@@ -74,7 +76,10 @@ pub use finding::Finding;
 pub use metrics::Metric;
 pub use output::{Outcome, Reason, Rejection};
 pub use route::Route;
-pub use rule::{Attack, Outcome as CallOutcome, Path, Provider, Rule, Severity, Step, built_in};
+pub use rule::{
+    Attack, Condition, Confidence, Day, Exception, ExceptionAction, IdentityWay, Ignored, OneOrMany, Path, Provider,
+    Rule, Scalar, Severity, Step, TimeOfWeek, WantedOutcome, built_in, built_in_exceptions,
+};
 pub use shape::ValueScanner;
 pub use span::Span;
 pub use splice::Splice;

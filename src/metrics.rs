@@ -18,6 +18,10 @@ pub(crate) struct Counters {
     pub matched: u64,
     pub dropped: u64,
     pub findings: u64,
+    /// Findings emitted as suppressed.
+    pub suppressed: u64,
+    /// Findings not emitted because an exception says so.
+    pub excepted: u64,
     pub rejected: [u64; Reason::ALL.len()],
     /// Findings of each rule, in the order of the rules.
     pub by_rule: Vec<u64>,
@@ -56,6 +60,8 @@ impl Counters {
             ("matched", self.matched),
             ("dropped", self.dropped),
             ("findings", self.findings),
+            ("suppressed", self.suppressed),
+            ("excepted", self.excepted),
             ("duplicates", counts.duplicates),
             ("late", counts.late),
             ("future", counts.future),

@@ -5,6 +5,7 @@ use std::hash::Hasher;
 
 use crate::batch::{Piece, Pieces};
 use crate::engine::Correlator;
+use crate::rule::IdentityWay;
 use crate::splice::offset;
 use crate::{Error, event};
 
@@ -58,8 +59,14 @@ impl Correlator {
 
     fn partition(&self, record: &[u8], partitions: u32) -> Option<u32> {
         let event = event::read(record, &self.rules.projection).ok()?;
+        let ways = match &*self.rules.identities {
+            [ways] => ways,
+            // Rules tell identities in different ways. A role's sessions, keys and principals stay together with it.
+            _ => &IdentityWay::DEFAULT[..],
+        };
+        let (_, identity) = event.actor.identity(ways)?;
         let mut hasher = SipHasher13::new_with_key(&self.config.hash_key);
-        hasher.write(event.actor.identity?.as_bytes());
+        hasher.write(identity.as_bytes());
         u32::try_from(hasher.finish() % u64::from(partitions)).ok()
     }
 }

@@ -11,10 +11,17 @@ fn process(config: &str, batch: &[u8]) -> (String, Vec<catena::Finding>) {
     (String::from_utf8(outcome.apply(batch)).expect("the output is text"), outcome.findings)
 }
 
+/// A configuration with the detection and the first of the chains alone.
+fn two_rules() -> String {
+    let others = catena::built_in().unwrap().into_iter().map(|rule| rule.id);
+    let others: Vec<_> = others.filter(|id| id != "aws-instance-created" && id != "aws-snapshot-staging").collect();
+    serde_json::json!({ "disabled_rules": others }).to_string()
+}
+
 #[test]
 fn a_matched_record_says_rule_step_and_findings() {
     let batch = lines(&chain(60, 120));
-    let (output, findings) = process("{}", &batch);
+    let (output, findings) = process(&two_rules(), &batch);
     let records: Vec<Value> = output.lines().map(|line| serde_json::from_str(line).expect("is JSON")).collect();
     let staging = |step: &str, findings: &[&str]| serde_json::json!({"rule": "aws-snapshot-staging", "step": step, "findings": findings});
     assert_eq!(records[0]["catena"]["matches"], serde_json::json!([staging("volume", &[])]));

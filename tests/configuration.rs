@@ -29,10 +29,52 @@ fn a_wrong_setting_is_named() {
         ),
         (r#"{"limits":{"pending":-1}}"#, "at limits.pending: invalid value"),
         (r#"{"hash_key":"00"}"#, "at hash_key: expected 32 hexadecimal digits"),
+        (r#"{"identity":[]}"#, "at identity: expected at least one way"),
+        (r#"{"identity":["name"]}"#, "at identity[0]: unknown variant `name`, expected one of `role`, `arn`"),
+        (r#"{"disabled_rules":["x"]}"#, "at disabled_rules: there is no built-in rule \"x\""),
+        (
+            r#"{"built_in_exceptions":["x"]}"#,
+            "at built_in_exceptions[0]: there is no \"x\", expected one of auto-scaling",
+        ),
         (r#"{"rules":[{"id":"x"}]}"#, "at rules[0]: missing field `version`"),
     ] {
         let refusal = refusal(config);
         assert!(refusal.contains(expected), "{config}: {refusal}");
+    }
+}
+
+/// An exception, a part of it replaced.
+fn exception(part: &str, by: &str) -> String {
+    let exception = r#"{"id":"ours","reason":"our pipeline","provider":"aws","expires":"2027-01-31T00:00:00Z",
+        "where":[{"field":"userAgent","prefix":"Terraform"},{"field":"sourceIPAddress","cidr":["10.0.0.0/8","2001:db8::1"]}],
+        "between":{"days":["mon"],"from":"22:00","to":"06:00"}}"#;
+    assert!(exception.contains(part), "{part}");
+    format!(r#"{{"exceptions":[{}]}}"#, exception.replacen(part, by, 1))
+}
+
+#[test]
+fn an_exception_of_ones_own_is_taken() {
+    assert!(Correlator::open(&exception("ours", "ours")).is_ok());
+}
+
+#[test]
+fn a_wrong_exception_is_named() {
+    for (part, by, expected) in [
+        ("\"our pipeline\"", "\" \"", "at exceptions[0].reason: expected a reason"),
+        ("2027-01-31T00:00:00Z", "2027-01-31", "at exceptions[0].expires: \"2027-01-31\" is no time"),
+        ("22:00", "25:00", "at exceptions[0].between.from: \"25:00\" is no time of day"),
+        ("\"mon\"", "\"monday\"", "at exceptions[0].between.days[0]: unknown variant"),
+        ("10.0.0.0/8", "10.0.0.0/99", "at exceptions[0].where[1].cidr: \"10.0.0.0/99\" is no network"),
+        (
+            "\"prefix\":\"Terraform\"",
+            "\"prefix\":\"T\",\"suffix\":\"m\"",
+            "at exceptions[0].where[0]: expected exactly one of equals",
+        ),
+        ("\"field\":\"userAgent\",", "", "at exceptions[0].where[0]: the condition has no `field`"),
+        ("\"provider\"", "\"rules\":[\"none\"],\"provider\"", "at exceptions[0].rules: there is no rule \"none\""),
+    ] {
+        let refusal = refusal(&exception(part, by));
+        assert!(refusal.contains(expected), "{part} -> {by}: {refusal}");
     }
 }
 
@@ -62,7 +104,7 @@ fn a_wrong_rule_is_named() {
         (
             "\"key\":\"requestParameters.key\"",
             "\"other\":\"requestParameters.key\"",
-            "at rules[0].steps[0]: the step binds no name",
+            "at rules[0].steps: not all steps are linked",
         ),
         ("requestParameters.key", "requestParameters..key", "at rules[0].steps[0].bind.key: invalid value"),
         ("\"provider\":\"aws\"", "\"provider\":\"aws2\"", "at rules[0].steps[0].provider: unknown variant"),

@@ -79,7 +79,7 @@ fn rejections_name_file_line_and_cause_and_are_kept_where_asked() {
 fn a_record_that_is_too_long_is_rejected_and_passed_on_unread() {
     let long = format!("{{\"note\":\"{}\"}}\n", "x".repeat(100_000));
     let input = format!("{long}{}{long}{long}", lines());
-    for batch in ["1000", "1000000"] {
+    for batch in ["1000", "20000"] {
         let output = run(["run", "--summary", "--max-record-bytes=20000", "--batch-bytes", batch], input.as_bytes());
         let summary = summary(&output);
         assert_eq!(

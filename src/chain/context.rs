@@ -4,14 +4,19 @@ use hashbrown::hash_table::Entry;
 use super::KeyedHash;
 use crate::codec::{Take, put_bytes};
 use crate::event::Event;
+use crate::rule::IdentityWay;
 
 /// Who did something and where: what findings tell of an event besides its time, its id and its values.
 ///
 /// The events of one identity mostly share it, so it is kept once for all of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Context<'a> {
-    /// What chains are joined by.
+    /// What chains are joined by. Empty where the record names nobody; nothing is joined then.
     pub identity: &'a str,
+    /// By which way that was told.
+    pub identity_way: &'a str,
+    /// The caller's own name, where that is not the identity.
+    pub caller: &'a str,
     /// See [`Event::actor`].
     pub actor_kind: &'a str,
     pub actor_name: &'a str,
@@ -22,9 +27,14 @@ pub(crate) struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    pub(crate) fn of(event: &'a Event<'_>) -> Self {
+    /// The context of an event, its identity told by the first of some ways.
+    pub(crate) fn of(event: &'a Event<'_>, ways: &[IdentityWay]) -> Self {
+        let identity = event.actor.identity(ways);
+        let arn = &*event.actor.arn;
         Self {
-            identity: event.actor.identity.as_deref().unwrap_or_default(),
+            identity: identity.map_or("", |(_, identity)| identity),
+            identity_way: identity.map_or("", |(way, _)| way.as_str()),
+            caller: if identity.is_some_and(|(_, identity)| identity == arn) { "" } else { arn },
             actor_kind: &event.actor.kind,
             actor_name: &event.actor.name,
             actor_account: &event.actor.account,
@@ -34,9 +44,15 @@ impl<'a> Context<'a> {
         }
     }
 
-    fn fields(&self) -> [&'a str; 7] {
-        let Self { identity, actor_kind, actor_name, actor_account, account, region, source } = *self;
-        [identity, actor_kind, actor_name, actor_account, account, region, source]
+    fn fields(&self) -> [&'a str; 9] {
+        let Self { identity, identity_way, caller, actor_kind, actor_name, actor_account, account, region, source } =
+            *self;
+        [identity, identity_way, caller, actor_kind, actor_name, actor_account, account, region, source]
+    }
+
+    /// The name of whoever made the call: the arn, else what the identity was told by.
+    pub(crate) fn who(&self) -> &'a str {
+        if self.caller.is_empty() { self.identity } else { self.caller }
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
@@ -52,6 +68,8 @@ impl<'a> Context<'a> {
         let mut field = || take.text();
         Some(Self {
             identity: field()?,
+            identity_way: field()?,
+            caller: field()?,
             actor_kind: field()?,
             actor_name: field()?,
             actor_account: field()?,

@@ -1,7 +1,10 @@
 use super::KeyedHash;
 use super::pending::{Event, PendingId, Store};
-use crate::event::Slot;
-use crate::rule::{JoinStep, RulePlan, Rules};
+use crate::rule::{Binding, JoinStep, RulePlan, Rules, Shared, StepPlan};
+use crate::sorted;
+
+/// A chain: an event for each step of the rule, none for an optional one that is not there.
+pub(crate) type Chain = Vec<Option<PendingId>>;
 
 /// Looks for the chains that an event completes.
 ///
@@ -20,10 +23,11 @@ pub(super) struct Search<'a> {
 /// A chain that is being put together: an event, or none yet, for each step of the rule.
 struct Draft<'a> {
     rule: &'a RulePlan,
+    steps: &'a [StepPlan],
     joins: &'a [JoinStep],
     identity: &'a str,
     placed: Vec<Option<(PendingId, Event<'a>)>>,
-    complete: Vec<Vec<PendingId>>,
+    complete: Vec<Chain>,
 }
 
 impl<'a> Search<'a> {
@@ -38,7 +42,7 @@ impl<'a> Search<'a> {
     }
 
     /// The chains in which `new` is `step`, each as its events in the order of the rule's steps.
-    pub(super) fn completed_by(&mut self, new: PendingId, step: usize) -> Vec<Vec<PendingId>> {
+    pub(super) fn completed_by(&mut self, new: PendingId, step: usize) -> Vec<Chain> {
         let (Some((rule, plan)), Some(event)) = (self.rules.step(step), self.pending.event(new)) else {
             return Vec::new();
         };
@@ -47,37 +51,64 @@ impl<'a> Search<'a> {
             *place = Some((new, event));
         }
         let identity = event.context().identity;
-        let mut draft = Draft { rule, joins: &plan.joins, identity, placed, complete: Vec::new() };
-        self.extend(&mut draft, 0);
-        draft.complete
+        let steps = self.rules.steps.get(rule.first_step..).unwrap_or_default();
+        let mut draft = Draft { rule, steps, joins: &plan.joins, identity, placed, complete: Vec::new() };
+        if !plan.optional {
+            self.extend(&mut draft, 0);
+        }
+        // Events that share two values of one name are found by each.
+        sorted::collect(draft.complete.into_iter())
     }
 
+    /// Places the next step, in every way that fits.
     fn extend(&mut self, draft: &mut Draft<'a>, joined: usize) {
         let Some(join) = draft.joins.get(joined) else {
-            let chain: Vec<_> = draft.placed.iter().flatten().map(|(id, _)| *id).collect();
-            if !draft.complete.contains(&chain) {
-                draft.complete.push(chain);
-            }
-            return;
+            return draft.keep();
         };
-        let Some(from) = draft.event(join.from) else { return };
-        let Some((earliest, latest)) = draft.times_for(join.to) else { return };
-        for value in from.values_of(join.key.0) {
-            for id in self.pending.find(self.hash, draft.identity, join.key.1, value, earliest..=latest) {
-                if self.left == 0 {
-                    self.cut = true;
-                    return;
-                }
-                self.left -= 1;
-                let Some(event) = self.pending.event(id) else { continue };
-                if !draft.fits(id, event, join) {
-                    continue;
-                }
-                draft.place(join.to, Some((id, event)));
-                self.extend(draft, joined + 1);
-                draft.place(join.to, None);
+        let optional = draft.steps.get(join.to).is_some_and(|step| step.optional);
+        let mut found = false;
+        for (id, event) in self.candidates(draft, join) {
+            if !draft.fits(id, event, join) {
+                continue;
+            }
+            found = true;
+            draft.place(join.to, Some((id, event)));
+            self.extend(draft, joined + 1);
+            draft.place(join.to, None);
+            if optional || self.cut {
+                break;
             }
         }
+        if optional && !found {
+            self.extend(draft, joined + 1);
+        }
+    }
+
+    /// The events that `join` may place, as far as the search may go.
+    fn candidates(&mut self, draft: &Draft<'a>, join: &JoinStep) -> Vec<(PendingId, Event<'a>)> {
+        let (Some(from), Some((earliest, latest))) = (draft.event(join.from), draft.times_for(join.to)) else {
+            return Vec::new();
+        };
+        let times = earliest..=latest;
+        let mut ids = Vec::new();
+        match join.by.and_then(|by| Some((draft.binding(join.from, by.there)?, draft.binding(join.to, by.here)?))) {
+            Some((there, here)) => {
+                for value in from.values_of(&there.slots) {
+                    let found = self.pending.find(self.hash, draft.identity, here, value, times.clone());
+                    ids.extend(found.take(self.left + 1));
+                }
+            }
+            None => {
+                let step = draft.rule.first_step + join.to;
+                ids.extend(self.pending.find_step(self.hash, draft.identity, step, times).take(self.left + 1));
+            }
+        }
+        if ids.len() > self.left {
+            self.cut = true;
+            ids.truncate(self.left);
+        }
+        self.left -= ids.len();
+        ids.into_iter().filter_map(|id| Some((id, self.pending.event(id)?))).collect()
     }
 }
 
@@ -96,10 +127,11 @@ impl<'a> Draft<'a> {
     /// in order, and the link says which came first.
     fn times_for(&self, position: usize) -> Option<(i64, i64)> {
         let times = || (0..).zip(&self.placed).filter_map(|(at, placed)| placed.map(|(_, event)| (at, event.time)));
+        let ordered = self.rule.rule.ordered;
         let first = times().map(|(_, time)| time).min()?;
         let last = times().map(|(_, time)| time).max()?;
-        let not_before = times().filter(|(at, _)| *at < position).map(|(_, time)| time).max();
-        let not_after = times().filter(|(at, _)| *at > position).map(|(_, time)| time).min();
+        let not_before = times().filter(|(at, _)| ordered && *at < position).map(|(_, time)| time).max();
+        let not_after = times().filter(|(at, _)| ordered && *at > position).map(|(_, time)| time).min();
         let earliest = last.saturating_sub(self.rule.within);
         let latest = first.saturating_add(self.rule.within);
         Some((
@@ -108,16 +140,33 @@ impl<'a> Draft<'a> {
         ))
     }
 
+    fn binding(&self, position: usize, binding: usize) -> Option<&'a Binding> {
+        self.steps.get(position)?.bindings.get(binding)
+    }
+
+    /// Whether an event that was found may stand where `join` looks.
     fn fits(&self, id: PendingId, event: Event<'a>, join: &JoinStep) -> bool {
         event.is_step(self.rule.first_step + join.to)
             && event.context().identity == self.identity
             && !self.placed.iter().flatten().any(|(placed, _)| *placed == id)
-            && self.share(event, join.from, join.key.0, join.key.1)
-            && join.also.iter().all(|(other, there, here)| self.share(event, *other, *there, *here))
+            && join.by.is_none_or(|shared| self.share(event, join, join.from, shared))
+            && join.also.iter().all(|(other, shared)| self.share(event, join, *other, *shared))
     }
 
-    fn share(&self, event: Event<'a>, other: usize, there: Slot, here: Slot) -> bool {
-        self.event(other)
-            .is_some_and(|other| other.values_of(there).any(|value| event.values_of(here).any(|same| same == value)))
+    /// Whether an event for `join.to` has a value of a shared name in common with the event placed at `other`.
+    fn share(&self, event: Event<'a>, join: &JoinStep, other: usize, shared: Shared) -> bool {
+        let Some(placed) = self.event(other) else {
+            // An optional step that is not there asks for nothing.
+            return true;
+        };
+        let bindings = (self.binding(other, shared.there), self.binding(join.to, shared.here));
+        let (Some(there), Some(here)) = bindings else { return false };
+        let values = event.values_of(&here.slots);
+        placed.values_of(&there.slots).iter().any(|value| values.contains(value))
+    }
+
+    /// Keeps what is placed as a chain.
+    fn keep(&mut self) {
+        self.complete.push(self.placed.iter().map(|placed| placed.map(|(id, _)| id)).collect());
     }
 }

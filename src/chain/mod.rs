@@ -10,8 +10,10 @@ mod join;
 mod pending;
 mod saved;
 
-use siphasher::sip::SipHasher13;
+use std::collections::BTreeSet;
 use std::hash::Hasher;
+
+use siphasher::sip::SipHasher13;
 
 use crate::config::Limits;
 use crate::event::Event;
@@ -19,6 +21,7 @@ use crate::rule::Rules;
 
 pub(crate) use clock::{Arrival, Clock};
 pub(crate) use context::Context;
+pub(crate) use join::Chain;
 pub(crate) use pending::{Event as KeptEvent, PendingId};
 
 /// Everything the engine remembers between records.
@@ -30,7 +33,15 @@ pub(crate) struct Chains {
     limits: Limits,
     hash: KeyedHash,
     pub counts: Counts,
+    /// The hours and hashed identities for which pressure has been told.
+    told: BTreeSet<(i64, u64)>,
 }
+
+/// An hour, in ms.
+const HOUR: i64 = 3_600_000;
+
+/// How many tellings of pressure are remembered, to not repeat them.
+const MOST_TOLD: usize = 4_096;
 
 /// What became of events, and of what is remembered of them. All only count up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,6 +91,8 @@ pub(crate) struct Matched<'m> {
     pub time: i64,
     /// The steps that it is.
     pub steps: &'m [usize],
+    /// The exceptions that hold for it.
+    pub exceptions: &'m [u16],
 }
 
 /// What an event did to the state.
@@ -87,7 +100,20 @@ pub(crate) struct Observed {
     /// Whether the event had been seen before.
     pub duplicate: bool,
     /// The chains it completed: the step of the event, and the pending events in the order of the rule's steps.
-    pub chains: Vec<(usize, Vec<PendingId>)>,
+    pub chains: Vec<(usize, Chain)>,
+    /// What had to give way for it.
+    pub pressure: Vec<Pressure>,
+}
+
+/// Pending events have been given up. Flooding must not be a quiet way out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pressure {
+    /// The identity whose event took the room.
+    pub identity: String,
+    /// Whether it gave up its own events, or those of anybody.
+    pub own: bool,
+    /// The hour of event time that this is told for; once an hour is enough.
+    pub hour: i64,
 }
 
 impl Chains {
@@ -100,6 +126,7 @@ impl Chains {
             limits,
             hash: KeyedHash { key: hash_key },
             counts: Counts::default(),
+            told: BTreeSet::new(),
         }
     }
 
@@ -117,39 +144,40 @@ impl Chains {
         let key = self.hash.of(&[event.provider.as_str().as_bytes(), event.account.as_bytes(), id.as_bytes()]);
         if !self.buckets.insert_id(time, key, &self.clock) {
             self.counts.duplicates += 1;
-            return Observed { duplicate: true, chains: Vec::new() };
+            return Observed { duplicate: true, chains: Vec::new(), pressure: Vec::new() };
         }
         self.counts.forgotten_ids += self.buckets.forget_ids_above(self.limits.event_ids);
-        Observed { duplicate: false, chains: self.link(rules, matched) }
+        let mut observed = Observed { duplicate: false, chains: Vec::new(), pressure: Vec::new() };
+        for (identity, ways) in rules.identities.iter().enumerate() {
+            let asks =
+                |step: &usize| rules.step(*step).is_some_and(|(rule, _)| rule.is_chain() && rule.identity == identity);
+            let steps: Vec<usize> = matched.steps.iter().copied().filter(asks).collect();
+            if !steps.is_empty() {
+                self.link(rules, &Matched { steps: &steps, ..*matched }, &Context::of(event, ways), &mut observed);
+            }
+        }
+        observed
     }
 
-    fn link(&mut self, rules: &Rules, matched: &Matched<'_>) -> Vec<(usize, Vec<PendingId>)> {
-        let in_chain = |step: &usize| rules.step(*step).is_some_and(|(rule, _)| rule.is_chain());
-        let steps: Vec<usize> = matched.steps.iter().copied().filter(in_chain).collect();
-        if steps.is_empty() {
-            return Vec::new();
-        }
-        if matched.event.actor.identity.is_none() {
+    /// Keeps an event under one identity and finds the chains that it completes.
+    fn link(&mut self, rules: &Rules, matched: &Matched<'_>, context: &Context<'_>, observed: &mut Observed) {
+        if context.identity.is_empty() {
             self.counts.unidentified += 1;
-            return Vec::new();
+            return;
         }
-        self.make_room(rules, matched.event);
-        let Some(new) = self.pending.insert(&self.hash, rules, &Matched { steps: &steps, ..*matched }) else {
-            return Vec::new();
-        };
+        self.make_room(rules, matched.time, context.identity, &mut observed.pressure);
+        let Some(new) = self.pending.insert(&self.hash, rules, matched, context) else { return };
         self.buckets.insert_pending(matched.time, new, &self.clock);
         let mut search = join::Search::new(&self.pending, &self.hash, rules, self.limits.neighbours);
-        let chains = steps
-            .into_iter()
-            .flat_map(|step| search.completed_by(new, step).into_iter().map(move |chain| (step, chain)))
-            .collect();
+        for step in matched.steps {
+            observed.chains.extend(search.completed_by(new, *step).into_iter().map(|chain| (*step, chain)));
+        }
         self.counts.searches_cut += u64::from(search.was_cut());
-        chains
     }
 
     /// Gives up what the limits ask for, a noisy identity's own first.
-    fn make_room(&mut self, rules: &Rules, event: &Event<'_>) {
-        let identity = event.actor.identity.as_deref().unwrap_or_default();
+    fn make_room(&mut self, rules: &Rules, time: i64, identity: &str, pressure: &mut Vec<Pressure>) {
+        let before = self.counts;
         while self.pending.of_identity(&self.hash, identity) >= self.limits.pending_per_identity {
             let Some(time) = self.pending.remove_oldest_of(&self.hash, rules, identity) else { break };
             self.buckets.note_removal(time, &self.pending);
@@ -159,6 +187,19 @@ impl Chains {
             let Some(id) = self.buckets.pop_earliest(&self.pending) else { break };
             self.pending.remove(&self.hash, rules, id);
             self.counts.evicted_total += 1;
+        }
+        for own in [true, false] {
+            let evicted = match own {
+                true => self.counts.evicted_identity > before.evicted_identity,
+                false => self.counts.evicted_total > before.evicted_total,
+            };
+            let hour = time.div_euclid(HOUR);
+            if evicted && self.told.insert((hour, self.hash.of(&[&[u8::from(own)], identity.as_bytes()]))) {
+                pressure.push(Pressure { identity: identity.to_owned(), own, hour });
+            }
+        }
+        while self.told.len() > MOST_TOLD {
+            self.told.pop_first();
         }
     }
 

@@ -1,16 +1,19 @@
+use std::ops::RangeInclusive;
+
 use hashbrown::HashMap;
 
 use super::context::{Context, Contexts};
 use super::{KeyedHash, Matched};
 use crate::codec::{Take, put_bytes, put_number};
 use crate::event::Slot;
-use crate::rule::Rules;
+use crate::rule::{Binding, Rules};
+use crate::sorted;
 
 /// How many values of a name that joins nothing are kept for findings, such as the instances of one launch.
 const MOST_SHOWN: usize = 64;
 
 /// A pending event. An id is never used twice within four billion insertions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct PendingId {
     slot: u32,
     generation: u32,
@@ -47,11 +50,13 @@ struct Pending {
     content: Box<[u8]>,
 }
 
-/// What was called, and the steps that it is.
+/// What was called, the steps that it is, and the exceptions that hold for it.
 #[derive(Debug)]
 struct Call {
+    service: Box<str>,
     action: Box<str>,
     steps: Box<[usize]>,
+    exceptions: Box<[u16]>,
 }
 
 /// The pending events of one identity, in the order in which they came.
@@ -72,8 +77,10 @@ enum Postings {
 /// A new event, its text encoded.
 pub(super) struct Encoded<'a> {
     pub time: i64,
+    pub service: &'a str,
     pub action: &'a str,
     pub steps: &'a [usize],
+    pub exceptions: &'a [u16],
     pub context: Vec<u8>,
     pub content: Vec<u8>,
 }
@@ -86,9 +93,13 @@ const OVERHEAD: usize = size_of::<Option<Pending>>() + 2 * 24 + 8 + 10;
 pub(crate) struct Event<'a> {
     /// In ms since 1970.
     pub time: i64,
+    /// The service that was called.
+    pub service: &'a str,
     /// What was called.
     pub action: &'a str,
     steps: &'a [usize],
+    /// The exceptions that hold for it.
+    pub exceptions: &'a [u16],
     context: &'a [u8],
     content: &'a [u8],
 }
@@ -109,9 +120,15 @@ impl<'a> Event<'a> {
         })
     }
 
-    /// The values of one slot.
-    pub(crate) fn values_of(self, slot: Slot) -> impl Iterator<Item = &'a str> {
-        self.values().filter(move |(number, _)| *number == slot.number()).map(|(_, value)| value)
+    /// The different values of some slots.
+    pub(crate) fn values_of(self, slots: &[Slot]) -> Vec<&'a str> {
+        let mut values: Vec<_> = Vec::new();
+        for (number, value) in self.values() {
+            if slots.iter().any(|slot| slot.number() == number) && !values.contains(&value) {
+                values.push(value);
+            }
+        }
+        values
     }
 
     /// Who did it and where.
@@ -138,12 +155,20 @@ impl<'a> Event<'a> {
 
 impl Store {
     /// Keeps an event under each value that links it. `None` only where four billion are alive.
-    pub(super) fn insert(&mut self, hash: &KeyedHash, rules: &Rules, matched: &Matched<'_>) -> Option<PendingId> {
+    pub(super) fn insert(
+        &mut self,
+        hash: &KeyedHash,
+        rules: &Rules,
+        matched: &Matched<'_>,
+        context: &Context<'_>,
+    ) -> Option<PendingId> {
         let new = Encoded {
             time: matched.time,
+            service: &matched.event.service,
             action: &matched.event.action,
             steps: matched.steps,
-            context: Context::of(matched.event).encode(),
+            exceptions: matched.exceptions,
+            context: context.encode(),
             content: content(rules, matched),
         };
         self.insert_encoded(hash, rules, new)
@@ -151,17 +176,18 @@ impl Store {
 
     /// Keeps an event whose parts are encoded already.
     pub(super) fn insert_encoded(&mut self, hash: &KeyedHash, rules: &Rules, new: Encoded<'_>) -> Option<PendingId> {
-        let Encoded { time, action, steps, context, content } = new;
-        let identity = identity_hash(hash, Context::decode(&context)?.identity);
+        let identity = identity_hash(hash, Context::decode(&new.context)?.identity);
+        let call = self.call(&new)?;
+        let time = new.time;
         let pending = Pending {
             time,
             number: self.next,
             identity,
-            context: self.contexts.acquire(hash, context)?,
-            call: self.call(action, steps)?,
+            context: self.contexts.acquire(hash, new.context)?,
+            call,
             older: None,
             newer: None,
-            content: content.into(),
+            content: new.content.into(),
         };
         self.bytes += pending.content.len() + OVERHEAD;
         self.next += 1;
@@ -184,10 +210,20 @@ impl Store {
         Some(PendingId { slot, generation })
     }
 
-    fn call(&mut self, action: &str, steps: &[usize]) -> Option<u32> {
-        let known = self.calls.iter().position(|known| *known.action == *action && *known.steps == *steps);
+    fn call(&mut self, new: &Encoded<'_>) -> Option<u32> {
+        let known = self.calls.iter().position(|known| {
+            *known.action == *new.action
+                && *known.service == *new.service
+                && *known.steps == *new.steps
+                && *known.exceptions == *new.exceptions
+        });
         let call = known.unwrap_or_else(|| {
-            self.calls.push(Call { action: action.into(), steps: steps.into() });
+            self.calls.push(Call {
+                service: new.service.into(),
+                action: new.action.into(),
+                steps: new.steps.into(),
+                exceptions: new.exceptions.into(),
+            });
             self.calls.len() - 1
         });
         u32::try_from(call).ok()
@@ -207,21 +243,22 @@ impl Store {
         }
     }
 
-    /// The keys by which an event is found: one for each different value that links it to a step of another event.
+    /// The keys by which an event is found: one for each different value that links it to a step of another event, and
+    /// one for each of its steps that others look for by the identity alone.
     fn keys(&self, hash: &KeyedHash, rules: &Rules, slot: u32) -> Vec<u64> {
         let Some((event, identity)) = self.slot(slot) else { return Vec::new() };
-        let plans = event.steps.iter().filter_map(|step| rules.step(*step));
-        let mut slots: Vec<_> = plans
-            .flat_map(|(_, plan)| plan.bindings.iter().filter(|binding| binding.joins).map(|binding| binding.slot))
-            .collect();
-        slots.sort_unstable();
-        slots.dedup();
-        let mut keys: Vec<_> = slots
-            .into_iter()
-            .flat_map(|slot| event.values_of(slot).map(move |value| value_key(hash, identity, slot, value)))
-            .collect();
-        keys.sort_unstable();
-        keys.dedup();
+        let mut keys = Vec::new();
+        for step in event.steps {
+            let Some((_, plan)) = rules.step(*step) else { continue };
+            if plan.found_by_identity {
+                sorted::insert(&mut keys, step_key(hash, identity, *step));
+            }
+            for binding in plan.bindings.iter().filter(|binding| binding.joins) {
+                for value in event.values_of(&binding.slots) {
+                    sorted::insert(&mut keys, value_key(hash, identity, binding.key, value));
+                }
+            }
+        }
         keys
     }
 
@@ -257,16 +294,31 @@ impl Store {
         }
     }
 
-    /// The pending events of an identity that have `value` at `slot` and a time in `times`, the earliest first.
+    /// The pending events of an identity that have `value` where `binding` looks for it and a time in `times`, the
+    /// earliest first.
     pub(super) fn find(
         &self,
         hash: &KeyedHash,
         identity: &str,
-        slot: Slot,
+        binding: &Binding,
         value: &str,
-        times: std::ops::RangeInclusive<i64>,
+        times: RangeInclusive<i64>,
     ) -> impl Iterator<Item = PendingId> {
-        let key = value_key(hash, identity_hash(hash, identity), slot, value);
+        self.posted(value_key(hash, identity_hash(hash, identity), binding.key, value), times)
+    }
+
+    /// The pending events of an identity that are `step`, which must be one that is found by identity.
+    pub(super) fn find_step(
+        &self,
+        hash: &KeyedHash,
+        identity: &str,
+        step: usize,
+        times: RangeInclusive<i64>,
+    ) -> impl Iterator<Item = PendingId> {
+        self.posted(step_key(hash, identity_hash(hash, identity), step), times)
+    }
+
+    fn posted(&self, key: u64, times: RangeInclusive<i64>) -> impl Iterator<Item = PendingId> {
         let slots = match self.by_value.get(&key) {
             None => &[],
             Some(Postings::One(slot)) => std::slice::from_ref(slot),
@@ -290,8 +342,10 @@ impl Store {
         let call = self.calls.get(pending.call as usize)?;
         let event = Event {
             time: pending.time,
+            service: &call.service,
             action: &call.action,
             steps: &call.steps,
+            exceptions: &call.exceptions,
             context: self.contexts.encoded(pending.context),
             content: &pending.content,
         };
@@ -377,8 +431,12 @@ fn identity_hash(hash: &KeyedHash, identity: &str) -> u64 {
     hash.of(&[b"identity", identity.as_bytes()])
 }
 
-fn value_key(hash: &KeyedHash, identity: u64, slot: Slot, value: &str) -> u64 {
-    hash.of(&[&identity.to_le_bytes(), &slot.number().to_le_bytes(), value.as_bytes()])
+fn value_key(hash: &KeyedHash, identity: u64, key: u16, value: &str) -> u64 {
+    hash.of(&[&identity.to_le_bytes(), &key.to_le_bytes(), value.as_bytes()])
+}
+
+fn step_key(hash: &KeyedHash, identity: u64, step: usize) -> u64 {
+    hash.of(&[&identity.to_le_bytes(), &(step as u64).to_le_bytes()])
 }
 
 fn pending_mut(slots: &mut [Option<Pending>], slot: u32) -> Option<&mut Pending> {
@@ -394,15 +452,13 @@ fn content(rules: &Rules, matched: &Matched<'_>) -> Vec<u8> {
     let mut content = Vec::new();
     put_bytes(&mut content, matched.id.as_bytes());
     let plans = matched.steps.iter().filter_map(|step| rules.step(*step));
-    let mut bindings: Vec<_> = plans.flat_map(|(_, plan)| &plan.bindings).map(|b| (b.slot, b.joins)).collect();
-    bindings.sort_unstable();
-    for group in bindings.chunk_by(|left, right| left.0 == right.0) {
+    let bindings = plans.flat_map(|(_, plan)| &plan.bindings);
+    let slots = bindings.flat_map(|binding| binding.slots.iter().map(|slot| (*slot, binding.joins)));
+    let slots = sorted::collect(slots);
+    for group in slots.chunk_by(|left, right| left.0 == right.0) {
         let Some((slot, _)) = group.first() else { continue };
         let most = if group.iter().any(|(_, joins)| *joins) { usize::MAX } else { MOST_SHOWN };
-        let mut values: Vec<_> = matched.event.values.all(*slot).collect();
-        values.sort_unstable();
-        values.dedup();
-        for value in values.into_iter().take(most) {
+        for value in matched.event.values.distinct(&[*slot]).into_iter().take(most) {
             put_number(&mut content, slot.number().into());
             put_bytes(&mut content, value.as_bytes());
         }

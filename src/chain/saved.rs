@@ -10,17 +10,21 @@ use super::pending::{Encoded, Store};
 use super::{Chains, Counts};
 use crate::codec::{Take, put_bytes, put_number, put_signed};
 use crate::rule::{Path, Rules};
+use crate::sorted;
 
 /// How the numbers of a checkpoint's rules read in the rules of today.
 struct Renumbering {
     slots: Vec<Option<u16>>,
     steps: Vec<Option<usize>>,
+    /// An exception that has changed or gone excuses nothing.
+    exceptions: Vec<Option<u16>>,
     /// The ids of the rules whose state is not taken over.
     reset: Vec<String>,
 }
 
 impl Chains {
     /// Appends all that is remembered.
+    #[cold]
     pub(crate) fn save(&self, rules: &Rules, to: &mut Vec<u8>) {
         to.extend_from_slice(&self.hash.key);
         put_signed(to, self.clock.newest().unwrap_or(-1));
@@ -39,10 +43,16 @@ impl Chains {
             to.extend(ids.into_iter().flat_map(u64::to_le_bytes));
         }
         save_pending(&self.pending, to);
+        put_number(to, self.told.len() as u64);
+        for (hour, identity) in &self.told {
+            put_signed(to, *hour);
+            to.extend_from_slice(&identity.to_le_bytes());
+        }
     }
 
     /// Takes back what [`Self::save`] wrote. Gives the ids of the rules whose state could not be taken over, or `None`
     /// where the bytes are not of that form.
+    #[cold]
     pub(crate) fn restore(&mut self, rules: &Rules, take: &mut Take<'_>) -> Option<Vec<String>> {
         self.hash.key = take.fixed()?;
         self.clock.restore(Some(take.signed()?).filter(|newest| *newest >= 0));
@@ -54,26 +64,38 @@ impl Chains {
         let renumbering = Renumbering::take(rules, take)?;
         restore_buckets(&mut self.buckets, take)?;
         self.restore_pending(rules, &renumbering, take)?;
+        for _ in 0..take.count(1 + size_of::<u64>())? {
+            self.told.insert((take.signed()?, u64::from_le_bytes(take.fixed()?)));
+        }
         Some(renumbering.reset)
     }
 
     fn restore_pending(&mut self, rules: &Rules, renumbering: &Renumbering, take: &mut Take<'_>) -> Option<()> {
         let contexts: Vec<_> = (0..take.count(1)?).map(|_| take.bytes()).collect::<Option<_>>()?;
-        for _ in 0..take.count(5)? {
+        for _ in 0..take.count(6)? {
             let time = take.signed()?;
             let context = contexts.get(usize::try_from(take.number()?).ok()?)?.to_vec();
-            let action = take.text()?;
+            let (service, action) = (take.text()?, take.text()?);
             let mut steps = Vec::new();
             for _ in 0..take.count(1)? {
                 let step = renumbering.steps.get(usize::try_from(take.number()?).ok()?)?;
-                steps.extend(step);
+                if let Some(step) = step {
+                    sorted::insert(&mut steps, *step);
+                }
+            }
+            let mut exceptions = Vec::new();
+            for _ in 0..take.count(1)? {
+                let exception = renumbering.exceptions.get(usize::try_from(take.number()?).ok()?)?;
+                if let Some(exception) = exception {
+                    sorted::insert(&mut exceptions, *exception);
+                }
             }
             let content = renumbering.content(take.bytes()?)?;
             if steps.is_empty() {
                 continue;
             }
-            steps.sort_unstable();
-            let new = Encoded { time, action, steps: &steps, context, content };
+            let (steps, exceptions) = (&*steps, &*exceptions);
+            let new = Encoded { time, service, action, steps, exceptions, context, content };
             let id = self.pending.insert_encoded(&self.hash, rules, new)?;
             if !self.buckets.restore_pending(time, id) {
                 return None;
@@ -95,11 +117,15 @@ fn save_rules(rules: &Rules, to: &mut Vec<u8>) {
         put_bytes(to, rule.rule.id.as_bytes());
         put_number(to, rule.rule.steps.len() as u64);
     }
+    put_number(to, rules.exceptions.len() as u64);
+    for exception in &rules.exceptions {
+        to.extend_from_slice(&exception.fingerprint);
+    }
 }
 
 impl Renumbering {
     fn take(rules: &Rules, take: &mut Take<'_>) -> Option<Self> {
-        let mut renumbering = Self { slots: Vec::new(), steps: Vec::new(), reset: Vec::new() };
+        let mut renumbering = Self { slots: Vec::new(), steps: Vec::new(), exceptions: Vec::new(), reset: Vec::new() };
         for _ in 0..take.count(1)? {
             let path = Path::parse(take.text()?)?;
             renumbering.slots.push(rules.projection.slot(path.as_str()).map(|slot| slot.number()));
@@ -116,6 +142,11 @@ impl Renumbering {
                 renumbering.reset.push(id.to_owned());
             }
             renumbering.steps.extend((0..steps).map(|step| same.map(|rule| rule.first_step + step)));
+        }
+        for _ in 0..take.count(16)? {
+            let fingerprint: [u8; 16] = take.fixed()?;
+            let same = (0..).zip(&rules.exceptions).find(|(_, exception)| exception.fingerprint == fingerprint);
+            renumbering.exceptions.push(same.map(|(place, _)| place));
         }
         Some(renumbering)
     }
@@ -169,10 +200,15 @@ fn save_pending(pending: &Store, to: &mut Vec<u8>) {
     for event in events {
         put_signed(to, event.time);
         put_number(to, contexts.get(event.encoded_context()).copied().unwrap_or_default() as u64);
+        put_bytes(to, event.service.as_bytes());
         put_bytes(to, event.action.as_bytes());
         put_number(to, event.steps().len() as u64);
         for step in event.steps() {
             put_number(to, *step as u64);
+        }
+        put_number(to, event.exceptions.len() as u64);
+        for exception in event.exceptions {
+            put_number(to, (*exception).into());
         }
         put_bytes(to, event.content());
     }

@@ -6,7 +6,7 @@ mod timestamp;
 
 use std::borrow::Cow;
 
-use crate::rule::{Outcome, Provider};
+use crate::rule::{IdentityWay, Outcome, Provider};
 
 pub(crate) use projection::{Projection, Slot, Values};
 
@@ -39,14 +39,36 @@ pub(crate) struct Event<'a> {
 /// Who made a call. A field that the record does not have is empty.
 #[derive(Debug, Default)]
 pub(crate) struct Actor<'a> {
-    /// What chains are joined by; `None` joins nothing.
-    pub identity: Option<Cow<'a, str>>,
+    /// The role behind a session: AWS `userIdentity.sessionContext.sessionIssuer.arn`.
+    pub role: Cow<'a, str>,
+    /// AWS `userIdentity.arn`.
+    pub arn: Cow<'a, str>,
+    /// AWS `userIdentity.principalId`; behind a colon stands the session.
+    pub principal: Cow<'a, str>,
+    /// AWS `userIdentity.accessKeyId`.
+    pub access_key: Cow<'a, str>,
     /// AWS `userIdentity.type`.
     pub kind: Cow<'a, str>,
     /// AWS `userIdentity.userName`.
     pub name: Cow<'a, str>,
     /// AWS `userIdentity.accountId`.
     pub account: Cow<'a, str>,
+}
+
+impl Actor<'_> {
+    /// What chains are joined by: the first of the ways that is there. `None` joins nothing.
+    pub(crate) fn identity(&self, ways: &[IdentityWay]) -> Option<(IdentityWay, &str)> {
+        let told = |way: &IdentityWay| {
+            let text = match way {
+                IdentityWay::Role => &self.role,
+                IdentityWay::Arn | IdentityWay::Session => &self.arn,
+                IdentityWay::Principal => self.principal.split(':').next().unwrap_or_default(),
+                IdentityWay::AccessKey => &self.access_key,
+            };
+            (!text.is_empty()).then_some((*way, text))
+        };
+        ways.iter().find_map(told)
+    }
 }
 
 /// Why an event has no time.

@@ -11,6 +11,7 @@ use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, V
 
 use super::aws;
 use crate::rule::{Path, Segment};
+use crate::sorted;
 
 /// Where the values of one path are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -116,19 +117,42 @@ impl Projection {
 /// What was read from a record, in the order of its bytes.
 #[derive(Debug, Default)]
 pub(crate) struct Values<'a> {
-    found: Vec<(Slot, Cow<'a, str>)>,
+    found: Vec<(Slot, Found<'a>)>,
+}
+
+/// A value that is not empty.
+#[derive(Clone, Debug)]
+enum Found<'a> {
+    Text(Cow<'a, str>),
+    /// An object or a list.
+    Composite,
 }
 
 impl<'a> Values<'a> {
     /// The text of a slot, the last one if there are several; `None` where it is absent or empty.
     pub(crate) fn text(&self, slot: Slot) -> Option<Cow<'a, str>> {
-        let (_, text) = self.found.iter().rev().find(|(found, _)| *found == slot)?;
-        Some(text.clone())
+        self.found.iter().rev().find_map(|(found, value)| match value {
+            Found::Text(text) if *found == slot => Some(text.clone()),
+            _ => None,
+        })
     }
 
     /// All texts of a slot. Never an empty one: what is absent or empty is equal to nothing.
     pub(crate) fn all(&self, slot: Slot) -> impl Iterator<Item = &str> {
-        self.found.iter().filter(move |(found, _)| *found == slot).map(|(_, text)| &**text)
+        self.found.iter().filter_map(move |(found, value)| match value {
+            Found::Text(text) if *found == slot => Some(&**text),
+            _ => None,
+        })
+    }
+
+    /// The different texts of some slots, sorted.
+    pub(crate) fn distinct(&self, slots: &[Slot]) -> Vec<&str> {
+        sorted::collect(slots.iter().flat_map(|slot| self.all(*slot)))
+    }
+
+    /// Whether there is anything at a slot that is not empty.
+    pub(crate) fn exists(&self, slot: Slot) -> bool {
+        self.found.iter().any(|(found, _)| *found == slot)
     }
 }
 
@@ -149,11 +173,14 @@ impl<'a> Reader<'_, 'a> {
     }
 
     fn keep(&mut self, text: Cow<'a, str>) {
-        if text.is_empty() {
-            return;
+        if !text.is_empty() {
+            self.keep_found(&Found::Text(text));
         }
+    }
+
+    fn keep_found(&mut self, value: &Found<'a>) {
         let Some(node) = self.nodes.get(self.node) else { return };
-        self.values.found.extend(node.slots.iter().map(|slot| (*slot, text.clone())));
+        self.values.found.extend(node.slots.iter().map(|slot| (*slot, value.clone())));
     }
 }
 
@@ -208,7 +235,13 @@ impl<'a> Visitor<'a> for Reader<'_, 'a> {
 
     fn visit_seq<A: SeqAccess<'a>>(mut self, mut list: A) -> Result<(), A::Error> {
         let Some(elements) = self.node().and_then(|node| node.elements) else {
-            while list.next_element::<IgnoredAny>()?.is_some() {}
+            let mut empty = true;
+            while list.next_element::<IgnoredAny>()?.is_some() {
+                empty = false;
+            }
+            if !empty {
+                self.keep_found(&Found::Composite);
+            }
             return Ok(());
         };
         while list.next_element_seed(self.at(elements))?.is_some() {}
@@ -218,7 +251,9 @@ impl<'a> Visitor<'a> for Reader<'_, 'a> {
     fn visit_map<A: MapAccess<'a>>(mut self, mut map: A) -> Result<(), A::Error> {
         // What each member's values began and ended at, in case its name comes again.
         let mut read: Vec<(usize, usize, usize)> = Vec::new();
+        let mut empty = true;
         while let Some(member) = map.next_key_seed(MemberName(self.node()))? {
+            empty = false;
             let Some(member) = member else {
                 map.next_value::<IgnoredAny>()?;
                 continue;
@@ -239,6 +274,9 @@ impl<'a> Visitor<'a> for Reader<'_, 'a> {
             }
             map.next_value_seed(self.at(member))?;
             read.push((member, start, self.values.found.len()));
+        }
+        if !empty {
+            self.keep_found(&Found::Composite);
         }
         Ok(())
     }

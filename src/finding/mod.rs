@@ -3,10 +3,9 @@
 mod attack;
 mod ocsf;
 
-use crate::chain::{Context, KeptEvent};
+use crate::chain::{Context, KeptEvent, Matched, Pressure};
 use crate::digest::Digest;
-use crate::event::Event;
-use crate::rule::{Binding, RulePlan, Severity, StepPlan};
+use crate::rule::{Binding, ExceptionPlan, IdentityWay, Provider, RulePlan, Severity, StepPlan};
 
 /// Something that a rule has found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,54 +29,101 @@ pub struct Finding {
 pub(crate) struct Evidence<'a> {
     pub step: &'a StepPlan,
     pub event_id: &'a str,
+    pub service: &'a str,
     pub action: &'a str,
     pub time: i64,
     pub context: Context<'a>,
+    /// The exceptions that hold for the event.
+    pub exceptions: &'a [u16],
     /// The values of the step's bindings.
     pub values: Vec<(&'a Binding, Vec<&'a str>)>,
 }
 
 impl<'a> Evidence<'a> {
     /// The evidence that an event gives as it passes.
-    pub(crate) fn of_event(step: &'a StepPlan, event: &'a Event<'_>, event_id: &'a str, time: i64) -> Self {
-        let values = |binding: &'a Binding| {
-            let mut values: Vec<_> = event.values.all(binding.slot).collect();
-            values.sort_unstable();
-            values.dedup();
-            (binding, values)
-        };
-        let values = step.bindings.iter().map(values).collect();
-        Self { step, event_id, action: &event.action, time, context: Context::of(event), values }
+    pub(crate) fn of_event(step: &'a StepPlan, matched: &Matched<'a>, ways: &[IdentityWay]) -> Self {
+        let event = matched.event;
+        let values = step.bindings.iter().map(|binding| (binding, event.values.distinct(&binding.slots))).collect();
+        Self {
+            step,
+            event_id: matched.id,
+            service: &event.service,
+            action: &event.action,
+            time: matched.time,
+            context: Context::of(event, ways),
+            exceptions: matched.exceptions,
+            values,
+        }
     }
 
     /// The evidence that an event gives that was kept.
     pub(crate) fn of_kept(step: &'a StepPlan, event: KeptEvent<'a>) -> Self {
-        let values = step.bindings.iter().map(|binding| (binding, event.values_of(binding.slot).collect())).collect();
-        Self { step, event_id: event.id(), action: event.action, time: event.time, context: event.context(), values }
+        let values = step.bindings.iter().map(|binding| (binding, event.values_of(&binding.slots))).collect();
+        Self {
+            step,
+            event_id: event.id(),
+            service: event.service,
+            action: event.action,
+            time: event.time,
+            context: event.context(),
+            exceptions: event.exceptions,
+            values,
+        }
     }
 }
 
-/// Makes the finding of a rule from the evidence of its steps, in their order. `each` is the value that it is made for,
-/// where the rule makes one for each value.
-pub(crate) fn finding(rule: &RulePlan, evidence: &[Evidence<'_>], each: Option<(&str, &str)>) -> Finding {
+/// Makes the finding of a rule from the evidence of its steps, in their order. `each` is the bound name and value that it
+/// is made for, where the rule makes one for each value.
+pub(crate) fn finding(
+    rule: &RulePlan,
+    evidence: &[Evidence<'_>],
+    each: Option<(&str, &str)>,
+    exception: Option<&ExceptionPlan>,
+) -> Finding {
     let id = id(rule, evidence, each);
     let times = || evidence.iter().map(|evidence| evidence.time);
-    let instant = |time: Option<i64>| u64::try_from(time.unwrap_or_default()).unwrap_or_default();
     Finding {
-        body: ocsf::body(&id, rule, evidence, each),
+        body: ocsf::body(&id, rule, evidence, each, exception),
         id,
         rule: rule.rule.id.clone(),
         severity: rule.rule.severity,
-        first_seen: instant(times().min()),
-        last_seen: instant(times().max()),
+        first_seen: instant(times().min().unwrap_or_default()),
+        last_seen: instant(times().max().unwrap_or_default()),
     }
+}
+
+/// The rule id of findings about the engine itself.
+pub(crate) const STATE_PRESSURE: &str = "state-pressure";
+
+/// Makes the finding that events had to be given up.
+pub(crate) fn pressure(pressure: &Pressure, provider: Provider, time: i64) -> Finding {
+    let scope = if pressure.own { "own" } else { "all" };
+    let id = Digest::default()
+        .part(STATE_PRESSURE)
+        .part(scope)
+        .part(&pressure.identity)
+        .part(pressure.hour.to_string())
+        .hexadecimal();
+    Finding {
+        body: ocsf::pressure(&id, pressure, provider, time),
+        id,
+        rule: STATE_PRESSURE.to_owned(),
+        severity: Severity::Medium,
+        first_seen: instant(time),
+        last_seen: instant(time),
+    }
+}
+
+fn instant(time: i64) -> u64 {
+    u64::try_from(time).unwrap_or_default()
 }
 
 /// The id of a finding: a hash of the rule, its version and the chain's events.
 pub(crate) fn id(rule: &RulePlan, evidence: &[Evidence<'_>], each: Option<(&str, &str)>) -> String {
     let mut digest = Digest::default();
     digest.part(&rule.rule.id).part(rule.rule.version.to_string());
-    for evidence in evidence {
+    // What is optional adds to a finding and does not make it another.
+    for evidence in evidence.iter().filter(|evidence| !evidence.step.optional) {
         digest.part(evidence.step.provider.as_str()).part(evidence.context.account).part(evidence.event_id);
     }
     if let Some((name, value)) = each {

@@ -1,19 +1,33 @@
 //! Rules: what they say ([`Rule`], as data) and what the engine makes of them.
 
+mod check;
 mod compile;
+mod condition;
+mod exception;
 mod format;
+mod join_order;
 mod path;
 
-pub use format::{Attack, Outcome, Provider, Rule, Severity, Step};
+pub use condition::{Condition, Scalar};
+pub use exception::{Day, Exception, ExceptionAction, TimeOfWeek};
+pub use format::{
+    Attack, Confidence, IdentityWay, Ignored, OneOrMany, Outcome, Provider, Rule, Severity, Step, WantedOutcome,
+};
 pub use path::Path;
 
-pub(crate) use compile::{Binding, JoinStep, RulePlan, Rules, StepPlan};
+pub(crate) use compile::{Binding, RulePlan, Rules, StepPlan};
+pub(crate) use exception::ExceptionPlan;
+pub(crate) use join_order::{JoinStep, Shared};
 pub(crate) use path::Segment;
 
 use crate::Error;
+use crate::config::read;
 
 /// The built-in rules, as JSON: the files under `rules/`, turned into JSON when the crate is built.
 const BUILT_IN: &str = include_str!(concat!(env!("OUT_DIR"), "/rules.json"));
+
+/// The built-in exceptions, likewise from `rules/exceptions/`.
+const BUILT_IN_EXCEPTIONS: &str = include_str!(concat!(env!("OUT_DIR"), "/exceptions.json"));
 
 /// The rules that come with the engine, in the order of their ids.
 ///
@@ -21,5 +35,14 @@ const BUILT_IN: &str = include_str!(concat!(env!("OUT_DIR"), "/rules.json"));
 ///
 /// None in a build that passed its tests: the files are checked there.
 pub fn built_in() -> Result<Vec<Rule>, Error> {
-    serde_json::from_str(BUILT_IN).map_err(|error| Error::config("built-in rules", error.to_string()))
+    read(BUILT_IN)
+}
+
+/// The exceptions that come with the engine, in the order of their ids. They are off until a configuration names them.
+///
+/// # Errors
+///
+/// As [`built_in`].
+pub fn built_in_exceptions() -> Result<Vec<Exception>, Error> {
+    read(BUILT_IN_EXCEPTIONS)
 }

@@ -1,6 +1,7 @@
 //! What the tests share: small events, their records, the brute-force oracle, and the two ways to run the engine.
 #![allow(dead_code, reason = "each test takes what it needs")]
 
+pub mod any_rule;
 pub mod oracle;
 pub mod run;
 

@@ -28,7 +28,35 @@ pub struct Arguments {
 pub enum Command {
     Run(Run),
     Inspect(Inspect),
+    /// Check, list, explain and try rules
+    #[command(subcommand)]
+    Rules(Rules),
     Sample(Sample),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Rules {
+    /// Check rule files: every error with its file, line and reason
+    Check {
+        /// Rule files, as YAML
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// List the built-in rules and exceptions
+    List,
+    /// Say in words what a rule sees
+    Explain {
+        /// The id of a built-in rule, or a rule file
+        rule: String,
+    },
+    /// Try rules on the examples in their files
+    Test {
+        /// Rule files, as YAML
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Print the JSON Schema of rule files, for editors
+    Schema,
 }
 
 /// Correlate the records of files, folders or a pipe.

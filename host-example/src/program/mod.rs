@@ -6,6 +6,7 @@ mod framing;
 mod input;
 mod inspect;
 mod output;
+mod rules;
 mod run;
 mod sample;
 mod stop;
@@ -44,6 +45,7 @@ pub fn main() -> ExitCode {
     let result = match cli::Arguments::parse().command {
         cli::Command::Run(arguments) => run::run(&arguments),
         cli::Command::Inspect(arguments) => inspect::inspect(&arguments),
+        cli::Command::Rules(command) => rules::rules(&command),
         cli::Command::Sample(arguments) => sample::sample(&arguments),
     };
     match result {

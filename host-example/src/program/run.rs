@@ -12,6 +12,7 @@ use super::cli::{self, Mode};
 use super::framing::{Batch, Framer, Kind};
 use super::input::{self, Event, Input, Inputs};
 use super::output::{Outputs, Unwritten};
+use super::rules::to_json;
 use super::stop::Stop;
 use super::summary::Summary;
 use super::{DONE, FAILED, Failure};
@@ -87,7 +88,7 @@ fn configuration(arguments: &cli::Run) -> Result<(String, Mode), Failure> {
             let name = file.display();
             let text =
                 fs::read_to_string(file).map_err(|error| Failure::usage(format!("cannot read {name}: {error}")))?;
-            serde_saphyr::from_str(&text).map_err(|error| Failure::usage(format!("{name}: {error}")))?
+            to_json(&name.to_string(), &text).map_err(Failure::usage)?
         }
     };
     let Some(members) = config.as_object_mut() else {

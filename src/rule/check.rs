@@ -1,0 +1,119 @@
+//! What a rule must be, beyond its form.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::compile::RulePlan;
+use super::exception::{Exception, ExceptionPlan};
+use super::{Rule, Step};
+use crate::Error;
+
+/// Ids of rules, steps and exceptions.
+pub(super) fn id(id: &str, at: &str) -> Result<(), Error> {
+    let well_formed = !id.is_empty()
+        && id.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        && !id.starts_with('-');
+    if well_formed {
+        return Ok(());
+    }
+    Err(Error::config(at, format!("{id:?} is no id: expected lower-case letters, digits and hyphens")))
+}
+
+/// A rule that stands at `at`.
+#[cold]
+pub(super) fn rule(rule: &Rule, at: &str) -> Result<(), Error> {
+    let required = rule.steps.iter().filter(|step| !step.optional).count();
+    if required == 0 {
+        return Err(Error::config(format!("{at}.steps"), "expected at least one step that is not optional"));
+    }
+    if rule.steps.len() > 1 && required == 1 {
+        let why = "a chain needs at least two steps that are not optional";
+        return Err(Error::config(format!("{at}.steps"), why));
+    }
+    if rule.steps.len() > 1 && rule.within.is_none() {
+        return Err(Error::config(at, "a rule of several steps needs `within`, the longest time they may take"));
+    }
+    if rule.identity.as_ref().is_some_and(Vec::is_empty) {
+        return Err(Error::config(format!("{at}.identity"), "expected at least one way to tell who made a call"));
+    }
+    let mut ids = BTreeSet::new();
+    for (position, step) in rule.steps.iter().enumerate() {
+        let at = format!("{at}.steps[{position}]");
+        self::id(&step.id, &format!("{at}.id"))?;
+        if !ids.insert(step.id.as_str()) {
+            return Err(Error::config(format!("{at}.id"), format!("there is already a step {:?}", step.id)));
+        }
+        self::step(rule, step, &at)?;
+    }
+    names(rule, at)
+}
+
+#[cold]
+fn step(rule: &Rule, step: &Step, at: &str) -> Result<(), Error> {
+    if step.actions.is_empty() {
+        return Err(Error::config(format!("{at}.actions"), "expected at least one action"));
+    }
+    for (number, action) in step.actions.iter().enumerate() {
+        let plain =
+            !action.is_empty() && action.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"\\/".contains(&byte));
+        if !plain {
+            let why = format!("{action:?} is no action: expected letters, digits and signs, without white space");
+            return Err(Error::config(format!("{at}.actions[{number}]"), why));
+        }
+    }
+    if step.each.is_some() && rule.steps.len() > 1 {
+        return Err(Error::config(format!("{at}.each"), "`each` is for rules of one step"));
+    }
+    Ok(())
+}
+
+#[cold]
+fn names(rule: &Rule, at: &str) -> Result<(), Error> {
+    let mut counts = BTreeMap::<&str, usize>::new();
+    for name in rule.steps.iter().flat_map(|step| step.bind.keys()) {
+        *counts.entry(name).or_default() += 1;
+    }
+    for (number, name) in rule.join.iter().flatten().enumerate() {
+        if counts.get(name.as_str()).copied().unwrap_or_default() < 2 {
+            let why = format!("fewer than two steps bind {name:?}: nothing can join on it");
+            return Err(Error::config(format!("{at}.join[{number}]"), why));
+        }
+    }
+    match rule.resources.keys().find(|name| !counts.contains_key(name.as_str())) {
+        Some(name) => Err(Error::config(format!("{at}.resources.{name}"), "no step binds this name")),
+        None => Ok(()),
+    }
+}
+
+/// An exception that stands at `at`.
+#[cold]
+pub(super) fn exception(
+    exception: &Exception,
+    rules: &[RulePlan],
+    others: &[ExceptionPlan],
+    at: &str,
+) -> Result<(), Error> {
+    id(&exception.id, &format!("{at}.id"))?;
+    if others.iter().any(|other| other.exception.id == exception.id) {
+        return Err(Error::config(format!("{at}.id"), format!("there is already an exception {:?}", exception.id)));
+    }
+    let unknown = |id: &&String| !rules.iter().any(|rule| rule.rule.id == **id);
+    match exception.rules.iter().find(unknown) {
+        Some(id) => Err(Error::config(format!("{at}.rules"), format!("there is no rule {id:?}"))),
+        None => Ok(()),
+    }
+}
+
+impl Rule {
+    /// The names that join: those that it says, else all that more than one step binds.
+    pub(super) fn joining_names(&self) -> Vec<&str> {
+        let bound = |name: &str| self.steps.iter().filter(|step| step.bind.contains_key(name)).count();
+        match &self.join {
+            Some(names) => names.iter().map(String::as_str).collect(),
+            None => {
+                let names = self.steps.iter().flat_map(|step| step.bind.keys());
+                let names: BTreeSet<_> = names.map(String::as_str).filter(|name| bound(name) > 1).collect();
+                names.into_iter().collect()
+            }
+        }
+    }
+}

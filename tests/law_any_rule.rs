@@ -1,0 +1,84 @@
+//! L1 to L5 and L7 to L9 for arbitrary rules: whatever the rule, the order, the repetitions, the batches, the checkpoints
+//! and the shards, what is found is what the oracle finds.
+
+mod common;
+
+use std::collections::BTreeSet;
+
+use catena::{Correlator, Rule};
+use common::any_rule::{oracle, records, rule};
+use common::run::Both;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+fn batch(records: &[Value]) -> Vec<u8> {
+    records.iter().flat_map(|record| format!("{record}\n").into_bytes()).collect()
+}
+
+/// The event ids of a finding's required steps.
+fn required(rule: &Rule, finding: &catena::Finding) -> Vec<String> {
+    let body: Value = serde_json::from_str(&finding.body).unwrap();
+    let events = body["finding_info"]["related_events"].as_array().unwrap();
+    let optional = |event: &&Value| rule.steps.iter().any(|step| step.optional && event["title"] == step.id.as_str());
+    events.iter().filter(|event| !optional(event)).map(|event| event["uid"].as_str().unwrap().to_owned()).collect()
+}
+
+fn sets(rule: &Rule, findings: &[catena::Finding]) -> Result<BTreeSet<Vec<String>>, TestCaseError> {
+    let sets: BTreeSet<_> = findings.iter().map(|finding| required(rule, finding)).collect();
+    prop_assert_eq!(sets.len(), findings.len(), "a finding was made twice");
+    Ok(sets)
+}
+
+/// A rule and its configuration, if it is one.
+fn configured(rule: &Value) -> Option<(Rule, String)> {
+    let config = json!({"built_in_rules": false, "rules": [rule]}).to_string();
+    Correlator::open(&config).ok()?;
+    Some((serde_json::from_value(rule.clone()).unwrap(), config))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, max_global_rejects: 100_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn one_correlator_finds_what_the_oracle_finds(
+        rule in rule(),
+        (records, arriving) in records(9).prop_flat_map(|records| {
+            let again = prop::collection::vec(prop::sample::select(records.clone()), 0..4);
+            let all = again.prop_map({ let records = records.clone(); move |again| [records.clone(), again].concat() });
+            (Just(records), all.prop_shuffle())
+        }),
+        cuts in prop::collection::btree_set(0..12usize, 0..3),
+    ) {
+        let Some((rule, config)) = configured(&rule) else { return Err(TestCaseError::reject("no rule")) };
+        let mut both = Both::open(&config);
+        let (mut found, mut from) = (Vec::new(), 0);
+        for to in cuts.into_iter().filter(|cut| *cut < arriving.len()).chain([arriving.len()]) {
+            found.extend(both.process(&batch(&arriving[from..to])).findings);
+            both = Both::resume(&config, &both.checkpoint());
+            from = to;
+        }
+        prop_assert_eq!(sets(&rule, &found)?, oracle(&rule, &records));
+    }
+
+    #[test]
+    fn shards_find_what_the_oracle_finds(rule in rule(), records in records(9), partitions in 1..5u32) {
+        let Some((rule, config)) = configured(&rule) else { return Err(TestCaseError::reject("no rule")) };
+        let whole = batch(&records);
+        let mut shards = vec![Vec::new(); partitions as usize];
+        for route in Correlator::open(&config).unwrap().route(&whole, partitions).unwrap() {
+            shards[route.partition as usize].extend_from_slice(&whole[route.start as usize..route.end as usize]);
+        }
+        let mut found = Vec::new();
+        for shard in shards {
+            found.extend(Correlator::open(&config).unwrap().process(&shard, common::NOW).unwrap().findings);
+        }
+        prop_assert_eq!(sets(&rule, &found)?, oracle(&rule, &records));
+    }
+
+    #[test]
+    fn the_prefilter_changes_nothing(rule in rule(), records in records(9)) {
+        let Some((_, config)) = configured(&rule) else { return Err(TestCaseError::reject("no rule")) };
+        let without = config.replacen('{', "{\"prefilter\":false,", 1);
+        prop_assert_eq!(Both::open(&config).process(&batch(&records)), Both::open(&without).process(&batch(&records)));
+    }
+}
