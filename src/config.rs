@@ -1,6 +1,7 @@
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::parsed;
 use crate::place::path_at;
 use crate::rule::{self, Exception, IdentityWay, Rule};
 use crate::{Error, Span};
@@ -174,18 +175,10 @@ pub(crate) fn read<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
 }
 
 fn hash_key<'de, D: serde::Deserializer<'de>>(json: D) -> Result<[u8; 16], D::Error> {
-    let text = String::deserialize(json)?;
-    let digits: Option<Vec<_>> = text.chars().map(|digit| digit.to_digit(16)).collect();
-    let bytes: Vec<u8> = digits
-        .iter()
-        .flat_map(|digits| digits.chunks_exact(2))
-        .filter_map(|pair| {
-            let (high, low) = (pair.first()?, pair.last()?);
-            u8::try_from(high << 4 | low).ok()
-        })
-        .collect();
-    match <[u8; 16]>::try_from(bytes) {
-        Ok(key) if text.len() == 32 => Ok(key),
-        _ => Err(serde::de::Error::custom("expected 32 hexadecimal digits")),
-    }
+    parsed::deserialize(json, "32 hexadecimal digits", |text| {
+        let digits: Vec<_> = text.chars().map(|digit| digit.to_digit(16)).collect::<Option<_>>()?;
+        let byte = |pair: &[u32]| u8::try_from(pair.first()? << 4 | pair.last()?).ok();
+        let bytes: Vec<u8> = digits.chunks(2).map(byte).collect::<Option<_>>()?;
+        bytes.try_into().ok().filter(|_| text.len() == 32)
+    })
 }

@@ -60,6 +60,7 @@ mod event;
 mod finding;
 mod metrics;
 mod output;
+mod parsed;
 mod place;
 mod prefilter;
 mod route;

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::parsed;
 
 /// A span of time, to the millisecond. Written as a whole number and a unit: `ms`, `s`, `m`, `h` or `d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,11 +53,8 @@ impl Serialize for Span {
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| {
-            let expected = "a whole number and a unit, such as 900s, 15m, 1h or 7d, of at most 10 years";
-            de::Error::invalid_value(de::Unexpected::Str(&text), &expected)
-        })
+        let expected = "a whole number and a unit, such as 900s, 15m, 1h or 7d, of at most 10 years";
+        parsed::deserialize(deserializer, expected, Self::parse)
     }
 }
 

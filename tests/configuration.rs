@@ -28,7 +28,7 @@ fn a_wrong_setting_is_named() {
             "at allowed_lateness: invalid value: string \"15\", expected a whole number and a unit",
         ),
         (r#"{"limits":{"pending":-1}}"#, "at limits.pending: invalid value"),
-        (r#"{"hash_key":"00"}"#, "at hash_key: expected 32 hexadecimal digits"),
+        (r#"{"hash_key":"00"}"#, "at hash_key: invalid value: string \"00\", expected 32 hexadecimal digits"),
         (r#"{"identity":[]}"#, "at identity: expected at least one way"),
         (r#"{"identity":["name"]}"#, "at identity[0]: unknown variant `name`, expected one of `role`, `arn`"),
         (r#"{"disabled_rules":["x"]}"#, "at disabled_rules: there is no built-in rule \"x\""),

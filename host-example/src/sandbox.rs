@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use wasmtime::component::{Component, Linker, ResourceAny};
-use wasmtime::{Config, Engine, Store, StoreLimits, StoreLimitsBuilder};
+use wasmtime::{Config, Engine, ResourceLimiter, Store};
 
 use crate::Error;
 
@@ -66,9 +66,28 @@ pub struct Correlator {
     epochs: u64,
 }
 
+/// What the sandbox holds a correlator to, and what it has taken of it.
 struct State {
-    limits: StoreLimits,
+    most_memory: usize,
+    memory: usize,
 }
+
+impl ResourceLimiter for State {
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let granted = self.memory - current + desired <= self.most_memory;
+        if granted {
+            self.memory += desired - current;
+        }
+        Ok(granted)
+    }
+
+    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(desired <= MOST_TABLE_ELEMENTS)
+    }
+}
+
+/// Functions that are called through pointers: some hundreds in the engine.
+const MOST_TABLE_ELEMENTS: usize = 20_000;
 
 impl Sandbox {
     /// Compiles a component.
@@ -126,9 +145,8 @@ impl Sandbox {
         &self,
         call: impl FnOnce(&mut Store<State>, &bindings::Plugin) -> wasmtime::Result<Result<ResourceAny, Fault>>,
     ) -> Result<Correlator, Error> {
-        let limits = StoreLimitsBuilder::new().memory_size(self.limits.memory).build();
-        let mut store = Store::new(&self.engine, State { limits });
-        store.limiter(|state| &mut state.limits);
+        let mut store = Store::new(&self.engine, State { most_memory: self.limits.memory, memory: 0 });
+        store.limiter(|state| state);
         let epochs = (self.limits.call.as_millis() / EPOCH.as_millis()) as u64 + 1;
         store.set_epoch_deadline(epochs);
         let plugin = self.ready.instantiate(&mut store).map_err(Error::Trap)?;
@@ -184,6 +202,11 @@ impl Correlator {
         self.store.set_epoch_deadline(self.epochs);
         let correlator = self.plugin.catena_pipeline_correlation().correlator();
         correlator.call_checkpoint(&mut self.store, self.handle).map_err(Error::Trap)
+    }
+
+    /// How much memory the correlator has, in bytes. It never gets less.
+    pub fn memory(&self) -> usize {
+        self.store.data().memory
     }
 
     /// The counters and gauges, by name.

@@ -234,17 +234,17 @@ impl<'a> Visitor<'a> for Reader<'_, 'a> {
     }
 
     fn visit_seq<A: SeqAccess<'a>>(mut self, mut list: A) -> Result<(), A::Error> {
-        let Some(elements) = self.node().and_then(|node| node.elements) else {
-            let mut empty = true;
-            while list.next_element::<IgnoredAny>()?.is_some() {
-                empty = false;
-            }
-            if !empty {
-                self.keep_found(&Found::Composite);
-            }
-            return Ok(());
-        };
-        while list.next_element_seed(self.at(elements))?.is_some() {}
+        let elements = self.node().and_then(|node| node.elements);
+        let mut empty = true;
+        while match elements {
+            Some(elements) => list.next_element_seed(self.at(elements))?.is_some(),
+            None => list.next_element::<IgnoredAny>()?.is_some(),
+        } {
+            empty = false;
+        }
+        if !empty {
+            self.keep_found(&Found::Composite);
+        }
         Ok(())
     }
 

@@ -1,6 +1,8 @@
 use std::fmt;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::parsed;
 
 /// The way to a value in a record: member names joined by dots, `[]` behind a name for every element of an array.
 ///
@@ -60,10 +62,7 @@ impl Serialize for Path {
 
 impl<'de> Deserialize<'de> for Path {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| {
-            let expected = "member names joined by dots, `[]` for every element, such as a.items[].id";
-            de::Error::invalid_value(de::Unexpected::Str(&text), &expected)
-        })
+        let expected = "member names joined by dots, `[]` for every element, such as a.items[].id";
+        parsed::deserialize(deserializer, expected, Self::parse)
     }
 }

@@ -12,7 +12,7 @@ use super::cli::{self, Mode};
 use super::framing::{Batch, Framer, Kind};
 use super::input::{self, Event, Input, Inputs};
 use super::output::{Outputs, Unwritten};
-use super::rules::to_json;
+use super::rules::{RuleFile, to_json};
 use super::stop::Stop;
 use super::summary::Summary;
 use super::{DONE, FAILED, Failure};
@@ -94,6 +94,7 @@ fn configuration(arguments: &cli::Run) -> Result<(String, Mode), Failure> {
     let Some(members) = config.as_object_mut() else {
         return Err(Failure::usage("the configuration is not a mapping"));
     };
+    add_rule_files(members, arguments.config.as_deref())?;
     if let Some(mode) = arguments.mode {
         let name = match mode {
             Mode::Enrich => "enrich",
@@ -109,6 +110,25 @@ fn configuration(arguments: &cli::Run) -> Result<(String, Mode), Failure> {
         _ => Mode::Enrich,
     };
     Ok((config.to_string(), mode))
+}
+
+/// Replaces `rule_files`, which only the program knows, by the rules in them. Their paths are relative to the
+/// configuration's folder.
+fn add_rule_files(members: &mut serde_json::Map<String, Value>, config: Option<&Path>) -> Result<(), Failure> {
+    let Some(files) = members.remove("rule_files") else { return Ok(()) };
+    let files: Option<Vec<&str>> = files.as_array().and_then(|files| files.iter().map(Value::as_str).collect());
+    let files = files.ok_or_else(|| Failure::usage("rule_files: expected a list of files"))?;
+    let folder = config.and_then(Path::parent).unwrap_or(Path::new(""));
+    let rules = members.entry("rules").or_insert_with(|| json!([]));
+    let rules = rules.as_array_mut().ok_or_else(|| Failure::usage("rules: expected a list of rules"))?;
+    for file in files {
+        let file = RuleFile::read(&folder.join(file)).map_err(|failure| Failure::usage(failure.message))?;
+        if let Some(problem) = file.problem() {
+            return Err(Failure::usage(problem));
+        }
+        rules.push(file.json);
+    }
+    Ok(())
 }
 
 /// The component, ready to run.

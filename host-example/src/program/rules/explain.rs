@@ -71,7 +71,8 @@ fn step_in_words(step: &Step) -> String {
     };
     let services: Vec<_> = step.service.iter().map(String::as_str).collect();
     let optional = if step.optional { " (optional: it only adds to what the finding tells)" } else { "" };
-    let mut words = format!("{}: {} of {}, {outcome}{optional}", step.id, step.actions.join(" or "), services.join(" or "));
+    let mut words =
+        format!("{}: {} of {}, {outcome}{optional}", step.id, step.actions.join(" or "), services.join(" or "));
     for condition in &step.conditions {
         words += &format!("\n     where {}", condition_in_words(condition));
     }
@@ -80,7 +81,8 @@ fn step_in_words(step: &Step) -> String {
 
 fn condition_in_words(condition: &Condition) -> String {
     let field = condition.field.as_ref().map_or("", |field| field.as_str());
-    let texts = |texts: &OneOrMany<String>| texts.iter().map(|text| format!("{text:?}")).collect::<Vec<_>>().join(" or ");
+    let texts =
+        |texts: &OneOrMany<String>| texts.iter().map(|text| format!("{text:?}")).collect::<Vec<_>>().join(" or ");
     let mut test = String::new();
     if let Some(values) = &condition.equals {
         let values: Vec<_> = values.iter().map(|value| format!("{:?}", value.as_str())).collect();

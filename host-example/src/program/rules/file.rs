@@ -133,6 +133,10 @@ fn member(lines: &[&str], from: usize, indentation: usize, name: &str) -> Option
 /// The line of a list's element, the list beginning behind a line.
 fn nth_element(lines: &[&str], from: usize, element: usize) -> Option<(usize, usize)> {
     let is_dash = |line: &str| line.trim_start().starts_with("- ") || line.trim() == "-";
+    let flow = lines.get(from).is_some_and(|line| !line.trim_end().ends_with(':') && line.contains(": ["));
+    if flow {
+        return Some((from, column(lines[from]).unwrap_or_default()));
+    }
     let first = (from + 1..lines.len()).find(|at| is_dash(lines[*at]))?;
     let dash = |line: &str| line.len() - line.trim_start().len();
     let depth = dash(lines[first]);

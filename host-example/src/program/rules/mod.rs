@@ -22,4 +22,4 @@ pub fn rules(command: &cli::Rules) -> Result<u8, Failure> {
     }
 }
 
-pub use file::to_json;
+pub use file::{RuleFile, to_json};

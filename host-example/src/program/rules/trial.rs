@@ -41,7 +41,10 @@ fn findings(file: &RuleFile, rule: &str, batch: &[u8]) -> Result<usize, Failure>
     let outcome = Correlator::open(&file.configuration()).and_then(|mut correlator| correlator.process(batch, now));
     let outcome = outcome.map_err(fail)?;
     if let Some(rejection) = outcome.rejections.first() {
-        return Err(Failure::usage(format!("{}: a record of an example cannot be read: {}", file.name, rejection.detail)));
+        return Err(Failure::usage(format!(
+            "{}: a record of an example cannot be read: {}",
+            file.name, rejection.detail
+        )));
     }
     Ok(outcome.findings.iter().filter(|finding| finding.rule == rule).count())
 }

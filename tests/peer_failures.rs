@@ -1,0 +1,179 @@
+//! What other engines were seen to get wrong, each named after whom it was seen at.
+
+mod common;
+
+use common::run::{Both, event_ids};
+use common::{Call, Event, WINDOW, chain, lines};
+
+const STAGING: &str = "aws-snapshot-staging";
+
+/// The event ids of the chains that batches give, one after the other.
+fn chains(batches: &[&[Event]]) -> Vec<Vec<String>> {
+    let mut both = Both::open("{}");
+    let found = batches.iter().flat_map(|events| both.process(&lines(events)).findings);
+    found.filter(|finding| finding.rule == STAGING).map(|finding| event_ids(&finding)).collect()
+}
+
+fn ids(ids: [u32; 3]) -> Vec<String> {
+    ids.map(|id| format!("e{id}")).to_vec()
+}
+
+#[test]
+fn flink_loses_chains_whose_seconds_tie_in_another_order_of_arrival() {
+    let [volume, snapshot, instance] = chain(0, 0);
+    assert_eq!(chains(&[&[instance, snapshot, volume]]), [ids([1, 2, 3])]);
+}
+
+#[test]
+fn flink_drops_what_comes_behind_the_watermark() {
+    let [volume, snapshot, instance] = chain(60, 120);
+    let newer = Event { id: 9, time: 1_000, identity: Some("bob"), ..volume.clone() };
+    assert_eq!(chains(&[&[snapshot, newer, instance, volume]]), [ids([1, 2, 3])]);
+}
+
+#[test]
+fn windows_that_are_cut_on_the_clock_split_chains() {
+    let late = |event: Event| Event { time: event.time + 3_590, ..event };
+    assert_eq!(chains(&[&chain(5, WINDOW).map(late)]), [ids([1, 2, 3])]);
+    assert_eq!(chains(&[&chain(5, WINDOW + 1).map(late)]), Vec::<Vec<String>>::new());
+}
+
+#[test]
+fn rsigma_alerts_on_a_chain_that_is_too_long_when_an_event_comes_late() {
+    let [volume, snapshot, instance] = chain(0, 0);
+    let at = |event: &Event, id, time| Event { id, time, ..event.clone() };
+    let events = [at(&volume, 1, 1_000), at(&volume, 2, 100), at(&snapshot, 3, 950), at(&instance, 4, 1_800)];
+    assert_eq!(chains(&[&events]), Vec::<Vec<String>>::new());
+}
+
+#[test]
+fn rsigma_takes_cubic_time_on_one_key() {
+    let [volume, snapshot, _] = chain(0, 0);
+    let copies =
+        |event: &Event, first| (0..3_000u32).map(|at| Event { id: first + at, ..event.clone() }).collect::<Vec<_>>();
+    let mut both = Both::open("{}");
+    both.process(&lines(&copies(&volume, 0)));
+    both.process(&lines(&copies(&snapshot, 10_000)));
+    assert_eq!(both.metric("findings:aws-snapshot-staging"), 0);
+    // Each event looks at no more neighbours than the limit, whatever their number.
+    assert!(both.metric("searches-cut") > 0);
+}
+
+#[test]
+fn rsigma_alerts_again_on_what_is_delivered_again() {
+    let events = chain(60, 120);
+    let again = [&events[..], &events[1..2], &events[2..]].concat();
+    assert_eq!(chains(&[&events, &again]), [ids([1, 2, 3])]);
+}
+
+#[test]
+fn rsigma_and_eql_join_on_absent_fields() {
+    let nobody = chain(60, 120).map(|event| Event { identity: None, ..event });
+    assert_eq!(chains(&[&nobody]), Vec::<Vec<String>>::new());
+}
+
+#[test]
+fn eql_forgets_everybody_when_one_identity_is_ahead() {
+    let [volume, snapshot, instance] = chain(60, 120);
+    let ahead = Event { id: 9, time: 1_700, identity: Some("bob"), ..volume.clone() };
+    assert_eq!(chains(&[&[volume], &[ahead], &[snapshot, instance]]), [ids([1, 2, 3])]);
+}
+
+#[test]
+fn eql_lets_time_run_backwards() {
+    let [volume, snapshot, instance] = chain(0, 0);
+    let events = [Event { time: 600, ..volume }, Event { time: 100, ..snapshot }, Event { time: 200, ..instance }];
+    assert_eq!(chains(&[&events]), Vec::<Vec<String>>::new());
+}
+
+#[test]
+fn eql_slows_down_with_every_live_identity() {
+    const NAMES: [&str; 2] = ["alice", "bob"];
+    let [volume, snapshot, instance] = chain(60, 120);
+    let crowd: Vec<_> =
+        (100..9_000).map(|id| Event { id, identity: Some(NAMES[id as usize % 2]), ..volume.clone() }).collect();
+    let others: Vec<u8> = String::from_utf8(lines(&crowd))
+        .unwrap()
+        .lines()
+        .enumerate()
+        .flat_map(|(at, line)| line.replace("user/", &format!("user/{at}-")).into_bytes().into_iter().chain([b'\n']))
+        .collect();
+    let mut both = Both::open("{}");
+    both.process(&others);
+    assert_eq!(both.metric("now:identities"), 8_900);
+    let found = both.process(&lines(&[volume, snapshot, instance])).findings;
+    assert_eq!(found.iter().filter(|finding| finding.rule == STAGING).count(), 1);
+    assert_eq!(both.metric("evicted:total") + both.metric("evicted:identity"), 0);
+}
+
+#[test]
+fn kql_and_eql_let_a_decoy_overwrite_the_real_volume() {
+    let [volume, snapshot, instance] = chain(60, 120);
+    let decoys =
+        (10..40).map(|id| Event { id, time: 30, call: Call::CreateVolume { volume: Some("vol-2") }, ..volume.clone() });
+    let events: Vec<_> = [volume.clone()].into_iter().chain(decoys).chain([snapshot, instance]).collect();
+    assert_eq!(chains(&[&events]), [ids([1, 2, 3])]);
+}
+
+#[test]
+fn eql_uses_an_event_up() {
+    let [volume, snapshot, instance] = chain(60, 120);
+    let again = Event { id: 4, time: 300, ..instance.clone() };
+    assert_eq!(chains(&[&[volume, snapshot, instance], &[again]]), [ids([1, 2, 3]), ids([1, 2, 4])]);
+}
+
+#[test]
+fn hayabusa_matched_across_different_values_of_the_key() {
+    let [volume, snapshot, instance] = chain(60, 120);
+    let other = Event { identity: Some("bob"), ..snapshot };
+    assert_eq!(chains(&[&[volume, other, instance]]), Vec::<Vec<String>>::new());
+}
+
+#[test]
+fn varpulis_measures_the_window_on_the_wall_clock() {
+    // All three are processed within a millisecond, and happened an hour apart.
+    assert_eq!(chains(&[&chain(1_800, 3_600)]), Vec::<Vec<String>>::new());
+}
+
+#[test]
+fn elastic_cannot_join_on_the_elements_of_a_list() {
+    let [volume, snapshot, instance] = chain(60, 120);
+    let many = Event { call: Call::RunInstances { snapshots: vec!["snap-3", "snap-2", "snap-1"] }, ..instance };
+    assert_eq!(chains(&[&[volume, snapshot, many]]), [ids([1, 2, 3])]);
+}
+
+#[test]
+fn a_restart_loses_what_splunk_and_panther_had_pending() {
+    let events = chain(60, 120);
+    for split in 0..=3 {
+        let mut both = Both::open("{}");
+        let mut found = both.process(&lines(&events[..split])).findings;
+        both = Both::resume("{}", &both.checkpoint());
+        found.extend(both.process(&lines(&events[split..])).findings);
+        assert_eq!(found.iter().filter(|finding| finding.rule == STAGING).count(), 1, "split at {split}");
+    }
+}
+
+#[test]
+fn splunk_evicts_silently() {
+    let [volume, ..] = chain(0, 0);
+    let flood: Vec<_> = (0..20).map(|id| Event { id, time: id.into(), ..volume.clone() }).collect();
+    let mut both = Both::open(r#"{"limits":{"pending_per_identity":5}}"#);
+    let found = both.process(&lines(&flood)).findings;
+    assert_eq!(both.metric("evicted:identity"), 15);
+    let rules: Vec<_> = found.iter().map(|finding| finding.rule.as_str()).collect();
+    assert_eq!(rules, ["state-pressure"], "told once an hour");
+    assert!(found[0].body.contains("arn:aws:iam::1:user/alice"));
+}
+
+#[test]
+fn a_flood_by_one_identity_costs_no_other_its_state() {
+    let [volume, snapshot, instance] = chain(60, 120);
+    let flood: Vec<_> = (100..400).map(|id| Event { id, time: 61, identity: Some("bob"), ..volume.clone() }).collect();
+    let mut both = Both::open(r#"{"limits":{"pending_per_identity":50}}"#);
+    let mut found = both.process(&lines(&[volume, snapshot])).findings;
+    found.extend(both.process(&lines(&flood)).findings);
+    found.extend(both.process(&lines(&[instance])).findings);
+    assert_eq!(found.iter().filter(|finding| finding.rule == STAGING).count(), 1);
+    assert_eq!((both.metric("evicted:identity"), both.metric("evicted:total")), (250, 0));
+}
