@@ -224,7 +224,7 @@ impl<'e> Examiner<'e> {
         });
         let each: Vec<_> = match each {
             None => vec![None],
-            Some((name, values)) => values.iter().map(|value| Some((name, *value))).collect(),
+            Some((name, values)) => values.iter().map(|value| Some((name, &**value))).collect(),
         };
         let mut counted = Counters::default();
         let counters = if duplicate { &mut counted } else { &mut *self.counters };

@@ -147,6 +147,8 @@ impl Sandbox {
     ) -> Result<Correlator, Error> {
         let mut store = Store::new(&self.engine, State { most_memory: self.limits.memory, memory: 0 });
         store.limiter(|state| state);
+        // What one call may bring out of the sandbox. wasmtime's 128 MiB are less than a large checkpoint.
+        store.set_hostcall_fuel(self.limits.memory);
         let epochs = (self.limits.call.as_millis() / EPOCH.as_millis()) as u64 + 1;
         store.set_epoch_deadline(epochs);
         let plugin = self.ready.instantiate(&mut store).map_err(Error::Trap)?;

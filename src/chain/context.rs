@@ -1,14 +1,12 @@
 use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
 
 use super::KeyedHash;
+use super::slab::Slab;
 use crate::codec::{Take, put_bytes};
 use crate::event::Event;
 use crate::rule::IdentityWay;
 
 /// Who did something and where: what findings tell of an event besides its time, its id and its values.
-///
-/// The events of one identity mostly share it, so it is kept once for all of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Context<'a> {
     /// What chains are joined by. Empty where the record names nobody; nothing is joined then.
@@ -44,30 +42,27 @@ impl<'a> Context<'a> {
         }
     }
 
-    fn fields(&self) -> [&'a str; 9] {
-        let Self { identity, identity_way, caller, actor_kind, actor_name, actor_account, account, region, source } =
-            *self;
-        [identity, identity_way, caller, actor_kind, actor_name, actor_account, account, region, source]
-    }
-
     /// The name of whoever made the call: the arn, else what the identity was told by.
     pub(crate) fn who(&self) -> &'a str {
         if self.caller.is_empty() { self.identity } else { self.caller }
     }
 
-    pub(super) fn encode(&self) -> Vec<u8> {
-        let mut encoded = Vec::with_capacity(self.fields().iter().map(|field| field.len() + 2).sum());
-        for field in self.fields() {
+    /// All but the identity, which is kept apart.
+    pub(super) fn encode_rest(&self) -> Vec<u8> {
+        let Self { identity: _, identity_way, caller, actor_kind, actor_name, actor_account, account, region, source } =
+            *self;
+        let mut encoded = Vec::new();
+        for field in [identity_way, caller, actor_kind, actor_name, actor_account, account, region, source] {
             put_bytes(&mut encoded, field.as_bytes());
         }
         encoded
     }
 
-    pub(super) fn decode(encoded: &'a [u8]) -> Option<Self> {
-        let mut take = Take::new(encoded);
+    pub(super) fn decode(identity: &'a str, rest: &'a [u8]) -> Option<Self> {
+        let mut take = Take::new(rest);
         let mut field = || take.text();
         Some(Self {
-            identity: field()?,
+            identity,
             identity_way: field()?,
             caller: field()?,
             actor_kind: field()?,
@@ -80,76 +75,57 @@ impl<'a> Context<'a> {
     }
 }
 
-/// Contexts, each kept once and for as long as a pending event has it.
+/// Contexts without their identities, each kept once and for as long as a pending event has it: the calls of one machine,
+/// and often of many, share theirs.
 #[derive(Debug, Default)]
 pub(super) struct Contexts {
-    slots: Vec<Slot>,
-    free: Vec<u32>,
+    slots: Slab<Shared>,
     by_content: HashTable<u32>,
     bytes: usize,
 }
 
-#[derive(Debug, Default)]
-struct Slot {
+#[derive(Debug)]
+struct Shared {
     encoded: Box<[u8]>,
     users: u32,
 }
 
 /// What a context takes besides its text: a slot, and its place in the table.
-const OVERHEAD: usize = size_of::<Slot>() + 8;
+const OVERHEAD: usize = size_of::<Shared>() + 10;
 
 impl Contexts {
-    /// Counts one more user of a context; `None` only where four billion contexts are alive.
+    /// Counts one more user of a context; `None` only where two billion contexts are alive.
     pub(super) fn acquire(&mut self, hash: &KeyedHash, encoded: Vec<u8>) -> Option<u32> {
-        let (slots, free) = (&mut self.slots, &mut self.free);
-        let text = |slot: u32| slots.get(slot as usize).map_or(&[][..], |slot| &slot.encoded);
-        let entry = self.by_content.entry(
-            hash.of(&[&encoded]),
-            |slot| *text(*slot) == *encoded,
-            |slot| hash.of(&[text(*slot)]),
-        );
-        match entry {
-            Entry::Occupied(known) => {
-                let slot = *known.get();
-                slots.get_mut(slot as usize)?.users += 1;
-                Some(slot)
-            }
-            Entry::Vacant(vacant) => {
-                self.bytes += encoded.len() + OVERHEAD;
-                let new = Slot { encoded: encoded.into(), users: 1 };
-                let slot = match free.pop() {
-                    Some(slot) => {
-                        *slots.get_mut(slot as usize)? = new;
-                        slot
-                    }
-                    None => {
-                        slots.push(new);
-                        u32::try_from(slots.len() - 1).ok()?
-                    }
-                };
-                vacant.insert(slot);
-                Some(slot)
-            }
+        let slots = &mut self.slots;
+        let same = |slot: &u32| slots.get(*slot).is_some_and(|shared| *shared.encoded == *encoded);
+        if let Some(slot) = self.by_content.find(hash.of(&[&encoded]), same).copied() {
+            slots.get_mut(slot)?.users += 1;
+            return Some(slot);
         }
+        self.bytes += encoded.len() + OVERHEAD;
+        let key = hash.of(&[&encoded]);
+        let slot = slots.insert(Shared { encoded: encoded.into(), users: 1 })?;
+        self.by_content
+            .insert_unique(key, slot, |slot| hash.of(&[slots.get(*slot).map_or(&[][..], |shared| &shared.encoded)]));
+        Some(slot)
     }
 
     /// Counts one user less, and forgets a context that has none left.
     pub(super) fn release(&mut self, hash: &KeyedHash, slot: u32) {
-        let Some(context) = self.slots.get_mut(slot as usize) else { return };
-        context.users -= 1;
-        if context.users > 0 {
+        let Some(shared) = self.slots.get_mut(slot) else { return };
+        shared.users -= 1;
+        if shared.users > 0 {
             return;
         }
-        let encoded = std::mem::take(&mut context.encoded);
-        self.bytes -= encoded.len() + OVERHEAD;
-        if let Ok(entry) = self.by_content.find_entry(hash.of(&[&encoded]), |known| *known == slot) {
+        let Some(shared) = self.slots.remove(slot) else { return };
+        self.bytes -= shared.encoded.len() + OVERHEAD;
+        if let Ok(entry) = self.by_content.find_entry(hash.of(&[&shared.encoded]), |known| *known == slot) {
             entry.remove();
         }
-        self.free.push(slot);
     }
 
     pub(super) fn encoded(&self, slot: u32) -> &[u8] {
-        self.slots.get(slot as usize).map_or(&[], |slot| &slot.encoded)
+        self.slots.get(slot).map_or(&[], |shared| &shared.encoded)
     }
 
     pub(super) fn bytes(&self) -> usize {

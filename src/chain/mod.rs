@@ -6,9 +6,12 @@
 mod bucket;
 mod clock;
 mod context;
+mod identities;
+mod index;
 mod join;
 mod pending;
 mod saved;
+mod slab;
 
 use std::collections::BTreeSet;
 use std::hash::Hasher;

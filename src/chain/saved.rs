@@ -8,7 +8,7 @@ use hashbrown::{HashMap, HashSet};
 use super::bucket::Buckets;
 use super::pending::{Encoded, Store};
 use super::{Chains, Counts};
-use crate::codec::{Take, put_bytes, put_number, put_signed};
+use crate::codec::{Take, put_bytes, put_number, put_signed, put_text};
 use crate::rule::{Path, Rules};
 use crate::sorted;
 
@@ -71,9 +71,11 @@ impl Chains {
     }
 
     fn restore_pending(&mut self, rules: &Rules, renumbering: &Renumbering, take: &mut Take<'_>) -> Option<()> {
+        let identities: Vec<_> = (0..take.count(1)?).map(|_| take.text()).collect::<Option<_>>()?;
         let contexts: Vec<_> = (0..take.count(1)?).map(|_| take.bytes()).collect::<Option<_>>()?;
-        for _ in 0..take.count(6)? {
+        for _ in 0..take.count(7)? {
             let time = take.signed()?;
+            let identity = identities.get(usize::try_from(take.number()?).ok()?)?;
             let context = contexts.get(usize::try_from(take.number()?).ok()?)?.to_vec();
             let (service, action) = (take.text()?, take.text()?);
             let mut steps = Vec::new();
@@ -95,7 +97,7 @@ impl Chains {
                 continue;
             }
             let (steps, exceptions) = (&*steps, &*exceptions);
-            let new = Encoded { time, service, action, steps, exceptions, context, content };
+            let new = Encoded { time, service, action, steps, exceptions, identity, context, content };
             let id = self.pending.insert_encoded(&self.hash, rules, new)?;
             if !self.buckets.restore_pending(time, id) {
                 return None;
@@ -155,13 +157,13 @@ impl Renumbering {
     fn content(&self, saved: &[u8]) -> Option<Vec<u8>> {
         let mut take = Take::new(saved);
         let mut content = Vec::with_capacity(saved.len());
-        put_bytes(&mut content, take.text()?.as_bytes());
+        put_text(&mut content, &take.kept_text()?);
         while take.left() > 0 {
             let slot = self.slots.get(usize::try_from(take.number()?).ok()?)?;
-            let value = take.text()?;
+            let value = take.kept_text()?;
             if let Some(slot) = slot {
                 put_number(&mut content, (*slot).into());
-                put_bytes(&mut content, value.as_bytes());
+                put_text(&mut content, &value);
             }
         }
         Some(content)
@@ -183,23 +185,18 @@ fn restore_buckets(buckets: &mut Buckets, take: &mut Take<'_>) -> Option<()> {
 
 fn save_pending(pending: &Store, to: &mut Vec<u8>) {
     let events = pending.in_order();
-    let mut contexts = HashMap::new();
-    let mut in_order = Vec::new();
+    let (mut identities, mut contexts) = (Numbered::default(), Numbered::default());
     for event in &events {
-        let next = contexts.len();
-        contexts.entry(event.encoded_context()).or_insert_with(|| {
-            in_order.push(event.encoded_context());
-            next
-        });
+        identities.add(event.identity().as_bytes());
+        contexts.add(event.encoded_context());
     }
-    put_number(to, in_order.len() as u64);
-    for context in in_order {
-        put_bytes(to, context);
-    }
+    identities.save(to);
+    contexts.save(to);
     put_number(to, events.len() as u64);
     for event in events {
         put_signed(to, event.time);
-        put_number(to, contexts.get(event.encoded_context()).copied().unwrap_or_default() as u64);
+        put_number(to, identities.number(event.identity().as_bytes()));
+        put_number(to, contexts.number(event.encoded_context()));
         put_bytes(to, event.service.as_bytes());
         put_bytes(to, event.action.as_bytes());
         put_number(to, event.steps().len() as u64);
@@ -211,6 +208,34 @@ fn save_pending(pending: &Store, to: &mut Vec<u8>) {
             put_number(to, (*exception).into());
         }
         put_bytes(to, event.content());
+    }
+}
+
+/// Byte strings that stand in many places, saved once.
+#[derive(Default)]
+struct Numbered<'a> {
+    numbers: HashMap<&'a [u8], u64>,
+    in_order: Vec<&'a [u8]>,
+}
+
+impl<'a> Numbered<'a> {
+    fn add(&mut self, bytes: &'a [u8]) {
+        let next = self.in_order.len() as u64;
+        self.numbers.entry(bytes).or_insert_with(|| {
+            self.in_order.push(bytes);
+            next
+        });
+    }
+
+    fn number(&self, bytes: &[u8]) -> u64 {
+        self.numbers.get(bytes).copied().unwrap_or_default()
+    }
+
+    fn save(&self, to: &mut Vec<u8>) {
+        put_number(to, self.in_order.len() as u64);
+        for bytes in &self.in_order {
+            put_bytes(to, bytes);
+        }
     }
 }
 

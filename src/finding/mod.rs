@@ -3,6 +3,8 @@
 mod attack;
 mod ocsf;
 
+use std::borrow::Cow;
+
 use crate::chain::{Context, KeptEvent, Matched, Pressure};
 use crate::digest::Digest;
 use crate::rule::{Binding, ExceptionPlan, IdentityWay, Provider, RulePlan, Severity, StepPlan};
@@ -28,7 +30,7 @@ pub struct Finding {
 /// One event of a finding, wherever it was kept.
 pub(crate) struct Evidence<'a> {
     pub step: &'a StepPlan,
-    pub event_id: &'a str,
+    pub event_id: Cow<'a, str>,
     pub service: &'a str,
     pub action: &'a str,
     pub time: i64,
@@ -36,23 +38,26 @@ pub(crate) struct Evidence<'a> {
     /// The exceptions that hold for the event.
     pub exceptions: &'a [u16],
     /// The values of the step's bindings.
-    pub values: Vec<(&'a Binding, Vec<&'a str>)>,
+    pub values: Vec<(&'a Binding, Vec<Cow<'a, str>>)>,
 }
 
 impl<'a> Evidence<'a> {
     /// The evidence that an event gives as it passes.
     pub(crate) fn of_event(step: &'a StepPlan, matched: &Matched<'a>, ways: &[IdentityWay]) -> Self {
         let event = matched.event;
-        let values = step.bindings.iter().map(|binding| (binding, event.values.distinct(&binding.slots))).collect();
+        let values = step.bindings.iter().map(|binding| {
+            let values = event.values.distinct(&binding.slots);
+            (binding, values.into_iter().map(Cow::Borrowed).collect())
+        });
         Self {
             step,
-            event_id: matched.id,
+            event_id: Cow::Borrowed(matched.id),
             service: &event.service,
             action: &event.action,
             time: matched.time,
             context: Context::of(event, ways),
             exceptions: matched.exceptions,
-            values,
+            values: values.collect(),
         }
     }
 
@@ -124,7 +129,7 @@ pub(crate) fn id(rule: &RulePlan, evidence: &[Evidence<'_>], each: Option<(&str,
     digest.part(&rule.rule.id).part(rule.rule.version.to_string());
     // What is optional adds to a finding and does not make it another.
     for evidence in evidence.iter().filter(|evidence| !evidence.step.optional) {
-        digest.part(evidence.step.provider.as_str()).part(evidence.context.account).part(evidence.event_id);
+        digest.part(evidence.step.provider.as_str()).part(evidence.context.account).part(&*evidence.event_id);
     }
     if let Some((name, value)) = each {
         digest.part(name).part(value);

@@ -319,9 +319,9 @@ fn confidence(confidence: Confidence) -> (u8, &'static str) {
     }
 }
 
-fn related_event<'a>(rule: &'a RulePlan, evidence: &Evidence<'a>) -> RelatedEvent<'a> {
+fn related_event<'a>(rule: &'a RulePlan, evidence: &'a Evidence<'_>) -> RelatedEvent<'a> {
     let title = rule.rule.steps.get(evidence.step.position).map_or("", |step| &step.id);
-    RelatedEvent { uid: evidence.event_id, title, first_seen_time: evidence.time }
+    RelatedEvent { uid: &evidence.event_id, title, first_seen_time: evidence.time }
 }
 
 /// Where the last step happened.
@@ -343,12 +343,12 @@ fn account(uid: &str) -> Option<Account<'_>> {
 }
 
 /// What the rule lists of the values that its steps bind, each once, in the order of the steps.
-fn resources<'a>(rule: &'a RulePlan, evidence: &[Evidence<'a>], each: Option<(&'a str, &'a str)>) -> Vec<Resource<'a>> {
+fn resources<'a>(rule: &'a RulePlan, evidence: &'a [Evidence<'_>], each: Option<(&str, &str)>) -> Vec<Resource<'a>> {
     let mut resources = Vec::new();
     for (binding, values) in evidence.iter().flat_map(|evidence| &evidence.values) {
         let Some(kind) = rule.rule.resources.get(&*binding.name) else { continue };
         let only = each.filter(|(name, _)| **name == *binding.name).map(|(_, value)| value);
-        for uid in values.iter().copied().filter(|value| only.is_none_or(|only| only == *value)) {
+        for uid in values.iter().filter(|value| only.is_none_or(|only| *only == ***value)) {
             let resource = Resource { uid, r#type: kind };
             if !resources.contains(&resource) {
                 resources.push(resource);

@@ -1,0 +1,78 @@
+use hashbrown::HashTable;
+
+use super::slab::Slab;
+
+/// Finds pending events by a key, the earliest first.
+///
+/// Nearly always one event stands under a key: a volume is created once. So an entry is eight bytes, and only what shares
+/// a key is in a list. Of a key 32 bits are kept; who asks looks at what it gets anyway.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    entries: HashTable<Entry>,
+    lists: Slab<Vec<u32>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    key: u32,
+    /// An event, or, with [`LIST`] set, a list of them.
+    head: u32,
+}
+
+const LIST: u32 = 1 << 31;
+
+fn hash(key: u32) -> u64 {
+    // The key is a part of a keyed hash; hashbrown wants the high bits to differ too.
+    u64::from(key).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
+impl Index {
+    /// Puts an event under a key, behind those that happened before it or at the same time.
+    pub(super) fn insert(&mut self, key: u64, event: u32, time: impl Fn(u32) -> i64) -> Option<()> {
+        let key = key as u32;
+        let Some(entry) = self.entries.find_mut(hash(key), |entry| entry.key == key) else {
+            self.entries.insert_unique(hash(key), Entry { key, head: event }, |entry| hash(entry.key));
+            return Some(());
+        };
+        if entry.head & LIST == 0 {
+            entry.head = self.lists.insert(vec![entry.head])? | LIST;
+        }
+        let list = self.lists.get_mut(entry.head & !LIST)?;
+        let place = list.partition_point(|other| time(*other) <= time(event));
+        list.insert(place, event);
+        Some(())
+    }
+
+    /// Takes an event from under a key.
+    pub(super) fn remove(&mut self, key: u64, event: u32, time: impl Fn(u32) -> i64) -> Option<()> {
+        let key = key as u32;
+        let mut entry = self.entries.find_entry(hash(key), |entry| entry.key == key).ok()?;
+        let head = entry.get().head;
+        if head & LIST == 0 {
+            if head == event {
+                entry.remove();
+            }
+            return Some(());
+        }
+        let list = self.lists.get_mut(head & !LIST)?;
+        let from = list.partition_point(|other| time(*other) < time(event));
+        if let Some(place) = (from..list.len()).find(|place| list.get(*place) == Some(&event)) {
+            list.remove(place);
+        }
+        if let [last] = list[..] {
+            entry.get_mut().head = last;
+            self.lists.remove(head & !LIST);
+        }
+        Some(())
+    }
+
+    /// The events under a key.
+    pub(super) fn get(&self, key: u64) -> &[u32] {
+        let key = key as u32;
+        match self.entries.find(hash(key), |entry| entry.key == key) {
+            None => &[],
+            Some(entry) if entry.head & LIST == 0 => std::slice::from_ref(&entry.head),
+            Some(entry) => self.lists.get(entry.head & !LIST).map_or(&[], Vec::as_slice),
+        }
+    }
+}
