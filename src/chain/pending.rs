@@ -89,6 +89,7 @@ pub(crate) struct Event<'a> {
     /// The exceptions that hold for it.
     pub exceptions: &'a [u16],
     identity: &'a str,
+    call: u32,
     context: &'a [u8],
     content: &'a [u8],
 }
@@ -132,6 +133,11 @@ impl<'a> Event<'a> {
 
     pub(super) fn is_step(self, step: usize) -> bool {
         self.steps.contains(&step)
+    }
+
+    /// Tells service, action, steps and exceptions from others in this store.
+    pub(super) fn call(self) -> u32 {
+        self.call
     }
 
     pub(super) fn steps(self) -> &'a [usize] {
@@ -227,12 +233,18 @@ impl Store {
         let Some(event) = self.slot(slot) else { return Vec::new() };
         let identity = identities::hash_of(hash, event.identity);
         let mut keys = Vec::new();
+        // Steps of different rules mostly bind the same values.
+        let mut bound = Vec::new();
         for step in event.steps {
             let Some((_, plan)) = rules.step(*step) else { continue };
             if plan.found_by_identity {
                 sorted::insert(&mut keys, step_key(hash, identity, *step));
             }
             for binding in plan.bindings.iter().filter(|binding| binding.joins) {
+                if bound.contains(&binding.key) {
+                    continue;
+                }
+                bound.push(binding.key);
                 for value in event.values_of(&binding.slots) {
                     sorted::insert(&mut keys, value_key(hash, identity, binding.key, &value));
                 }
@@ -289,6 +301,7 @@ impl Store {
             steps: &call.steps,
             exceptions: &call.exceptions,
             identity: self.identities.text(pending.identity),
+            call: pending.call,
             context: self.contexts.encoded(pending.context),
             content: &pending.content,
         })

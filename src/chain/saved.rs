@@ -6,7 +6,7 @@
 use hashbrown::{HashMap, HashSet};
 
 use super::bucket::Buckets;
-use super::pending::{Encoded, Store};
+use super::pending::{Encoded, Event, Store};
 use super::{Chains, Counts};
 use crate::codec::{Take, put_bytes, put_number, put_signed, put_text};
 use crate::rule::{Path, Rules};
@@ -15,11 +15,21 @@ use crate::sorted;
 /// How the numbers of a checkpoint's rules read in the rules of today.
 struct Renumbering {
     slots: Vec<Option<u16>>,
+    /// Whether every slot is what it was.
+    slots_unchanged: bool,
     steps: Vec<Option<usize>>,
     /// An exception that has changed or gone excuses nothing.
     exceptions: Vec<Option<u16>>,
     /// The ids of the rules whose state is not taken over.
     reset: Vec<String>,
+}
+
+/// What was called, and what that is to the rules.
+struct SavedCall<'a> {
+    service: &'a str,
+    action: &'a str,
+    steps: Vec<usize>,
+    exceptions: Vec<u16>,
 }
 
 impl Chains {
@@ -73,30 +83,16 @@ impl Chains {
     fn restore_pending(&mut self, rules: &Rules, renumbering: &Renumbering, take: &mut Take<'_>) -> Option<()> {
         let identities: Vec<_> = (0..take.count(1)?).map(|_| take.text()).collect::<Option<_>>()?;
         let contexts: Vec<_> = (0..take.count(1)?).map(|_| take.bytes()).collect::<Option<_>>()?;
-        for _ in 0..take.count(7)? {
+        let calls: Vec<_> = (0..take.count(4)?).map(|_| renumbering.call(take)).collect::<Option<_>>()?;
+        for _ in 0..take.count(5)? {
             let time = take.signed()?;
             let identity = identities.get(usize::try_from(take.number()?).ok()?)?;
             let context = contexts.get(usize::try_from(take.number()?).ok()?)?.to_vec();
-            let (service, action) = (take.text()?, take.text()?);
-            let mut steps = Vec::new();
-            for _ in 0..take.count(1)? {
-                let step = renumbering.steps.get(usize::try_from(take.number()?).ok()?)?;
-                if let Some(step) = step {
-                    sorted::insert(&mut steps, *step);
-                }
-            }
-            let mut exceptions = Vec::new();
-            for _ in 0..take.count(1)? {
-                let exception = renumbering.exceptions.get(usize::try_from(take.number()?).ok()?)?;
-                if let Some(exception) = exception {
-                    sorted::insert(&mut exceptions, *exception);
-                }
-            }
+            let SavedCall { service, action, steps, exceptions } = calls.get(usize::try_from(take.number()?).ok()?)?;
             let content = renumbering.content(take.bytes()?)?;
             if steps.is_empty() {
                 continue;
             }
-            let (steps, exceptions) = (&*steps, &*exceptions);
             let new = Encoded { time, service, action, steps, exceptions, identity, context, content };
             let id = self.pending.insert_encoded(&self.hash, rules, new)?;
             if !self.buckets.restore_pending(time, id) {
@@ -127,11 +123,19 @@ fn save_rules(rules: &Rules, to: &mut Vec<u8>) {
 
 impl Renumbering {
     fn take(rules: &Rules, take: &mut Take<'_>) -> Option<Self> {
-        let mut renumbering = Self { slots: Vec::new(), steps: Vec::new(), exceptions: Vec::new(), reset: Vec::new() };
+        let mut renumbering = Self {
+            slots: Vec::new(),
+            slots_unchanged: false,
+            steps: Vec::new(),
+            exceptions: Vec::new(),
+            reset: Vec::new(),
+        };
         for _ in 0..take.count(1)? {
             let path = Path::parse(take.text()?)?;
             renumbering.slots.push(rules.projection.slot(path.as_str()).map(|slot| slot.number()));
         }
+        let same = |(slot, now): (u16, &Option<u16>)| *now == Some(slot);
+        renumbering.slots_unchanged = (0..).zip(&renumbering.slots).all(same);
         for _ in 0..take.count(18)? {
             let fingerprint = take.fixed()?;
             let id = take.text()?;
@@ -153,8 +157,28 @@ impl Renumbering {
         Some(renumbering)
     }
 
+    /// What was called, with the steps and exceptions of today.
+    fn call<'a>(&self, take: &mut Take<'a>) -> Option<SavedCall<'a>> {
+        let mut call =
+            SavedCall { service: take.text()?, action: take.text()?, steps: Vec::new(), exceptions: Vec::new() };
+        for _ in 0..take.count(1)? {
+            if let Some(step) = self.steps.get(usize::try_from(take.number()?).ok()?)? {
+                sorted::insert(&mut call.steps, *step);
+            }
+        }
+        for _ in 0..take.count(1)? {
+            if let Some(exception) = self.exceptions.get(usize::try_from(take.number()?).ok()?)? {
+                sorted::insert(&mut call.exceptions, *exception);
+            }
+        }
+        Some(call)
+    }
+
     /// An event's content with the slots of today.
     fn content(&self, saved: &[u8]) -> Option<Vec<u8>> {
+        if self.slots_unchanged {
+            return Some(saved.to_vec());
+        }
         let mut take = Take::new(saved);
         let mut content = Vec::with_capacity(saved.len());
         put_text(&mut content, &take.kept_text()?);
@@ -186,28 +210,41 @@ fn restore_buckets(buckets: &mut Buckets, take: &mut Take<'_>) -> Option<()> {
 fn save_pending(pending: &Store, to: &mut Vec<u8>) {
     let events = pending.in_order();
     let (mut identities, mut contexts) = (Numbered::default(), Numbered::default());
+    // There are few different calls: each is numbered by where it is seen first.
+    let mut calls: Vec<Event<'_>> = Vec::new();
     for event in &events {
         identities.add(event.identity().as_bytes());
         contexts.add(event.encoded_context());
+        if !calls.iter().any(|call| call.call() == event.call()) {
+            calls.push(*event);
+        }
     }
     identities.save(to);
     contexts.save(to);
+    put_number(to, calls.len() as u64);
+    for call in &calls {
+        save_call(*call, to);
+    }
     put_number(to, events.len() as u64);
     for event in events {
         put_signed(to, event.time);
         put_number(to, identities.number(event.identity().as_bytes()));
         put_number(to, contexts.number(event.encoded_context()));
-        put_bytes(to, event.service.as_bytes());
-        put_bytes(to, event.action.as_bytes());
-        put_number(to, event.steps().len() as u64);
-        for step in event.steps() {
-            put_number(to, *step as u64);
-        }
-        put_number(to, event.exceptions.len() as u64);
-        for exception in event.exceptions {
-            put_number(to, (*exception).into());
-        }
+        put_number(to, calls.iter().position(|call| call.call() == event.call()).unwrap_or_default() as u64);
         put_bytes(to, event.content());
+    }
+}
+
+fn save_call(event: Event<'_>, to: &mut Vec<u8>) {
+    put_bytes(to, event.service.as_bytes());
+    put_bytes(to, event.action.as_bytes());
+    put_number(to, event.steps().len() as u64);
+    for step in event.steps() {
+        put_number(to, *step as u64);
+    }
+    put_number(to, event.exceptions.len() as u64);
+    for exception in event.exceptions {
+        put_number(to, (*exception).into());
     }
 }
 
