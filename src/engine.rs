@@ -229,7 +229,8 @@ impl<'e> Examiner<'e> {
         let mut counted = Counters::default();
         let counters = if duplicate { &mut counted } else { &mut *self.counters };
         each.into_iter()
-            .filter_map(|each| count(counters, exception).then(|| finding::finding(rule, evidence, each, exception)))
+            .filter(|_| count(counters, exception))
+            .map(|each| finding::finding(rule, evidence, each, exception))
             .collect()
     }
 

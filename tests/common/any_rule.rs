@@ -53,16 +53,16 @@ pub fn records(most: usize) -> impl Strategy<Value = Vec<Value>> {
         prop::sample::select(vec!["A", "B", "C"]),
         (value(), value(), prop::collection::vec(value(), 0..3)),
     );
-    prop::collection::vec(record, 1..=most).prop_map(|records| {
-        let record = |(number, (time, identity, action, (p, q, list))): (
-            usize,
-            (u64, Value, &str, (Value, Value, Vec<Value>)),
-        )| {
-            let items: Vec<_> = list.into_iter().map(|value| json!({ "s": value })).collect();
-            json!({"eventID": format!("e{number}"), "eventTime": time_text(START + time), "eventSource": "s",
-                   "eventName": action, "userIdentity": {"arn": identity}, "p": p, "q": q, "r": {"items": items}})
-        };
-        records.into_iter().enumerate().map(record).collect()
+    let record = record.prop_map(|(time, identity, action, (p, q, list))| {
+        let items: Vec<_> = list.into_iter().map(|value| json!({ "s": value })).collect();
+        json!({"eventTime": time_text(START + time), "eventSource": "s", "eventName": action,
+               "userIdentity": {"arn": identity}, "p": p, "q": q, "r": {"items": items}})
+    });
+    prop::collection::vec(record, 1..=most).prop_map(|mut records| {
+        for (number, record) in records.iter_mut().enumerate() {
+            record["eventID"] = format!("e{number}").into();
+        }
+        records
     })
 }
 
