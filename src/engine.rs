@@ -82,7 +82,7 @@ impl Correlator {
 
     /// The counters and gauges, by name.
     pub fn metrics(&self) -> Vec<Metric> {
-        self.counters.metrics(&self.chains, &self.rules)
+        self.counters.metrics(&self.chains, &self.rules, &self.reset_rules)
     }
 
     /// Processes a batch: records that each end with LF; the last one may go without.

@@ -52,7 +52,8 @@ impl Counters {
         }
     }
 
-    pub(crate) fn metrics(&self, chains: &Chains, rules: &Rules) -> Vec<Metric> {
+    /// All metrics; `reset` are the rules whose state was not taken over from a checkpoint.
+    pub(crate) fn metrics(&self, chains: &Chains, rules: &Rules, reset: &[String]) -> Vec<Metric> {
         let counts = &chains.counts;
         let watermark = chains.clock.watermark().and_then(|watermark| u64::try_from(watermark).ok());
         let plain = [
@@ -81,6 +82,7 @@ impl Counters {
         let rejected = rejected.map(|(value, reason)| (format!("rejected:{reason}"), *value));
         let by_rule = self.by_rule.iter().zip(&rules.rules);
         let by_rule = by_rule.map(|(value, rule)| (format!("findings:{}", rule.rule.id), *value));
-        plain.chain(rejected).chain(by_rule).map(|(name, value)| Metric { name, value }).collect()
+        let reset = reset.iter().map(|rule| (format!("reset:{rule}"), 1));
+        plain.chain(rejected).chain(by_rule).chain(reset).map(|(name, value)| Metric { name, value }).collect()
     }
 }

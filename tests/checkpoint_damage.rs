@@ -46,5 +46,6 @@ fn state_of_unchanged_rules_is_taken_over_when_others_change() {
     let rules: Vec<_> = found.iter().map(|finding| finding.rule.as_str()).collect();
     assert_eq!(rules, ["aws-instance-created", "aws-snapshot-staging", "a-launch"]);
     let mut without = Correlator::resume(r#"{"built_in_rules":false}"#, &before.checkpoint()).unwrap();
+    assert!(without.metrics().iter().any(|metric| metric.name == "reset:aws-snapshot-staging" && metric.value == 1));
     assert_eq!(without.process(&lines(&[instance]), common::NOW).unwrap().findings, []);
 }
