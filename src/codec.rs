@@ -142,6 +142,17 @@ impl<'a> Take<'a> {
         std::str::from_utf8(self.bytes()?).ok()
     }
 
+    /// Passes over what [`put_text`] has written.
+    pub(crate) fn skip_kept_text(&mut self) -> Option<()> {
+        let [tag] = self.fixed()?;
+        if tag == kept::PLAIN {
+            return self.bytes().map(|_| ());
+        }
+        let length = if tag == kept::UUID { 16 } else { usize::from(tag - kept::RESOURCE) + 9 };
+        self.from = self.from.get(length..)?;
+        Some(())
+    }
+
     /// What [`put_text`] has written.
     pub(crate) fn kept_text(&mut self) -> Option<Cow<'a, str>> {
         let [tag] = self.fixed()?;
@@ -209,6 +220,9 @@ mod tests {
             put_text(&mut written, &text);
             prop_assert!(written.len() <= text.len() + 11);
             let mut take = Take::new(&written);
+            let mut skip = Take::new(&written);
+            prop_assert_eq!(skip.skip_kept_text(), Some(()));
+            prop_assert_eq!(skip.left(), 0);
             let kept = take.kept_text();
             prop_assert_eq!(kept.as_deref(), Some(&*text));
             prop_assert_eq!(take.left(), 0);

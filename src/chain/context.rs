@@ -110,6 +110,13 @@ impl Contexts {
         Some(slot)
     }
 
+    /// Counts one more user of a context that is there.
+    pub(super) fn acquire_again(&mut self, slot: u32) {
+        if let Some(shared) = self.slots.get_mut(slot) {
+            shared.users += 1;
+        }
+    }
+
     /// Counts one user less, and forgets a context that has none left.
     pub(super) fn release(&mut self, hash: &KeyedHash, slot: u32) {
         let Some(shared) = self.slots.get_mut(slot) else { return };

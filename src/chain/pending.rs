@@ -52,24 +52,41 @@ struct Pending {
 const NOBODY: u32 = u32::MAX;
 
 /// What was called, the steps that it is, and the exceptions that hold for it.
-#[derive(Debug)]
-struct Call {
-    service: Box<str>,
-    action: Box<str>,
-    steps: Box<[usize]>,
-    exceptions: Box<[u16]>,
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Call {
+    pub service: Box<str>,
+    pub action: Box<str>,
+    pub steps: Vec<usize>,
+    pub exceptions: Vec<u16>,
 }
 
-/// A new event, its text encoded.
-pub(super) struct Encoded<'a> {
+impl Call {
+    fn of(matched: &Matched<'_>) -> Self {
+        Self {
+            service: (*matched.event.service).into(),
+            action: (*matched.event.action).into(),
+            steps: matched.steps.into(),
+            exceptions: matched.exceptions.into(),
+        }
+    }
+
+    fn is_of(&self, matched: &Matched<'_>) -> bool {
+        *self.action == *matched.event.action
+            && *self.service == *matched.event.service
+            && self.steps == matched.steps
+            && self.exceptions == matched.exceptions
+    }
+}
+
+/// A new event, its parts known to the store.
+pub(super) struct New {
     pub time: i64,
-    pub service: &'a str,
-    pub action: &'a str,
-    pub steps: &'a [usize],
-    pub exceptions: &'a [u16],
-    pub identity: &'a str,
-    /// The rest of the context.
-    pub context: Vec<u8>,
+    /// From [`Store::identity`].
+    pub identity: u32,
+    /// From [`Store::context`].
+    pub context: u32,
+    /// From [`Store::call`].
+    pub call: u32,
     pub content: Vec<u8>,
 }
 
@@ -103,9 +120,9 @@ impl<'a> Event<'a> {
     /// All values, with their slots' numbers.
     fn values(self) -> impl Iterator<Item = (u16, Cow<'a, str>)> {
         let mut take = Take::new(self.content);
-        let id = take.kept_text();
+        let id = take.skip_kept_text();
         std::iter::from_fn(move || {
-            id.as_ref()?;
+            id?;
             Some((u16::try_from(take.number()?).ok()?, take.kept_text()?))
         })
     }
@@ -162,36 +179,52 @@ impl Store {
         matched: &Matched<'_>,
         context: &Context<'_>,
     ) -> Option<PendingId> {
-        let new = Encoded {
+        let identity = self.identity(hash, context.identity)?;
+        let known = self.calls.iter().position(|call| call.is_of(matched)).map(u32::try_from);
+        let call = match known {
+            Some(known) => known.ok()?,
+            None => self.call(Call::of(matched))?,
+        };
+        let new = New {
             time: matched.time,
-            service: &matched.event.service,
-            action: &matched.event.action,
-            steps: matched.steps,
-            exceptions: matched.exceptions,
-            identity: context.identity,
-            context: context.encode_rest(),
+            identity,
+            context: self.context(hash, context.encode_rest())?,
+            call,
             content: content(rules, matched),
         };
-        self.insert_encoded(hash, rules, new)
+        self.insert_known(hash, rules, new)
     }
 
-    /// Keeps an event whose parts are encoded already.
-    pub(super) fn insert_encoded(&mut self, hash: &KeyedHash, rules: &Rules, new: Encoded<'_>) -> Option<PendingId> {
-        let call = self.call(&new)?;
-        let identity = self.identities.find_or_insert(hash, new.identity)?;
-        let context = self.contexts.acquire(hash, new.context)?;
+    /// The identity of this name. It must get an event.
+    pub(super) fn identity(&mut self, hash: &KeyedHash, text: &str) -> Option<u32> {
+        self.identities.find_or_insert(hash, text)
+    }
+
+    /// A context, for one event. It must get that event.
+    pub(super) fn context(&mut self, hash: &KeyedHash, encoded: Vec<u8>) -> Option<u32> {
+        self.contexts.acquire(hash, encoded)
+    }
+
+    /// A context that is known, for one event more.
+    pub(super) fn same_context(&mut self, context: u32) {
+        self.contexts.acquire_again(context);
+    }
+
+    /// Keeps an event whose parts are known.
+    pub(super) fn insert_known(&mut self, hash: &KeyedHash, rules: &Rules, new: New) -> Option<PendingId> {
+        let New { time, identity, context, call, content } = new;
         let list = self.identities.get(identity)?;
         let older = if list.count == 0 { NOBODY } else { list.newest };
-        self.bytes += new.content.len() + OVERHEAD;
+        self.bytes += content.len() + OVERHEAD;
         let slot = self.slots.insert(Pending {
-            time: new.time,
+            time,
             number: self.next,
             identity,
             context,
             call,
             older,
             newer: NOBODY,
-            content: new.content.into(),
+            content: content.into(),
         })?;
         self.next += 1;
         let list = self.identities.get_mut(identity)?;
@@ -208,23 +241,13 @@ impl Store {
         self.id(slot)
     }
 
-    fn call(&mut self, new: &Encoded<'_>) -> Option<u32> {
-        let known = self.calls.iter().position(|known| {
-            *known.action == *new.action
-                && *known.service == *new.service
-                && *known.steps == *new.steps
-                && *known.exceptions == *new.exceptions
-        });
-        let call = known.unwrap_or_else(|| {
-            self.calls.push(Call {
-                service: new.service.into(),
-                action: new.action.into(),
-                steps: new.steps.into(),
-                exceptions: new.exceptions.into(),
-            });
+    /// What was called, with the steps and exceptions that it is.
+    pub(super) fn call(&mut self, call: Call) -> Option<u32> {
+        let known = self.calls.iter().position(|known| *known == call).unwrap_or_else(|| {
+            self.calls.push(call);
             self.calls.len() - 1
         });
-        u32::try_from(call).ok()
+        u32::try_from(known).ok()
     }
 
     /// The keys by which an event is found: one for each different value that links it to a step of another event, and

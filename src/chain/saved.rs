@@ -6,7 +6,7 @@
 use hashbrown::{HashMap, HashSet};
 
 use super::bucket::Buckets;
-use super::pending::{Encoded, Event, Store};
+use super::pending::{Call, Event, New, Store};
 use super::{Chains, Counts};
 use crate::codec::{Take, put_bytes, put_number, put_signed, put_text};
 use crate::rule::{Path, Rules};
@@ -22,14 +22,6 @@ struct Renumbering {
     exceptions: Vec<Option<u16>>,
     /// The ids of the rules whose state is not taken over.
     reset: Vec<String>,
-}
-
-/// What was called, and what that is to the rules.
-struct SavedCall<'a> {
-    service: &'a str,
-    action: &'a str,
-    steps: Vec<usize>,
-    exceptions: Vec<u16>,
 }
 
 impl Chains {
@@ -81,25 +73,57 @@ impl Chains {
     }
 
     fn restore_pending(&mut self, rules: &Rules, renumbering: &Renumbering, take: &mut Take<'_>) -> Option<()> {
-        let identities: Vec<_> = (0..take.count(1)?).map(|_| take.text()).collect::<Option<_>>()?;
-        let contexts: Vec<_> = (0..take.count(1)?).map(|_| take.bytes()).collect::<Option<_>>()?;
-        let calls: Vec<_> = (0..take.count(4)?).map(|_| renumbering.call(take)).collect::<Option<_>>()?;
+        let mut identities: Vec<_> =
+            (0..take.count(1)?).map(|_| take.text().map(Part::Saved)).collect::<Option<_>>()?;
+        let mut contexts: Vec<_> = (0..take.count(1)?).map(|_| take.bytes().map(Part::Saved)).collect::<Option<_>>()?;
+        let mut calls: Vec<_> =
+            (0..take.count(4)?).map(|_| renumbering.call(take).map(Part::Saved)).collect::<Option<_>>()?;
         for _ in 0..take.count(5)? {
             let time = take.signed()?;
-            let identity = identities.get(usize::try_from(take.number()?).ok()?)?;
-            let context = contexts.get(usize::try_from(take.number()?).ok()?)?.to_vec();
-            let SavedCall { service, action, steps, exceptions } = calls.get(usize::try_from(take.number()?).ok()?)?;
+            let identity = identities.get_mut(usize::try_from(take.number()?).ok()?)?;
+            let context = contexts.get_mut(usize::try_from(take.number()?).ok()?)?;
+            let call = calls.get_mut(usize::try_from(take.number()?).ok()?)?;
             let content = renumbering.content(take.bytes()?)?;
-            if steps.is_empty() {
+            if matches!(call, Part::Saved(call) if call.steps.is_empty()) {
                 continue;
             }
-            let new = Encoded { time, service, action, steps, exceptions, identity, context, content };
-            let id = self.pending.insert_encoded(&self.hash, rules, new)?;
+            let (hash, pending) = (&self.hash, &mut self.pending);
+            let new = New {
+                time,
+                identity: identity.known(|text| pending.identity(hash, text))?,
+                context: match context {
+                    Part::Known(context) => {
+                        pending.same_context(*context);
+                        *context
+                    }
+                    Part::Saved(_) => context.known(|encoded| pending.context(hash, encoded.to_vec()))?,
+                },
+                call: call.known(|call| pending.call(call))?,
+                content,
+            };
+            let id = self.pending.insert_known(&self.hash, rules, new)?;
             if !self.buckets.restore_pending(time, id) {
                 return None;
             }
         }
         Some(())
+    }
+}
+
+/// A part that many events share: as it was saved until one has it, then as the store knows it.
+enum Part<T> {
+    Saved(T),
+    Known(u32),
+}
+
+impl<T> Part<T> {
+    fn known(&mut self, make_known: impl FnOnce(T) -> Option<u32>) -> Option<u32> {
+        let known = match std::mem::replace(self, Self::Known(0)) {
+            Self::Saved(part) => make_known(part)?,
+            Self::Known(known) => known,
+        };
+        *self = Self::Known(known);
+        Some(known)
     }
 }
 
@@ -158,9 +182,9 @@ impl Renumbering {
     }
 
     /// What was called, with the steps and exceptions of today.
-    fn call<'a>(&self, take: &mut Take<'a>) -> Option<SavedCall<'a>> {
-        let mut call =
-            SavedCall { service: take.text()?, action: take.text()?, steps: Vec::new(), exceptions: Vec::new() };
+    fn call(&self, take: &mut Take<'_>) -> Option<Call> {
+        let (service, action) = (take.text()?.into(), take.text()?.into());
+        let mut call = Call { service, action, steps: Vec::new(), exceptions: Vec::new() };
         for _ in 0..take.count(1)? {
             if let Some(step) = self.steps.get(usize::try_from(take.number()?).ok()?)? {
                 sorted::insert(&mut call.steps, *step);
