@@ -7,10 +7,17 @@ use libfuzzer_sys::fuzz_target;
 
 const NOW: u64 = 1_900_000_000_000;
 
+/// Few rules, so that the time goes into records and not into rules.
+const RULES: &str = r#"[{"id":"chain","version":1,"title":"t","severity":"low","within":"15m","steps":[
+    {"id":"volume","provider":"aws","service":"ec2.amazonaws.com","actions":["CreateVolume"],"bind":{"volume":"responseElements.volumeId"}},
+    {"id":"launch","provider":"aws","service":"ec2.amazonaws.com","actions":["CreateSnapshot","RunInstances"],"bind":{"volume":"requestParameters.volumeId"}}]},
+    {"id":"launched","version":1,"title":"t","severity":"low","steps":[
+    {"id":"launch","provider":"aws","service":"ec2.amazonaws.com","actions":["RunInstances"]}]}]"#;
+
 fuzz_target!(|batch: &[u8]| {
     let mode = if batch.len() % 2 == 0 { "enrich" } else { "filter" };
     let process = |prefilter: bool| {
-        let config = format!(r#"{{"mode":"{mode}","prefilter":{prefilter}}}"#);
+        let config = format!(r#"{{"mode":"{mode}","prefilter":{prefilter},"built_in_rules":false,"rules":{RULES}}}"#);
         let mut correlator = Correlator::open(&config).expect("the configuration is right");
         correlator.process(batch, NOW).expect("the batch is short enough")
     };
