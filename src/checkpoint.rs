@@ -19,7 +19,9 @@ const VERSION: u16 = 1;
 const HEADER: usize = MAGIC.len() + size_of::<u16>();
 
 pub(crate) fn save(correlator: &Correlator) -> Vec<u8> {
-    let mut bytes = MAGIC.to_vec();
+    // State is about twice its checkpoint; growing by doubling would copy it all once more.
+    let mut bytes = Vec::with_capacity(correlator.chains.bytes() / 2 + 4_096);
+    bytes.extend_from_slice(MAGIC);
     bytes.extend_from_slice(&VERSION.to_le_bytes());
     let Counters { records, matched, dropped, findings, suppressed, excepted, rejected, by_rule } =
         &correlator.counters;

@@ -28,6 +28,12 @@ impl Identities {
         self.by_text.find(hash_of(hash, text), |slot| self.text(*slot) == text).copied()
     }
 
+    /// Makes room for so many more at once.
+    pub(super) fn reserve(&mut self, hash: &KeyedHash, additional: usize) {
+        let slots = &self.slots;
+        self.by_text.reserve(additional, |slot| hash_of(hash, slots.get(*slot).map_or("", |identity| &identity.text)));
+    }
+
     /// The identity of this name, or a new one whose list is empty: its count is 0. `None` only where two billion are alive.
     pub(super) fn find_or_insert(&mut self, hash: &KeyedHash, text: &str) -> Option<u32> {
         if let Some(known) = self.find(hash, text) {

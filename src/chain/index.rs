@@ -27,6 +27,11 @@ fn hash(key: u32) -> u64 {
 }
 
 impl Index {
+    /// Makes room for so many more keys at once.
+    pub(super) fn reserve(&mut self, additional: usize) {
+        self.entries.reserve(additional, |entry| hash(entry.key));
+    }
+
     /// Puts an event under a key, behind those that happened before it or at the same time.
     pub(super) fn insert(&mut self, key: u64, event: u32, time: impl Fn(u32) -> i64) -> Option<()> {
         let key = key as u32;

@@ -195,6 +195,12 @@ impl Store {
         self.insert_known(hash, rules, new)
     }
 
+    /// Makes room for so many identities and events more at once.
+    pub(super) fn reserve(&mut self, hash: &KeyedHash, identities: usize, events: usize) {
+        self.identities.reserve(hash, identities);
+        self.by_value.reserve(events);
+    }
+
     /// The identity of this name. It must get an event.
     pub(super) fn identity(&mut self, hash: &KeyedHash, text: &str) -> Option<u32> {
         self.identities.find_or_insert(hash, text)

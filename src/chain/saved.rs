@@ -78,7 +78,9 @@ impl Chains {
         let mut contexts: Vec<_> = (0..take.count(1)?).map(|_| take.bytes().map(Part::Saved)).collect::<Option<_>>()?;
         let mut calls: Vec<_> =
             (0..take.count(4)?).map(|_| renumbering.call(take).map(Part::Saved)).collect::<Option<_>>()?;
-        for _ in 0..take.count(5)? {
+        let count = take.count(5)?;
+        self.pending.reserve(&self.hash, identities.len(), count);
+        for _ in 0..count {
             let time = take.signed()?;
             let identity = identities.get_mut(usize::try_from(take.number()?).ok()?)?;
             let context = contexts.get_mut(usize::try_from(take.number()?).ok()?)?;
