@@ -134,7 +134,8 @@ impl Config {
     /// The rules that take part, the built-in ones first, each with the place where it stands.
     #[cold]
     pub(crate) fn all_rules(&self) -> Result<Vec<(String, Rule)>, Error> {
-        let mut built_in = rule::built_in()?;
+        let asked_for = self.built_in_rules || !self.disabled_rules.is_empty();
+        let mut built_in = if asked_for { rule::built_in()? } else { Vec::new() };
         let unknown = |id: &&String| !built_in.iter().any(|rule| rule.id == **id);
         if let Some(id) = self.disabled_rules.iter().find(unknown) {
             return Err(Error::config("disabled_rules", format!("there is no built-in rule {id:?}")));
@@ -149,7 +150,8 @@ impl Config {
     #[cold]
     pub(crate) fn all_exceptions(&self) -> Result<Vec<(String, Exception)>, Error> {
         let mut exceptions = Vec::new();
-        let built_in = rule::built_in_exceptions()?;
+        let asked_for = !self.built_in_exceptions.is_empty();
+        let built_in = if asked_for { rule::built_in_exceptions()? } else { Vec::new() };
         for (number, id) in self.built_in_exceptions.iter().enumerate() {
             let at = format!("built_in_exceptions[{number}]");
             let Some(exception) = built_in.iter().find(|exception| exception.id == *id) else {

@@ -12,7 +12,7 @@ use crate::metrics::{Counters, Metric};
 use crate::output::{Outcome, Output, Reason, Verdict};
 use crate::prefilter::Prefilter;
 use crate::rule::{ExceptionAction, ExceptionPlan, RulePlan, Rules};
-use crate::splice::{Annotation, Match};
+use crate::splice::Annotation;
 
 /// A correlation over a stream of audit records.
 ///
@@ -117,9 +117,7 @@ impl Correlator {
         self.counters.add(&outcome, &self.rules);
         Ok(outcome)
     }
-}
 
-impl Correlator {
     pub(crate) fn check_length(&self, batch: &[u8]) -> Result<(), Error> {
         let most = self.config.limits.batch_bytes.min(u32::MAX as usize);
         if batch.len() > most {
@@ -178,7 +176,7 @@ impl<'e> Examiner<'e> {
         let mut annotation = Annotation { matches: Vec::new(), duplicate: observed.duplicate };
         for step in steps {
             let Some((rule, plan)) = self.rules.step(*step) else { continue };
-            let mut found = if rule.is_chain() {
+            let found = if rule.is_chain() {
                 let chains = observed.chains.iter().filter(|(completed, _)| completed == step);
                 let mut found: Vec<Finding> = Vec::new();
                 for finding in chains.filter_map(|(_, chain)| self.chain(rule, chain)) {
@@ -188,16 +186,15 @@ impl<'e> Examiner<'e> {
                 found
             } else {
                 let ways = self.rules.identities.get(rule.identity).map_or(&[][..], Vec::as_slice);
-                self.detections(rule, &Evidence::of_event(plan, &matched, ways), observed.duplicate)
+                let evidence = Evidence::of_event(plan, &matched, ways);
+                if observed.duplicate {
+                    annotation.add(rule, plan, self.detection_ids(rule, &evidence));
+                    continue;
+                }
+                self.detections(rule, &evidence)
             };
-            annotation.matches.push(Match {
-                rule: &rule.rule.id,
-                step: rule.rule.steps.get(plan.position).map_or("", |step| &step.id),
-                findings: found.iter().map(|finding| finding.id.clone()).collect(),
-            });
-            if !observed.duplicate {
-                findings.append(&mut found);
-            }
+            annotation.add(rule, plan, found.iter().map(|finding| finding.id.clone()).collect());
+            findings.extend(found);
         }
         findings.extend(observed.pressure.iter().map(|pressure| finding::pressure(pressure, event.provider, time)));
         annotation
@@ -211,27 +208,26 @@ impl<'e> Examiner<'e> {
             .filter_map(|(plan, id)| Some(Evidence::of_kept(plan, self.chains.event((*id)?)?)))
             .collect();
         let exception = self.exception(rule, &evidence);
-        count(self.counters, exception).then(|| finding::finding(rule, &evidence, None, exception))
+        self.counters.add_excepted(exception, 1);
+        is_emitted(exception).then(|| finding::finding(rule, &evidence, None, exception))
     }
 
     /// The findings of a rule of one step: one, or one for each value that it asks for.
-    fn detections(&mut self, rule: &RulePlan, evidence: &Evidence<'_>, duplicate: bool) -> Vec<Finding> {
+    fn detections(&mut self, rule: &RulePlan, evidence: &Evidence<'_>) -> Vec<Finding> {
+        let exception = self.exception(rule, std::slice::from_ref(evidence));
+        let each = each_value(evidence);
+        self.counters.add_excepted(exception, each.len());
+        let finding = |each| finding::finding(rule, std::slice::from_ref(evidence), each, exception);
+        if is_emitted(exception) { each.into_iter().map(finding).collect() } else { Vec::new() }
+    }
+
+    /// The ids of the findings that [`detections`](Self::detections) has made of an event before.
+    fn detection_ids(&self, rule: &RulePlan, evidence: &Evidence<'_>) -> Vec<String> {
         let evidence = std::slice::from_ref(evidence);
-        let exception = self.exception(rule, evidence);
-        let each = evidence.first().and_then(|evidence| {
-            let (binding, values) = evidence.values.get(evidence.step.each?)?;
-            (!values.is_empty()).then_some((&*binding.name, values))
-        });
-        let each: Vec<_> = match each {
-            None => vec![None],
-            Some((name, values)) => values.iter().map(|value| Some((name, &**value))).collect(),
-        };
-        let mut counted = Counters::default();
-        let counters = if duplicate { &mut counted } else { &mut *self.counters };
-        each.into_iter()
-            .filter(|_| count(counters, exception))
-            .map(|each| finding::finding(rule, evidence, each, exception))
-            .collect()
+        if !is_emitted(self.exception(rule, evidence)) {
+            return Vec::new();
+        }
+        evidence.iter().flat_map(each_value).map(|each| finding::id(rule, evidence, each)).collect()
     }
 
     /// The first exception that is for a rule and holds for all of its events.
@@ -243,17 +239,18 @@ impl<'e> Examiner<'e> {
     }
 }
 
-/// Counts what an exception does to a finding, and says whether there is one.
-fn count(counters: &mut Counters, exception: Option<&ExceptionPlan>) -> bool {
-    match exception.map(|exception| exception.exception.action) {
-        None => true,
-        Some(ExceptionAction::Tag) => {
-            counters.suppressed += 1;
-            true
+/// Whether an exception leaves a finding to be seen.
+fn is_emitted(exception: Option<&ExceptionPlan>) -> bool {
+    exception.is_none_or(|exception| exception.exception.action != ExceptionAction::Drop)
+}
+
+/// The bound name and values that a rule of one step makes a finding for each of; none, once, where it asks for none.
+fn each_value<'a>(evidence: &'a Evidence<'_>) -> Vec<Option<(&'a str, &'a str)>> {
+    let each = evidence.step.each.and_then(|each| evidence.values.get(each));
+    match each {
+        Some((binding, values)) if !values.is_empty() => {
+            values.iter().map(|value| Some((&*binding.name, &**value))).collect()
         }
-        Some(ExceptionAction::Drop) => {
-            counters.excepted += 1;
-            false
-        }
+        _ => vec![None],
     }
 }

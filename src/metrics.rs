@@ -1,6 +1,6 @@
 use crate::chain::Chains;
 use crate::output::{Outcome, Reason};
-use crate::rule::Rules;
+use crate::rule::{ExceptionAction, ExceptionPlan, Rules};
 
 /// A number with a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +49,15 @@ impl Counters {
             {
                 *count += 1;
             }
+        }
+    }
+
+    /// Counts what an exception, if there is one, does to so many findings.
+    pub(crate) fn add_excepted(&mut self, exception: Option<&ExceptionPlan>, findings: usize) {
+        match exception.map(|exception| exception.exception.action) {
+            None => {}
+            Some(ExceptionAction::Tag) => self.suppressed += findings as u64,
+            Some(ExceptionAction::Drop) => self.excepted += findings as u64,
         }
     }
 

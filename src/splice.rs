@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use serde::Serialize;
 
+use crate::rule::{RulePlan, StepPlan};
+
 /// Bytes `start..end` of the batch give way to `text`.
 ///
 /// Splices come in ascending order and do not overlap. Bytes that no splice covers go out as they came in.
@@ -66,7 +68,13 @@ pub(crate) struct Match<'a> {
     pub findings: Vec<String>,
 }
 
-impl Annotation<'_> {
+impl<'a> Annotation<'a> {
+    /// Adds that the record is a step of a rule.
+    pub(crate) fn add(&mut self, rule: &'a RulePlan, plan: &StepPlan, findings: Vec<String>) {
+        let step = rule.rule.steps.get(plan.position).map_or("", |step| &step.id);
+        self.matches.push(Match { rule: &rule.rule.id, step, findings });
+    }
+
     /// The annotation as a member that goes before a record's closing brace. The record has other members.
     pub(crate) fn member(&self, name: &str) -> String {
         let name = serde_json::to_string(name).unwrap_or_default();

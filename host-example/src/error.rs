@@ -14,12 +14,6 @@ pub enum Error {
     Trap(wasmtime::Error),
 }
 
-impl Error {
-    pub(crate) fn component(error: wasmtime::Error) -> Self {
-        Self::Component(error)
-    }
-}
-
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

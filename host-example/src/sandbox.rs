@@ -19,6 +19,7 @@ mod bindings {
     });
 }
 
+use bindings::exports::catena::pipeline::correlation::GuestCorrelator;
 pub use bindings::exports::catena::pipeline::correlation::{
     Batch, Fault, Finding, Metric, Outcome, Rejection, Route, Severity, Splice,
 };
@@ -98,11 +99,11 @@ impl Sandbox {
     pub fn new(component: &[u8], limits: Limits) -> Result<Self, Error> {
         let mut config = Config::new();
         config.epoch_interruption(true);
-        let engine = Engine::new(&config).map_err(Error::component)?;
-        let component = Component::new(&engine, component).map_err(Error::component)?;
+        let engine = Engine::new(&config).map_err(Error::Component)?;
+        let component = Component::new(&engine, component).map_err(Error::Component)?;
         // Nothing is linked: a component that asks for something does not get in.
         let linker = Linker::<State>::new(&engine);
-        let ready = linker.instantiate_pre(&component).and_then(bindings::PluginPre::new).map_err(Error::component)?;
+        let ready = linker.instantiate_pre(&component).and_then(bindings::PluginPre::new).map_err(Error::Component)?;
         let epochs = Epochs::start(engine.clone());
         Ok(Self { engine, ready, component, limits, _epochs: epochs })
     }
@@ -177,10 +178,7 @@ impl Correlator {
     }
 
     fn process_batch(&mut self, batch: Batch<'_>, now: u64) -> Result<Outcome, Error> {
-        self.store.set_epoch_deadline(self.epochs);
-        let correlator = self.plugin.catena_pipeline_correlation().correlator();
-        let outcome = correlator.call_process(&mut self.store, self.handle, batch, now);
-        outcome.map_err(Error::Trap)?.map_err(Error::Fault)
+        self.call(|guest, store, handle| guest.call_process(store, handle, batch, now))?.map_err(Error::Fault)
     }
 
     /// Cuts a batch by identity, see `wit/catena.wit`.
@@ -189,10 +187,8 @@ impl Correlator {
     ///
     /// As [`process`](Self::process).
     pub fn route(&mut self, batch: &[u8], partitions: u32) -> Result<Vec<Route>, Error> {
-        self.store.set_epoch_deadline(self.epochs);
-        let correlator = self.plugin.catena_pipeline_correlation().correlator();
-        let routes = correlator.call_route(&mut self.store, self.handle, Batch::Bytes(batch), partitions);
-        routes.map_err(Error::Trap)?.map_err(Error::Fault)
+        let batch = Batch::Bytes(batch);
+        self.call(|guest, store, handle| guest.call_route(store, handle, batch, partitions))?.map_err(Error::Fault)
     }
 
     /// All that [`Sandbox::resume`] needs to go on from here.
@@ -201,9 +197,7 @@ impl Correlator {
     ///
     /// [`Error::Trap`].
     pub fn checkpoint(&mut self) -> Result<Vec<u8>, Error> {
-        self.store.set_epoch_deadline(self.epochs);
-        let correlator = self.plugin.catena_pipeline_correlation().correlator();
-        correlator.call_checkpoint(&mut self.store, self.handle).map_err(Error::Trap)
+        self.call(|guest, store, handle| guest.call_checkpoint(store, handle))
     }
 
     /// How much memory the correlator has, in bytes. It never gets less.
@@ -217,9 +211,17 @@ impl Correlator {
     ///
     /// [`Error::Trap`].
     pub fn metrics(&mut self) -> Result<Vec<Metric>, Error> {
+        self.call(|guest, store, handle| guest.call_metrics(store, handle))
+    }
+
+    /// Makes one call, under the deadline that each call has.
+    fn call<T>(
+        &mut self,
+        call: impl FnOnce(GuestCorrelator<'_>, &mut Store<State>, ResourceAny) -> wasmtime::Result<T>,
+    ) -> Result<T, Error> {
         self.store.set_epoch_deadline(self.epochs);
-        let correlator = self.plugin.catena_pipeline_correlation().correlator();
-        correlator.call_metrics(&mut self.store, self.handle).map_err(Error::Trap)
+        let guest = self.plugin.catena_pipeline_correlation().correlator();
+        call(guest, &mut self.store, self.handle).map_err(Error::Trap)
     }
 }
 

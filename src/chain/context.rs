@@ -97,13 +97,13 @@ impl Contexts {
     /// Counts one more user of a context; `None` only where two billion contexts are alive.
     pub(super) fn acquire(&mut self, hash: &KeyedHash, encoded: Vec<u8>) -> Option<u32> {
         let slots = &mut self.slots;
+        let key = hash.of(&[&encoded]);
         let same = |slot: &u32| slots.get(*slot).is_some_and(|shared| *shared.encoded == *encoded);
-        if let Some(slot) = self.by_content.find(hash.of(&[&encoded]), same).copied() {
+        if let Some(slot) = self.by_content.find(key, same).copied() {
             slots.get_mut(slot)?.users += 1;
             return Some(slot);
         }
         self.bytes += encoded.len() + OVERHEAD;
-        let key = hash.of(&[&encoded]);
         let slot = slots.insert(Shared { encoded: encoded.into(), users: 1 })?;
         self.by_content
             .insert_unique(key, slot, |slot| hash.of(&[slots.get(*slot).map_or(&[][..], |shared| &shared.encoded)]));

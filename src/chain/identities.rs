@@ -25,7 +25,11 @@ const OVERHEAD: usize = size_of::<Identity>() + 10;
 
 impl Identities {
     pub(super) fn find(&self, hash: &KeyedHash, text: &str) -> Option<u32> {
-        self.by_text.find(hash_of(hash, text), |slot| self.text(*slot) == text).copied()
+        self.find_hashed(hash_of(hash, text), text)
+    }
+
+    fn find_hashed(&self, key: u64, text: &str) -> Option<u32> {
+        self.by_text.find(key, |slot| self.text(*slot) == text).copied()
     }
 
     /// Makes room for so many more at once.
@@ -36,14 +40,14 @@ impl Identities {
 
     /// The identity of this name, or a new one whose list is empty: its count is 0. `None` only where two billion are alive.
     pub(super) fn find_or_insert(&mut self, hash: &KeyedHash, text: &str) -> Option<u32> {
-        if let Some(known) = self.find(hash, text) {
+        let key = hash_of(hash, text);
+        if let Some(known) = self.find_hashed(key, text) {
             return Some(known);
         }
         let slots = &mut self.slots;
         let slot = slots.insert(Identity { text: text.into(), oldest: 0, newest: 0, count: 0 })?;
-        self.by_text.insert_unique(hash_of(hash, text), slot, |slot| {
-            hash_of(hash, slots.get(*slot).map_or("", |identity| &identity.text))
-        });
+        self.by_text
+            .insert_unique(key, slot, |slot| hash_of(hash, slots.get(*slot).map_or("", |identity| &identity.text)));
         self.bytes += text.len() + OVERHEAD;
         Some(slot)
     }

@@ -105,7 +105,7 @@ pub(super) fn exception(
 
 impl Rule {
     /// The names that join: those that it says, else all that more than one step binds.
-    pub(super) fn joining_names(&self) -> Vec<&str> {
+    pub fn joining_names(&self) -> Vec<&str> {
         let bound = |name: &str| self.steps.iter().filter(|step| step.bind.contains_key(name)).count();
         match &self.join {
             Some(names) => names.iter().map(String::as_str).collect(),

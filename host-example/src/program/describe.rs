@@ -9,7 +9,7 @@ use time::macros::format_description;
 /// Puts an OCSF Detection Finding into words.
 pub fn describe(body: &str) -> String {
     let Ok(finding) = serde_json::from_str::<Value>(body) else { return body.to_owned() };
-    let text = |pointer: &str| finding.pointer(pointer).and_then(Value::as_str).unwrap_or("");
+    let text = |pointer: &str| text_at(&finding, pointer);
     let list = |pointer: &str| finding.pointer(pointer).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let mut words = String::new();
     // Writing to a string cannot fail.
@@ -21,8 +21,8 @@ pub fn describe(body: &str) -> String {
     let attacks: Vec<_> = list("/finding_info/attacks").iter().map(attack).collect();
     line("rule", text("/finding_info/analytic/uid"));
     line("ATT&CK", &attacks.join(", "));
-    let actor = list("/evidences").last().cloned().unwrap_or_default();
-    let part = |pointer: &str| actor.pointer(pointer).and_then(Value::as_str).unwrap_or("").to_owned();
+    let last = list("/evidences").last().unwrap_or(&Value::Null);
+    let part = |pointer: &str| text_at(last, pointer);
     let source = ["/src_endpoint/ip", "/src_endpoint/domain", "/src_endpoint/name"].map(part).concat();
     let from = if source.is_empty() { String::new() } else { format!(" from {source}") };
     line("actor", &format!("{}{from}", part("/actor/user/uid")));
@@ -31,15 +31,18 @@ pub fn describe(body: &str) -> String {
     let resources: Vec<_> = list("/resources").iter().filter_map(|resource| resource.get("uid")?.as_str()).collect();
     line("resources", &resources.join(", "));
     for (at, (event, evidence)) in list("/finding_info/related_events").iter().zip(list("/evidences")).enumerate() {
-        let part =
-            |value: &Value, pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or("").to_owned();
         let when = event.get("first_seen_time").and_then(Value::as_i64).map_or_else(String::new, instant);
-        let call = part(evidence, "/api/operation");
+        let call = text_at(evidence, "/api/operation");
         let name = if at == 0 { "events" } else { "" };
-        line(name, &format!("{when}  {call:<16} {}", part(event, "/uid")));
+        line(name, &format!("{when}  {call:<16} {}", text_at(event, "/uid")));
     }
     line("finding", text("/finding_info/uid"));
     format!("{}  {}\n{words}", text("/severity").to_uppercase(), text("/finding_info/title"))
+}
+
+/// The text that a pointer leads to; empty where there is none.
+fn text_at<'v>(value: &'v Value, pointer: &str) -> &'v str {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or("")
 }
 
 fn attack(attack: &Value) -> String {

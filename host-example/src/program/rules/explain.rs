@@ -49,7 +49,7 @@ fn in_words(rule: &Rule) -> String {
     }
     if rule.steps.len() > 1 {
         words.push(String::new());
-        let joined = joined_names(rule);
+        let joined = rule.joining_names();
         if !joined.is_empty() {
             words.push(format!("Joined where they agree on: {}.", joined.join(", ")));
         }
@@ -109,15 +109,4 @@ fn condition_in_words(condition: &Condition) -> String {
     let not = if condition.not { "not: " } else { "" };
     let case = if condition.ignore_case { ", upper or lower case" } else { "" };
     format!("{not}{field} {test}{case}")
-}
-
-fn joined_names(rule: &Rule) -> Vec<String> {
-    match &rule.join {
-        Some(names) => names.clone(),
-        None => {
-            let bound = |name: &String| rule.steps.iter().filter(|step| step.bind.contains_key(name)).count() > 1;
-            let names: std::collections::BTreeSet<_> = rule.steps.iter().flat_map(|step| step.bind.keys()).collect();
-            names.into_iter().filter(|name| bound(name)).cloned().collect()
-        }
-    }
 }
