@@ -14,8 +14,8 @@ use crate::metrics::Counters;
 use crate::rule::RulePlan;
 
 const MAGIC: &[u8; 6] = b"CATENA";
-/// Counts up with every change of the format.
-const VERSION: u16 = 1;
+/// Counts up with every change of the format. Version 1 kept texts in other ways, see `codec`.
+const VERSION: u16 = 2;
 const HEADER: usize = MAGIC.len() + size_of::<u16>();
 
 pub(crate) fn save(correlator: &Correlator) -> Vec<u8> {
@@ -41,11 +41,13 @@ pub(crate) fn save(correlator: &Correlator) -> Vec<u8> {
 
 /// Puts what a checkpoint holds into a fresh correlator.
 pub(crate) fn restore(correlator: &mut Correlator, bytes: &[u8]) -> Result<(), Error> {
-    let mut body = Take::new(checked(bytes)?);
-    take(correlator, &mut body).ok_or_else(|| Error::InvalidCheckpoint("its parts do not fit together".to_owned()))
+    let (version, body) = checked(bytes)?;
+    let mut body = Take::new(body);
+    take(correlator, version, &mut body)
+        .ok_or_else(|| Error::InvalidCheckpoint("its parts do not fit together".to_owned()))
 }
 
-fn take(correlator: &mut Correlator, body: &mut Take<'_>) -> Option<()> {
+fn take(correlator: &mut Correlator, version: u16, body: &mut Take<'_>) -> Option<()> {
     let Counters { records, matched, dropped, findings, suppressed, excepted, rejected, by_rule } =
         &mut correlator.counters;
     for count in [records, matched, dropped, findings, suppressed, excepted].into_iter().chain(rejected) {
@@ -58,12 +60,12 @@ fn take(correlator: &mut Correlator, body: &mut Take<'_>) -> Option<()> {
             *count = saved;
         }
     }
-    correlator.reset_rules = correlator.chains.restore(&correlator.rules, body)?;
+    correlator.reset_rules = correlator.chains.restore(&correlator.rules, version == VERSION, body)?;
     (body.left() == 0).then_some(())
 }
 
-/// The body, once header and checksum are found to be right.
-fn checked(bytes: &[u8]) -> Result<&[u8], Error> {
+/// The version and the body, once header and checksum are found to be right.
+fn checked(bytes: &[u8]) -> Result<(u16, &[u8]), Error> {
     let invalid = |why: String| Err(Error::InvalidCheckpoint(why));
     if !bytes.starts_with(MAGIC) {
         return invalid("it does not begin as a checkpoint of Catena does".to_owned());
@@ -74,13 +76,13 @@ fn checked(bytes: &[u8]) -> Result<&[u8], Error> {
     };
     let [.., low, high] = *header;
     let version = u16::from_le_bytes([low, high]);
-    if version != VERSION {
-        return invalid(format!("it has format version {version}, this engine reads version {VERSION}"));
+    if !(1..=VERSION).contains(&version) {
+        return invalid(format!("it has format version {version}, this engine reads versions 1 to {VERSION}"));
     }
     if checksum(covered) != u64::from_le_bytes(*sum) {
         return invalid("its checksum does not match: it is damaged or cut short".to_owned());
     }
-    Ok(covered.get(HEADER..).unwrap_or_default())
+    Ok((version, covered.get(HEADER..).unwrap_or_default()))
 }
 
 fn checksum(bytes: &[u8]) -> u64 {

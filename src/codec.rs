@@ -30,19 +30,29 @@ mod kept {
     pub(super) const UUID: u8 = 1;
     /// As an AWS resource id: 17 hexadecimal digits in 9 bytes, behind a prefix that is this much less long.
     pub(super) const RESOURCE: u8 = 2;
+    /// As the 9 bytes of a resource id whose prefix is one of [`super::PREFIXES`], its place there added to this.
+    pub(super) const KNOWN_RESOURCE: u8 = RESOURCE + super::LONGEST_PREFIX as u8 + 1;
 }
 
-/// The longest prefix of a resource id that is kept as one, such as `snap-`.
+/// The longest prefix of a resource id that is kept as one.
 const LONGEST_PREFIX: usize = 16;
 
-/// Appends a text; event ids and resource ids, which are most of what is kept, in less than half their length.
+/// Prefixes that are kept in no byte of their own. Checkpoints hold places of this list: it only gets longer.
+const PREFIXES: [&str; 6] = ["vol-", "snap-", "i-", "ami-", "lt-", "eni-"];
+
+/// Appends a text, one text always in the same way; event ids and resource ids, which are most of what is kept, in less than half their length.
 pub(crate) fn put_text(to: &mut Vec<u8>, text: &str) {
     if let Some(bytes) = uuid(text) {
         to.push(kept::UUID);
         to.extend_from_slice(&bytes);
     } else if let Some((prefix, digits)) = resource(text) {
-        to.push(kept::RESOURCE + prefix.len() as u8);
-        to.extend_from_slice(prefix.as_bytes());
+        match (kept::KNOWN_RESOURCE..).zip(PREFIXES).find(|(_, known)| *known == prefix) {
+            Some((tag, _)) => to.push(tag),
+            None => {
+                to.push(kept::RESOURCE + prefix.len() as u8);
+                to.extend_from_slice(prefix.as_bytes());
+            }
+        }
         to.extend_from_slice(&digits);
     } else {
         to.push(kept::PLAIN);
@@ -85,6 +95,17 @@ fn resource(text: &str) -> Option<(&str, [u8; 9])> {
     let (prefix, digits) = text.split_at_checked(text.len().checked_sub(17)?)?;
     let short = !prefix.is_empty() && prefix.len() <= LONGEST_PREFIX;
     short.then(|| Some((prefix, pack(digits.bytes())?))).flatten()
+}
+
+/// A text as [`put_text`] has written it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Kept<'a>(pub &'a [u8]);
+
+impl<'a> Kept<'a> {
+    /// The text itself.
+    pub(crate) fn text(self) -> Cow<'a, str> {
+        Take::new(self.0).kept_text().unwrap_or_default()
+    }
 }
 
 /// Takes what the functions above have written off the front of `from`. `None` where it does not hold such a thing;
@@ -142,15 +163,21 @@ impl<'a> Take<'a> {
         std::str::from_utf8(self.bytes()?).ok()
     }
 
-    /// Passes over what [`put_text`] has written.
-    pub(crate) fn skip_kept_text(&mut self) -> Option<()> {
+    /// What [`put_text`] has written, as it is kept: equal for equal texts.
+    pub(crate) fn kept(&mut self) -> Option<Kept<'a>> {
+        let all = self.from;
         let [tag] = self.fixed()?;
         if tag == kept::PLAIN {
-            return self.bytes().map(|_| ());
+            self.bytes()?;
+        } else {
+            let length = match tag {
+                kept::UUID => 16,
+                kept::KNOWN_RESOURCE.. => 9,
+                _ => usize::from(tag - kept::RESOURCE) + 9,
+            };
+            self.from = self.from.get(length..)?;
         }
-        let length = if tag == kept::UUID { 16 } else { usize::from(tag - kept::RESOURCE) + 9 };
-        self.from = self.from.get(length..)?;
-        Some(())
+        all.get(..all.len() - self.from.len()).map(Kept)
     }
 
     /// What [`put_text`] has written.
@@ -170,9 +197,14 @@ impl<'a> Take<'a> {
                 Some(Cow::Owned(text))
             }
             _ => {
-                let prefix = usize::from(tag - kept::RESOURCE);
-                let (prefix, rest) = self.from.split_at_checked(prefix)?;
-                self.from = rest;
+                let prefix = match tag.checked_sub(kept::KNOWN_RESOURCE) {
+                    Some(known) => PREFIXES.get(usize::from(known))?.as_bytes(),
+                    None => {
+                        let (prefix, rest) = self.from.split_at_checked(usize::from(tag - kept::RESOURCE))?;
+                        self.from = rest;
+                        prefix
+                    }
+                };
                 let digits: [u8; 9] = self.fixed()?;
                 let mut text = String::with_capacity(prefix.len() + 17);
                 text.push_str(std::str::from_utf8(prefix).ok()?);
@@ -214,16 +246,17 @@ mod tests {
             any::<String>(),
             "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
             "[0-9a-fA-F]{8}-[0-9a-g]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{11,13}",
-            "(vol|snap|é|)-?[0-9a-f]{16,18}",
+            "(vol|snap|i|lt|é|)-?[0-9a-f]{16,18}",
         ]) {
             let mut written = Vec::new();
             put_text(&mut written, &text);
             prop_assert!(written.len() <= text.len() + 11);
             let mut take = Take::new(&written);
             let mut skip = Take::new(&written);
-            prop_assert_eq!(skip.skip_kept_text(), Some(()));
+            prop_assert_eq!(skip.kept(), Some(Kept(&written)));
             prop_assert_eq!(skip.left(), 0);
             let kept = take.kept_text();
+            prop_assert_eq!(Kept(&written).text(), &*text);
             prop_assert_eq!(kept.as_deref(), Some(&*text));
             prop_assert_eq!(take.left(), 0);
         }

@@ -17,7 +17,7 @@ const CONFIG: &str = r#"{"built_in_rules":false,"rules":[{"id":"golden","version
     {"id":"instance","provider":"aws","service":"ec2.amazonaws.com","actions":["RunInstances"],"bind":{"snapshot":"requestParameters.blockDeviceMapping.items[].ebs.snapshotId"}}]}]}"#;
 
 /// The versions that have a file.
-const VERSIONS: [u16; 1] = [1];
+const VERSIONS: [u16; 2] = [1, 2];
 
 #[test]
 fn every_version_is_read_and_its_chains_go_on() {

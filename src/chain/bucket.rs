@@ -1,9 +1,8 @@
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-
-use hashbrown::HashSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::clock::Clock;
-use super::pending::{PendingId, Store};
+use super::list::List;
+use super::table::Table;
 
 /// The grain of expiry, in ms. Joins check times exactly; the grain only decides how much longer memory is held.
 const GRAIN: i64 = 60_000;
@@ -27,11 +26,9 @@ pub(super) struct Buckets {
 #[derive(Debug, Default)]
 pub(super) struct Bucket {
     /// The hashed ids of its events.
-    pub ids: HashSet<u64>,
-    /// Its pending events, the earliest inserted first.
-    pending: VecDeque<PendingId>,
-    /// How many of those have been removed since.
-    gone: usize,
+    pub ids: Table<u64>,
+    /// Its pending events, in the order in which they came.
+    pending: List,
     /// Its pending events are dropped once the watermark is beyond this time.
     pub deadline: i64,
     /// The time it stands under in [`Buckets::due`]: its deadline or, after that, the end of its ids.
@@ -61,23 +58,23 @@ impl Buckets {
 
     /// Remembers an event's id; `false` where it is already known.
     pub(super) fn insert_id(&mut self, time: i64, id: u64, clock: &Clock) -> bool {
-        let new = self.bucket(time, clock).ids.insert(id);
-        self.ids += usize::from(new);
-        new
-    }
-
-    /// Notes that one of the pending events of this time has been removed.
-    pub(super) fn note_removal(&mut self, time: i64, pending: &Store) {
-        let Some(bucket) = self.by_minute.get_mut(&time.div_euclid(GRAIN)) else { return };
-        bucket.gone += 1;
-        if bucket.gone > bucket.pending.len() / 2 {
-            bucket.pending.retain(|id| pending.event(*id).is_some());
-            bucket.gone = 0;
+        let ids = &mut self.bucket(time, clock).ids;
+        if ids.find(id, |known| *known == id).is_some() {
+            return false;
         }
+        ids.insert(id);
+        self.ids += 1;
+        true
     }
 
-    pub(super) fn insert_pending(&mut self, time: i64, id: PendingId, clock: &Clock) {
-        self.bucket(time, clock).pending.push_back(id);
+    /// The pending events of this minute, for one more.
+    pub(super) fn pending_for(&mut self, time: i64, clock: &Clock) -> &mut List {
+        &mut self.bucket(time, clock).pending
+    }
+
+    /// The pending events of this minute, if it has any.
+    pub(super) fn pending_at(&mut self, time: i64) -> Option<&mut List> {
+        self.by_minute.get_mut(&time.div_euclid(GRAIN)).map(|bucket| &mut bucket.pending)
     }
 
     /// Drops the ids of the earliest buckets until at most `limit` are left, and says how many went.
@@ -102,14 +99,12 @@ impl Buckets {
         forgotten
     }
 
-    /// Drops what the watermark has left behind and gives the pending events among it.
-    pub(super) fn expire(&mut self, watermark: i64) -> Vec<PendingId> {
-        let mut expired = Vec::new();
+    /// Drops a bucket that the watermark has left behind and gives its pending events; `None` where there is no such one.
+    pub(super) fn expire(&mut self, watermark: i64) -> Option<List> {
         while let Some((due, minute)) = self.due.first().copied().filter(|(due, _)| *due < watermark) {
             self.due.remove(&(due, minute));
             let Some(bucket) = self.by_minute.get_mut(&minute) else { continue };
-            expired.extend(std::mem::take(&mut bucket.pending));
-            bucket.gone = 0;
+            let expired = std::mem::take(&mut bucket.pending);
             if due == bucket.deadline && self.duplicate_window > 0 {
                 bucket.due = due.saturating_add(self.duplicate_window);
                 self.due.insert((bucket.due, minute));
@@ -117,21 +112,16 @@ impl Buckets {
                 self.ids -= bucket.ids.len();
                 self.by_minute.remove(&minute);
             }
-        }
-        expired
-    }
-
-    /// Takes out the earliest inserted pending event of the earliest bucket that has one.
-    pub(super) fn pop_earliest(&mut self, pending: &Store) -> Option<PendingId> {
-        for bucket in self.by_minute.values_mut() {
-            while let Some(id) = bucket.pending.pop_front() {
-                if pending.event(id).is_some() {
-                    return Some(id);
-                }
-                bucket.gone -= 1;
+            if expired.len > 0 {
+                return Some(expired);
             }
         }
         None
+    }
+
+    /// The pending events of the earliest bucket that has any.
+    pub(super) fn earliest_pending(&self) -> Option<&List> {
+        self.by_minute.values().map(|bucket| &bucket.pending).find(|pending| pending.len > 0)
     }
 
     pub(super) fn ids(&self) -> usize {
@@ -144,22 +134,16 @@ impl Buckets {
     }
 
     /// Puts back a bucket of a checkpoint.
-    pub(super) fn restore(&mut self, minute: i64, deadline: i64, due: i64, ids: HashSet<u64>) {
+    pub(super) fn restore(&mut self, minute: i64, deadline: i64, due: i64, ids: Table<u64>) {
         self.ids += ids.len();
         self.due.insert((due, minute));
         self.by_minute.insert(minute, Bucket { ids, deadline, due, ..Bucket::default() });
-    }
-
-    /// Puts a pending event of a checkpoint back into its bucket; `false` where there is none.
-    pub(super) fn restore_pending(&mut self, time: i64, id: PendingId) -> bool {
-        let bucket = self.by_minute.get_mut(&time.div_euclid(GRAIN));
-        bucket.map(|bucket| bucket.pending.push_back(id)).is_some()
     }
 }
 
 impl Bucket {
     fn is_empty(&self) -> bool {
-        self.ids.is_empty() && self.gone == self.pending.len()
+        self.ids.len() == 0 && self.pending.len == 0
     }
 
     pub(super) fn due(&self) -> i64 {

@@ -1,87 +1,110 @@
-use hashbrown::HashTable;
-
 use super::KeyedHash;
+use super::arena::{Arena, Handle};
+use super::list::List;
 use super::slab::Slab;
+use super::table::{self, Hashed, Table};
 
 /// The identities that have pending events.
 #[derive(Debug, Default)]
 pub(super) struct Identities {
     slots: Slab<Identity>,
-    by_text: HashTable<u32>,
-    bytes: usize,
+    texts: Arena,
+    by_text: Table<Entry>,
 }
 
 /// An identity, and its pending events as a list in the order in which they came.
 #[derive(Debug)]
-pub(super) struct Identity {
-    pub text: Box<str>,
-    pub oldest: u32,
-    pub newest: u32,
-    pub count: u32,
+struct Identity {
+    text: Handle,
+    events: List,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    /// The high half of the text's hash.
+    hash: u32,
+    slot: u32,
+}
+
+impl Hashed for Entry {
+    fn hash(&self) -> u64 {
+        u64::from(self.hash) << 32
+    }
 }
 
 /// What an identity takes besides its text: a slot, and its place in the table.
-const OVERHEAD: usize = size_of::<Identity>() + 10;
+const OVERHEAD: usize = size_of::<Option<Identity>>() + size_of::<Entry>() + table::OVERHEAD;
 
 impl Identities {
+    /// The identity of this name.
     pub(super) fn find(&self, hash: &KeyedHash, text: &str) -> Option<u32> {
         self.find_hashed(hash_of(hash, text), text)
     }
 
-    fn find_hashed(&self, key: u64, text: &str) -> Option<u32> {
-        self.by_text.find(key, |slot| self.text(*slot) == text).copied()
+    fn find_hashed(&self, hash: u64, text: &str) -> Option<u32> {
+        let is = |entry: &Entry| entry.hash == (hash >> 32) as u32 && self.text(entry.slot) == text.as_bytes();
+        self.by_text.find(hash, is).map(|entry| entry.slot)
     }
 
-    /// Makes room for so many more at once.
-    pub(super) fn reserve(&mut self, hash: &KeyedHash, additional: usize) {
-        let slots = &self.slots;
-        self.by_text.reserve(additional, |slot| hash_of(hash, slots.get(*slot).map_or("", |identity| &identity.text)));
-    }
-
-    /// The identity of this name, or a new one whose list is empty: its count is 0. `None` only where two billion are alive.
+    /// The identity of this name, or a new one whose list is empty. `None` only where two billion are alive.
     pub(super) fn find_or_insert(&mut self, hash: &KeyedHash, text: &str) -> Option<u32> {
-        let key = hash_of(hash, text);
-        if let Some(known) = self.find_hashed(key, text) {
+        let hash = hash_of(hash, text);
+        if let Some(known) = self.find_hashed(hash, text) {
             return Some(known);
         }
-        let slots = &mut self.slots;
-        let slot = slots.insert(Identity { text: text.into(), oldest: 0, newest: 0, count: 0 })?;
-        self.by_text
-            .insert_unique(key, slot, |slot| hash_of(hash, slots.get(*slot).map_or("", |identity| &identity.text)));
-        self.bytes += text.len() + OVERHEAD;
+        let slot = self.insert_unindexed(text)?;
+        self.by_text.insert(Entry { hash: (hash >> 32) as u32, slot });
         Some(slot)
+    }
+
+    /// A new identity that is not found by its name until [`Self::index_all`].
+    pub(super) fn insert_unindexed(&mut self, text: &str) -> Option<u32> {
+        let text = self.texts.insert(text.as_bytes())?;
+        self.slots.insert(Identity { text, events: List::default() })
+    }
+
+    /// Makes every identity be found by its name; none may be so before.
+    pub(super) fn index_all(&mut self, hash: &KeyedHash) {
+        let hash = |text| (hash.of(&[b"identity", self.texts.get(text)]) >> 32) as u32;
+        let mut entries: Vec<_> = self.slots.iter().map(|(slot, identity)| (hash(identity.text), slot)).collect();
+        entries.sort_unstable();
+        self.by_text.reserve(entries.len());
+        for (hash, slot) in entries {
+            self.by_text.insert(Entry { hash, slot });
+        }
     }
 
     pub(super) fn remove(&mut self, hash: &KeyedHash, slot: u32) {
         let Some(identity) = self.slots.remove(slot) else { return };
-        self.bytes -= identity.text.len() + OVERHEAD;
-        if let Ok(entry) = self.by_text.find_entry(hash_of(hash, &identity.text), |known| *known == slot) {
-            entry.remove();
-        }
+        let hash = hash.of(&[b"identity", self.texts.get(identity.text)]);
+        self.by_text.remove(hash, |entry| entry.slot == slot);
+        self.texts.remove(identity.text);
     }
 
-    pub(super) fn get(&self, slot: u32) -> Option<&Identity> {
-        self.slots.get(slot)
+    /// The events of an identity.
+    pub(super) fn events(&self, slot: u32) -> Option<&List> {
+        self.slots.get(slot).map(|identity| &identity.events)
     }
 
-    pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut Identity> {
-        self.slots.get_mut(slot)
+    pub(super) fn events_mut(&mut self, slot: u32) -> Option<&mut List> {
+        self.slots.get_mut(slot).map(|identity| &mut identity.events)
     }
 
-    pub(super) fn text(&self, slot: u32) -> &str {
-        self.slots.get(slot).map_or("", |identity| &identity.text)
+    /// The name of an identity, as UTF-8.
+    pub(super) fn text(&self, slot: u32) -> &[u8] {
+        self.slots.get(slot).map_or(&[], |identity| self.texts.get(identity.text))
     }
 
     pub(super) fn len(&self) -> usize {
         self.slots.len()
     }
 
+    /// About how many bytes they take.
     pub(super) fn bytes(&self) -> usize {
-        self.bytes
+        self.texts.bytes() + self.len() * OVERHEAD
     }
 }
 
-/// The hash that keys are made of, too.
-pub(super) fn hash_of(hash: &KeyedHash, text: &str) -> u64 {
+fn hash_of(hash: &KeyedHash, text: &str) -> u64 {
     hash.of(&[b"identity", text.as_bytes()])
 }

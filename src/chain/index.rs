@@ -1,6 +1,5 @@
-use hashbrown::HashTable;
-
 use super::slab::Slab;
+use super::table::{Hashed, Table};
 
 /// Finds pending events by a key, the earliest first.
 ///
@@ -8,11 +7,11 @@ use super::slab::Slab;
 /// a key is in a list. Of a key 32 bits are kept; who asks looks at what it gets anyway.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    entries: HashTable<Entry>,
+    entries: Table<Entry>,
     lists: Slab<Vec<u32>>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Entry {
     key: u32,
     /// An event, or, with [`LIST`] set, a list of them.
@@ -21,22 +20,28 @@ struct Entry {
 
 const LIST: u32 = 1 << 31;
 
+/// The key is a part of a keyed hash.
 fn hash(key: u32) -> u64 {
-    // The key is a part of a keyed hash; hashbrown wants the high bits to differ too.
-    u64::from(key).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+    u64::from(key) << 32
+}
+
+impl Hashed for Entry {
+    fn hash(&self) -> u64 {
+        hash(self.key)
+    }
 }
 
 impl Index {
     /// Makes room for so many more keys at once.
     pub(super) fn reserve(&mut self, additional: usize) {
-        self.entries.reserve(additional, |entry| hash(entry.key));
+        self.entries.reserve(additional);
     }
 
     /// Puts an event under a key, behind those that happened before it or at the same time.
     pub(super) fn insert(&mut self, key: u64, event: u32, time: impl Fn(u32) -> i64) -> Option<()> {
         let key = key as u32;
         let Some(entry) = self.entries.find_mut(hash(key), |entry| entry.key == key) else {
-            self.entries.insert_unique(hash(key), Entry { key, head: event }, |entry| hash(entry.key));
+            self.entries.insert(Entry { key, head: event });
             return Some(());
         };
         if entry.head & LIST == 0 {
@@ -51,11 +56,11 @@ impl Index {
     /// Takes an event from under a key.
     pub(super) fn remove(&mut self, key: u64, event: u32, time: impl Fn(u32) -> i64) -> Option<()> {
         let key = key as u32;
-        let mut entry = self.entries.find_entry(hash(key), |entry| entry.key == key).ok()?;
-        let head = entry.get().head;
+        let entry = self.entries.find_mut(hash(key), |entry| entry.key == key)?;
+        let head = entry.head;
         if head & LIST == 0 {
             if head == event {
-                entry.remove();
+                self.entries.remove(hash(key), |entry| entry.key == key);
             }
             return Some(());
         }
@@ -65,7 +70,7 @@ impl Index {
             list.remove(place);
         }
         if let [last] = list[..] {
-            entry.get_mut().head = last;
+            entry.head = last;
             self.lists.remove(head & !LIST);
         }
         Some(())

@@ -25,7 +25,7 @@ struct Draft<'a> {
     rule: &'a RulePlan,
     steps: &'a [StepPlan],
     joins: &'a [JoinStep],
-    identity: &'a str,
+    identity: u32,
     placed: Vec<Option<(PendingId, Event<'a>)>>,
     complete: Vec<Chain>,
 }
@@ -50,7 +50,7 @@ impl<'a> Search<'a> {
         if let Some(place) = placed.get_mut(plan.position) {
             *place = Some((new, event));
         }
-        let identity = event.identity();
+        let (identity, _) = event.identity();
         let steps = self.rules.steps.get(rule.first_step..).unwrap_or_default();
         let mut draft = Draft { rule, steps, joins: &plan.joins, identity, placed, complete: Vec::new() };
         if !plan.optional {
@@ -94,7 +94,7 @@ impl<'a> Search<'a> {
         match join.by.and_then(|by| Some((draft.binding(join.from, by.there)?, draft.binding(join.to, by.here)?))) {
             Some((there, here)) => {
                 for value in from.values_of(&there.slots) {
-                    let found = self.pending.find(self.hash, draft.identity, here, &value, times.clone());
+                    let found = self.pending.find(self.hash, draft.identity, here, value, times.clone());
                     ids.extend(found.take(self.left + 1));
                 }
             }
@@ -147,7 +147,7 @@ impl<'a> Draft<'a> {
     /// Whether an event that was found may stand where `join` looks.
     fn fits(&self, id: PendingId, event: Event<'a>, join: &JoinStep) -> bool {
         event.is_step(self.rule.first_step + join.to)
-            && event.identity() == self.identity
+            && event.identity().0 == self.identity
             && !self.placed.iter().flatten().any(|(placed, _)| *placed == id)
             && join.by.is_none_or(|shared| self.share(event, join, join.from, shared))
             && join.also.iter().all(|(other, shared)| self.share(event, join, *other, *shared))

@@ -3,15 +3,18 @@
 //! A positive sequence never becomes false when more events arrive, so nothing waits: each event is kept, looks for its
 //! neighbours, and what it completes is reported at once. Time only decides what may be forgotten.
 
+mod arena;
 mod bucket;
 mod clock;
 mod context;
 mod identities;
 mod index;
 mod join;
+mod list;
 mod pending;
 mod saved;
 mod slab;
+mod table;
 
 use std::collections::BTreeSet;
 use std::hash::Hasher;
@@ -169,8 +172,8 @@ impl Chains {
             return;
         }
         self.make_room(rules, matched.time, context.identity, &mut observed.pressure);
-        let Some(new) = self.pending.insert(&self.hash, rules, matched, context) else { return };
-        self.buckets.insert_pending(matched.time, new, &self.clock);
+        let bucket = self.buckets.pending_for(matched.time, &self.clock);
+        let Some(new) = self.pending.insert(&self.hash, rules, matched, context, bucket) else { return };
         let mut search = join::Search::new(&self.pending, &self.hash, rules, self.limits.neighbours);
         for step in matched.steps {
             observed.chains.extend(search.completed_by(new, *step).into_iter().map(|chain| (*step, chain)));
@@ -181,14 +184,16 @@ impl Chains {
     /// Gives up what the limits ask for, a noisy identity's own first.
     fn make_room(&mut self, rules: &Rules, time: i64, identity: &str, pressure: &mut Vec<Pressure>) {
         let before = self.counts;
-        while self.pending.of_identity(&self.hash, identity) >= self.limits.pending_per_identity {
-            let Some(time) = self.pending.remove_oldest_of(&self.hash, rules, identity) else { break };
-            self.buckets.note_removal(time, &self.pending);
+        let mut own = self.pending.of_identity(&self.hash, identity);
+        while own.len as usize >= self.limits.pending_per_identity && self.forget(rules, own.first) {
             self.counts.evicted_identity += 1;
+            own = self.pending.of_identity(&self.hash, identity);
         }
         while self.pending.len() >= self.limits.pending || self.pending.bytes() >= self.limits.state_bytes {
-            let Some(id) = self.buckets.pop_earliest(&self.pending) else { break };
-            self.pending.remove(&self.hash, rules, id);
+            let Some(earliest) = self.buckets.earliest_pending().map(|pending| pending.first) else { break };
+            if !self.forget(rules, earliest) {
+                break;
+            }
             self.counts.evicted_total += 1;
         }
         for own in [true, false] {
@@ -206,10 +211,19 @@ impl Chains {
         }
     }
 
+    /// Forgets the pending event in a slot; `false` where there is none.
+    fn forget(&mut self, rules: &Rules, slot: u32) -> bool {
+        let Some(bucket) = self.pending.time(slot).and_then(|time| self.buckets.pending_at(time)) else { return false };
+        self.pending.remove(&self.hash, rules, slot, bucket);
+        true
+    }
+
     fn expire(&mut self, rules: &Rules) {
         let Some(watermark) = self.clock.watermark() else { return };
-        for id in self.buckets.expire(watermark) {
-            self.pending.remove(&self.hash, rules, id);
+        while let Some(mut expired) = self.buckets.expire(watermark) {
+            while expired.len > 0 {
+                self.pending.remove(&self.hash, rules, expired.first, &mut expired);
+            }
         }
     }
 

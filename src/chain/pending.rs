@@ -1,12 +1,15 @@
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
+use super::arena::{Arena, Handle};
 use super::context::{Context, Contexts};
-use super::identities::{self, Identities};
+use super::identities::Identities;
 use super::index::Index;
+use super::list::{Links, List};
 use super::slab::Slab;
+use super::table;
 use super::{KeyedHash, Matched};
-use crate::codec::{Take, put_number, put_text};
+use crate::codec::{Kept, Take, put_number, put_text};
 use crate::event::Slot;
 use crate::rule::{Binding, Rules};
 use crate::sorted;
@@ -25,31 +28,44 @@ pub(crate) struct PendingId {
 #[derive(Debug, Default)]
 pub(super) struct Store {
     slots: Slab<Pending>,
+    contents: Arena,
     by_value: Index,
     identities: Identities,
     contexts: Contexts,
     /// The different calls and the steps they have matched: few, so each is kept once.
     calls: Vec<Call>,
-    next: u64,
-    bytes: usize,
+    next: u32,
 }
 
 #[derive(Debug)]
 struct Pending {
-    time: i64,
-    /// Counts insertions.
-    number: u64,
+    /// In halves, so that a slot needs no padding: in ms since 1970.
+    time: [u32; 2],
+    /// Counts insertions, and begins again after four billion.
+    number: u32,
     identity: u32,
     context: u32,
     call: u32,
-    /// The neighbours in the identity's list; [`NOBODY`] at its ends.
-    older: u32,
-    newer: u32,
     /// Event id, then pairs of slot and value.
-    content: Box<[u8]>,
+    content: Handle,
+    of_identity: Links,
+    of_bucket: Links,
 }
 
-const NOBODY: u32 = u32::MAX;
+impl Pending {
+    fn time(&self) -> i64 {
+        let [high, low] = self.time;
+        (u64::from(high) << 32 | u64::from(low)) as i64
+    }
+}
+
+fn of_identity(pending: &mut Pending) -> &mut Links {
+    &mut pending.of_identity
+}
+
+fn of_bucket(pending: &mut Pending) -> &mut Links {
+    &mut pending.of_bucket
+}
 
 /// What was called, the steps that it is, and the exceptions that hold for it.
 #[derive(Debug, PartialEq, Eq)]
@@ -79,7 +95,7 @@ impl Call {
 }
 
 /// A new event, its parts known to the store.
-pub(super) struct New {
+pub(super) struct New<'a> {
     pub time: i64,
     /// From [`Store::identity`].
     pub identity: u32,
@@ -87,11 +103,11 @@ pub(super) struct New {
     pub context: u32,
     /// From [`Store::call`].
     pub call: u32,
-    pub content: Vec<u8>,
+    pub content: Cow<'a, [u8]>,
 }
 
-/// What a pending event takes besides its content: a slot, a place in the index and one in a bucket, an event id.
-const OVERHEAD: usize = size_of::<Option<Pending>>() + 8 + 2 * 10 + 8 + 14;
+/// What a pending event takes besides its content: a slot, and places in the index and among the event ids.
+const OVERHEAD: usize = size_of::<Option<Pending>>() + 2 * (size_of::<u64>() + table::OVERHEAD);
 
 /// A pending event as joins and findings read it.
 #[derive(Clone, Copy)]
@@ -105,9 +121,11 @@ pub(crate) struct Event<'a> {
     steps: &'a [usize],
     /// The exceptions that hold for it.
     pub exceptions: &'a [u16],
-    identity: &'a str,
+    identity: u32,
+    identity_text: &'a [u8],
     call: u32,
-    context: &'a [u8],
+    context: u32,
+    context_text: &'a [u8],
     content: &'a [u8],
 }
 
@@ -118,17 +136,17 @@ impl<'a> Event<'a> {
     }
 
     /// All values, with their slots' numbers.
-    fn values(self) -> impl Iterator<Item = (u16, Cow<'a, str>)> {
+    fn values(self) -> impl Iterator<Item = (u16, Kept<'a>)> {
         let mut take = Take::new(self.content);
-        let id = take.skip_kept_text();
+        let id = take.kept();
         std::iter::from_fn(move || {
             id?;
-            Some((u16::try_from(take.number()?).ok()?, take.kept_text()?))
+            Some((u16::try_from(take.number()?).ok()?, take.kept()?))
         })
     }
 
     /// The different values of some slots.
-    pub(crate) fn values_of(self, slots: &[Slot]) -> Vec<Cow<'a, str>> {
+    pub(crate) fn values_of(self, slots: &[Slot]) -> Vec<Kept<'a>> {
         let mut values: Vec<_> = Vec::new();
         for (number, value) in self.values() {
             if slots.iter().any(|slot| slot.number() == number) && !values.contains(&value) {
@@ -138,14 +156,15 @@ impl<'a> Event<'a> {
         values
     }
 
-    /// Who did it.
-    pub(super) fn identity(self) -> &'a str {
-        self.identity
+    /// Who did it: a number, and the name as UTF-8.
+    pub(super) fn identity(self) -> (u32, &'a [u8]) {
+        (self.identity, self.identity_text)
     }
 
     /// Who did it and where.
     pub(crate) fn context(self) -> Context<'a> {
-        Context::decode(self.identity, self.context).unwrap_or_default()
+        Context::decode(std::str::from_utf8(self.identity_text).unwrap_or_default(), self.context_text)
+            .unwrap_or_default()
     }
 
     pub(super) fn is_step(self, step: usize) -> bool {
@@ -165,19 +184,21 @@ impl<'a> Event<'a> {
         self.content
     }
 
-    pub(super) fn encoded_context(self) -> &'a [u8] {
-        self.context
+    /// The context as a number, and encoded.
+    pub(super) fn encoded_context(self) -> (u32, &'a [u8]) {
+        (self.context, self.context_text)
     }
 }
 
 impl Store {
-    /// Keeps an event under each value that links it. `None` only where four billion are alive.
+    /// Keeps an event under each value that links it, and in its `bucket`. `None` only where two billion are alive.
     pub(super) fn insert(
         &mut self,
         hash: &KeyedHash,
         rules: &Rules,
         matched: &Matched<'_>,
         context: &Context<'_>,
+        bucket: &mut List,
     ) -> Option<PendingId> {
         let identity = self.identity(hash, context.identity)?;
         let known = self.calls.iter().position(|call| call.is_of(matched)).map(u32::try_from);
@@ -190,19 +211,18 @@ impl Store {
             identity,
             context: self.context(hash, context.encode_rest())?,
             call,
-            content: content(rules, matched),
+            content: content(rules, matched).into(),
         };
-        self.insert_known(hash, rules, new)
+        self.insert_known(hash, rules, new, bucket)
     }
 
-    /// Makes room for so many identities and events more at once.
-    pub(super) fn reserve(&mut self, hash: &KeyedHash, identities: usize, events: usize) {
-        self.identities.reserve(hash, identities);
-        self.by_value.reserve(events);
+    /// An identity that the store does not know yet, for [`Self::insert_unindexed`].
+    pub(super) fn new_identity(&mut self, text: &str) -> Option<u32> {
+        self.identities.insert_unindexed(text)
     }
 
     /// The identity of this name. It must get an event.
-    pub(super) fn identity(&mut self, hash: &KeyedHash, text: &str) -> Option<u32> {
+    fn identity(&mut self, hash: &KeyedHash, text: &str) -> Option<u32> {
         self.identities.find_or_insert(hash, text)
     }
 
@@ -217,34 +237,49 @@ impl Store {
     }
 
     /// Keeps an event whose parts are known.
-    pub(super) fn insert_known(&mut self, hash: &KeyedHash, rules: &Rules, new: New) -> Option<PendingId> {
-        let New { time, identity, context, call, content } = new;
-        let list = self.identities.get(identity)?;
-        let older = if list.count == 0 { NOBODY } else { list.newest };
-        self.bytes += content.len() + OVERHEAD;
-        let slot = self.slots.insert(Pending {
-            time,
-            number: self.next,
-            identity,
-            context,
-            call,
-            older,
-            newer: NOBODY,
-            content: content.into(),
-        })?;
-        self.next += 1;
-        let list = self.identities.get_mut(identity)?;
-        list.newest = slot;
-        list.count += 1;
-        match self.slots.get_mut(older) {
-            Some(older) => older.newer = slot,
-            None => list.oldest = slot,
-        }
+    fn insert_known(&mut self, hash: &KeyedHash, rules: &Rules, new: New<'_>, bucket: &mut List) -> Option<PendingId> {
+        let slot = self.insert_unindexed(new, bucket)?;
         for key in self.keys(hash, rules, slot) {
             let slots = &self.slots;
             self.by_value.insert(key, slot, |slot| time_of(slots, slot));
         }
         self.id(slot)
+    }
+
+    /// Keeps an event that is not found by its values until [`Self::index_all`].
+    pub(super) fn insert_unindexed(&mut self, new: New<'_>, bucket: &mut List) -> Option<u32> {
+        let time = new.time as u64;
+        let slot = self.slots.insert(Pending {
+            time: [(time >> 32) as u32, time as u32],
+            number: self.next,
+            identity: new.identity,
+            context: new.context,
+            call: new.call,
+            content: self.contents.insert(&new.content)?,
+            of_identity: Links::default(),
+            of_bucket: Links::default(),
+        })?;
+        self.next = self.next.wrapping_add(1);
+        self.identities.events_mut(new.identity)?.push(&mut self.slots, slot, of_identity);
+        bucket.push(&mut self.slots, slot, of_bucket);
+        Some(slot)
+    }
+
+    /// Makes every event of a store that has none indexed be found by its values.
+    ///
+    /// In the order of the index: in that of the events each would wait for memory at every step.
+    pub(super) fn index_all(&mut self, hash: &KeyedHash, rules: &Rules) {
+        let mut keys: Vec<(u32, u32)> = Vec::with_capacity(self.len());
+        for (slot, _) in self.slots.iter() {
+            keys.extend(self.keys(hash, rules, slot).into_iter().map(|key| (key as u32, slot)));
+        }
+        self.identities.index_all(hash);
+        keys.sort_unstable();
+        self.by_value.reserve(keys.len());
+        for (key, slot) in keys {
+            let slots = &self.slots;
+            self.by_value.insert(key.into(), slot, |slot| time_of(slots, slot));
+        }
     }
 
     /// What was called, with the steps and exceptions that it is.
@@ -260,14 +295,13 @@ impl Store {
     /// one for each of its steps that others look for by the identity alone.
     fn keys(&self, hash: &KeyedHash, rules: &Rules, slot: u32) -> Vec<u64> {
         let Some(event) = self.slot(slot) else { return Vec::new() };
-        let identity = identities::hash_of(hash, event.identity);
         let mut keys = Vec::new();
         // Steps of different rules mostly bind the same values.
         let mut bound = Vec::new();
         for step in event.steps {
             let Some((_, plan)) = rules.step(*step) else { continue };
             if plan.found_by_identity {
-                sorted::insert(&mut keys, step_key(hash, identity, *step));
+                sorted::insert(&mut keys, step_key(hash, event.identity, *step));
             }
             for binding in plan.bindings.iter().filter(|binding| binding.joins) {
                 if bound.contains(&binding.key) {
@@ -275,7 +309,7 @@ impl Store {
                 }
                 bound.push(binding.key);
                 for value in event.values_of(&binding.slots) {
-                    sorted::insert(&mut keys, value_key(hash, identity, binding.key, &value));
+                    sorted::insert(&mut keys, value_key(hash, event.identity, binding.key, value));
                 }
             }
         }
@@ -287,23 +321,23 @@ impl Store {
     pub(super) fn find(
         &self,
         hash: &KeyedHash,
-        identity: &str,
+        identity: u32,
         binding: &Binding,
-        value: &str,
+        value: Kept<'_>,
         times: RangeInclusive<i64>,
     ) -> impl Iterator<Item = PendingId> {
-        self.posted(value_key(hash, identities::hash_of(hash, identity), binding.key, value), times)
+        self.posted(value_key(hash, identity, binding.key, value), times)
     }
 
     /// The pending events of an identity that are `step`, which must be one that is found by identity.
     pub(super) fn find_step(
         &self,
         hash: &KeyedHash,
-        identity: &str,
+        identity: u32,
         step: usize,
         times: RangeInclusive<i64>,
     ) -> impl Iterator<Item = PendingId> {
-        self.posted(step_key(hash, identities::hash_of(hash, identity), step), times)
+        self.posted(step_key(hash, identity, step), times)
     }
 
     fn posted(&self, key: u64, times: RangeInclusive<i64>) -> impl Iterator<Item = PendingId> {
@@ -317,22 +351,24 @@ impl Store {
     }
 
     fn id(&self, slot: u32) -> Option<PendingId> {
-        Some(PendingId { slot, generation: self.slots.get(slot)?.number as u32 })
+        Some(PendingId { slot, generation: self.slots.get(slot)?.number })
     }
 
     fn slot(&self, slot: u32) -> Option<Event<'_>> {
         let pending = self.slots.get(slot)?;
         let call = self.calls.get(pending.call as usize)?;
         Some(Event {
-            time: pending.time,
+            time: pending.time(),
             service: &call.service,
             action: &call.action,
             steps: &call.steps,
             exceptions: &call.exceptions,
-            identity: self.identities.text(pending.identity),
+            identity: pending.identity,
+            identity_text: self.identities.text(pending.identity),
             call: pending.call,
-            context: self.contexts.encoded(pending.context),
-            content: &pending.content,
+            context: pending.context,
+            context_text: self.contexts.encoded(pending.context),
+            content: self.contents.get(pending.content),
         })
     }
 
@@ -341,53 +377,42 @@ impl Store {
         if self.id(id.slot)? == id { self.slot(id.slot) } else { None }
     }
 
-    /// Forgets an event; nothing where it is gone.
-    pub(super) fn remove(&mut self, hash: &KeyedHash, rules: &Rules, id: PendingId) {
-        if self.id(id.slot) != Some(id) {
-            return;
-        }
-        for key in self.keys(hash, rules, id.slot) {
+    /// The time of the event in a slot.
+    pub(super) fn time(&self, slot: u32) -> Option<i64> {
+        self.slots.get(slot).map(Pending::time)
+    }
+
+    /// Forgets the event in a slot, which is in `bucket`.
+    pub(super) fn remove(&mut self, hash: &KeyedHash, rules: &Rules, slot: u32, bucket: &mut List) {
+        for key in self.keys(hash, rules, slot) {
             let slots = &self.slots;
-            self.by_value.remove(key, id.slot, |slot| time_of(slots, slot));
+            self.by_value.remove(key, slot, |slot| time_of(slots, slot));
         }
-        let Some(pending) = self.slots.remove(id.slot) else { return };
-        self.bytes -= pending.content.len() + OVERHEAD;
+        let Some(pending) = self.slots.remove(slot) else { return };
+        bucket.unlink(&mut self.slots, pending.of_bucket, of_bucket);
+        self.contents.remove(pending.content);
         self.contexts.release(hash, pending.context);
-        let Some(list) = self.identities.get_mut(pending.identity) else { return };
-        list.count -= 1;
-        match self.slots.get_mut(pending.older) {
-            Some(older) => older.newer = pending.newer,
-            None => list.oldest = pending.newer,
-        }
-        match self.slots.get_mut(pending.newer) {
-            Some(newer) => newer.older = pending.older,
-            None => list.newest = pending.older,
-        }
-        if list.count == 0 {
+        let Some(events) = self.identities.events_mut(pending.identity) else { return };
+        events.unlink(&mut self.slots, pending.of_identity, of_identity);
+        if events.len == 0 {
             self.identities.remove(hash, pending.identity);
         }
     }
 
-    /// Forgets the event of an identity that came first, and gives its time.
-    pub(super) fn remove_oldest_of(&mut self, hash: &KeyedHash, rules: &Rules, identity: &str) -> Option<i64> {
-        let oldest = self.identities.get(self.identities.find(hash, identity)?)?.oldest;
-        let id = self.id(oldest)?;
-        let time = self.event(id)?.time;
-        self.remove(hash, rules, id);
-        Some(time)
-    }
-
-    /// How many pending events an identity has.
-    pub(super) fn of_identity(&self, hash: &KeyedHash, identity: &str) -> usize {
-        let list = self.identities.find(hash, identity).and_then(|identity| self.identities.get(identity));
-        list.map_or(0, |list| list.count as usize)
+    /// The pending events of an identity, in the order in which they came.
+    pub(super) fn of_identity(&self, hash: &KeyedHash, identity: &str) -> List {
+        let events = self.identities.find(hash, identity).and_then(|identity| self.identities.events(identity));
+        events.copied().unwrap_or_default()
     }
 
     /// All pending events, in the order in which they came.
     pub(super) fn in_order(&self) -> Vec<Event<'_>> {
-        let mut slots: Vec<_> = self.slots.iter().map(|(slot, pending)| (pending.number, slot)).collect();
+        // The oldest has the number that is furthest back.
+        let age = |number: u32| u32::MAX - self.next.wrapping_sub(number);
+        let mut slots: Vec<_> =
+            self.slots.iter().map(|(slot, pending)| u64::from(age(pending.number)) << 32 | u64::from(slot)).collect();
         slots.sort_unstable();
-        slots.into_iter().filter_map(|(_, slot)| self.slot(slot)).collect()
+        slots.into_iter().filter_map(|slot| self.slot(slot as u32)).collect()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -398,21 +423,22 @@ impl Store {
         self.identities.len()
     }
 
+    /// About how many bytes all of this takes.
     pub(super) fn bytes(&self) -> usize {
-        self.bytes + self.contexts.bytes() + self.identities.bytes()
+        self.contents.bytes() + self.len() * OVERHEAD + self.contexts.bytes() + self.identities.bytes()
     }
 }
 
-fn value_key(hash: &KeyedHash, identity: u64, key: u16, value: &str) -> u64 {
-    hash.of(&[&identity.to_le_bytes(), &key.to_le_bytes(), value.as_bytes()])
+fn value_key(hash: &KeyedHash, identity: u32, key: u16, value: Kept<'_>) -> u64 {
+    hash.of(&[&identity.to_le_bytes(), &key.to_le_bytes(), value.0])
 }
 
-fn step_key(hash: &KeyedHash, identity: u64, step: usize) -> u64 {
+fn step_key(hash: &KeyedHash, identity: u32, step: usize) -> u64 {
     hash.of(&[&identity.to_le_bytes(), &(step as u64).to_le_bytes()])
 }
 
 fn time_of(slots: &Slab<Pending>, slot: u32) -> i64 {
-    slots.get(slot).map_or(i64::MIN, |pending| pending.time)
+    slots.get(slot).map_or(i64::MIN, Pending::time)
 }
 
 /// What is kept of an event: its id and the different values that its steps bind.

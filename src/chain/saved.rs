@@ -3,10 +3,11 @@
 //! Slots and steps are numbers that another set of rules gives to something else, so the checkpoint carries the paths and
 //! the rules' fingerprints beside them. What belongs to a rule that has changed or gone is left out on the way back.
 
-use hashbrown::{HashMap, HashSet};
+use std::borrow::Cow;
 
 use super::bucket::Buckets;
 use super::pending::{Call, Event, New, Store};
+use super::table::Table;
 use super::{Chains, Counts};
 use crate::codec::{Take, put_bytes, put_number, put_signed, put_text};
 use crate::rule::{Path, Rules};
@@ -15,8 +16,8 @@ use crate::sorted;
 /// How the numbers of a checkpoint's rules read in the rules of today.
 struct Renumbering {
     slots: Vec<Option<u16>>,
-    /// Whether every slot is what it was.
-    slots_unchanged: bool,
+    /// Whether every slot is what it was, and texts are kept as they are today.
+    contents_unchanged: bool,
     steps: Vec<Option<usize>>,
     /// An exception that has changed or gone excuses nothing.
     exceptions: Vec<Option<u16>>,
@@ -40,9 +41,9 @@ impl Chains {
             put_signed(to, bucket.deadline);
             put_signed(to, bucket.due());
             put_number(to, bucket.ids.len() as u64);
-            let mut ids: Vec<_> = bucket.ids.iter().copied().collect();
-            ids.sort_unstable();
-            to.extend(ids.into_iter().flat_map(u64::to_le_bytes));
+            for id in bucket.ids.in_order() {
+                to.extend_from_slice(&id.to_le_bytes());
+            }
         }
         save_pending(&self.pending, to);
         put_number(to, self.told.len() as u64);
@@ -52,10 +53,10 @@ impl Chains {
         }
     }
 
-    /// Takes back what [`Self::save`] wrote. Gives the ids of the rules whose state could not be taken over, or `None`
+    /// Takes back what [`Self::save`] wrote; `texts_unchanged` says that it keeps texts as it does today. Gives the ids of the rules whose state could not be taken over, or `None`
     /// where the bytes are not of that form.
     #[cold]
-    pub(crate) fn restore(&mut self, rules: &Rules, take: &mut Take<'_>) -> Option<Vec<String>> {
+    pub(crate) fn restore(&mut self, rules: &Rules, texts_unchanged: bool, take: &mut Take<'_>) -> Option<Vec<String>> {
         self.hash.key = take.fixed()?;
         self.clock.restore(Some(take.signed()?).filter(|newest| *newest >= 0));
         let mut counts = [0; Counts::FIELDS];
@@ -63,7 +64,7 @@ impl Chains {
             *count = take.number()?;
         }
         self.counts = Counts::from_all(counts);
-        let renumbering = Renumbering::take(rules, take)?;
+        let renumbering = Renumbering::take(rules, texts_unchanged, take)?;
         restore_buckets(&mut self.buckets, take)?;
         self.restore_pending(rules, &renumbering, take)?;
         for _ in 0..take.count(1 + size_of::<u64>())? {
@@ -78,9 +79,7 @@ impl Chains {
         let mut contexts: Vec<_> = (0..take.count(1)?).map(|_| take.bytes().map(Part::Saved)).collect::<Option<_>>()?;
         let mut calls: Vec<_> =
             (0..take.count(4)?).map(|_| renumbering.call(take).map(Part::Saved)).collect::<Option<_>>()?;
-        let count = take.count(5)?;
-        self.pending.reserve(&self.hash, identities.len(), count);
-        for _ in 0..count {
+        for _ in 0..take.count(5)? {
             let time = take.signed()?;
             let identity = identities.get_mut(usize::try_from(take.number()?).ok()?)?;
             let context = contexts.get_mut(usize::try_from(take.number()?).ok()?)?;
@@ -89,25 +88,23 @@ impl Chains {
             if matches!(call, Part::Saved(call) if call.steps.is_empty()) {
                 continue;
             }
-            let (hash, pending) = (&self.hash, &mut self.pending);
+            let pending = &mut self.pending;
             let new = New {
                 time,
-                identity: identity.known(|text| pending.identity(hash, text))?,
+                identity: identity.known(|text| pending.new_identity(text))?,
                 context: match context {
                     Part::Known(context) => {
                         pending.same_context(*context);
                         *context
                     }
-                    Part::Saved(_) => context.known(|encoded| pending.context(hash, encoded.to_vec()))?,
+                    Part::Saved(_) => context.known(|encoded| pending.context(&self.hash, encoded.to_vec()))?,
                 },
                 call: call.known(|call| pending.call(call))?,
                 content,
             };
-            let id = self.pending.insert_known(&self.hash, rules, new)?;
-            if !self.buckets.restore_pending(time, id) {
-                return None;
-            }
+            pending.insert_unindexed(new, self.buckets.pending_at(time)?)?;
         }
+        self.pending.index_all(&self.hash, rules);
         Some(())
     }
 }
@@ -148,10 +145,10 @@ fn save_rules(rules: &Rules, to: &mut Vec<u8>) {
 }
 
 impl Renumbering {
-    fn take(rules: &Rules, take: &mut Take<'_>) -> Option<Self> {
+    fn take(rules: &Rules, texts_unchanged: bool, take: &mut Take<'_>) -> Option<Self> {
         let mut renumbering = Self {
             slots: Vec::new(),
-            slots_unchanged: false,
+            contents_unchanged: false,
             steps: Vec::new(),
             exceptions: Vec::new(),
             reset: Vec::new(),
@@ -161,7 +158,7 @@ impl Renumbering {
             renumbering.slots.push(rules.projection.slot(path.as_str()).map(|slot| slot.number()));
         }
         let same = |(slot, now): (u16, &Option<u16>)| *now == Some(slot);
-        renumbering.slots_unchanged = (0..).zip(&renumbering.slots).all(same);
+        renumbering.contents_unchanged = texts_unchanged && (0..).zip(&renumbering.slots).all(same);
         for _ in 0..take.count(18)? {
             let fingerprint = take.fixed()?;
             let id = take.text()?;
@@ -201,9 +198,9 @@ impl Renumbering {
     }
 
     /// An event's content with the slots of today.
-    fn content(&self, saved: &[u8]) -> Option<Vec<u8>> {
-        if self.slots_unchanged {
-            return Some(saved.to_vec());
+    fn content<'a>(&self, saved: &'a [u8]) -> Option<Cow<'a, [u8]>> {
+        if self.contents_unchanged {
+            return Some(Cow::Borrowed(saved));
         }
         let mut take = Take::new(saved);
         let mut content = Vec::with_capacity(saved.len());
@@ -216,7 +213,7 @@ impl Renumbering {
                 put_text(&mut content, &value);
             }
         }
-        Some(content)
+        Some(Cow::Owned(content))
     }
 }
 
@@ -224,7 +221,8 @@ fn restore_buckets(buckets: &mut Buckets, take: &mut Take<'_>) -> Option<()> {
     for _ in 0..take.count(4)? {
         let (minute, deadline, due) = (take.signed()?, take.signed()?, take.signed()?);
         let count = take.count(size_of::<u64>())?;
-        let mut ids = HashSet::with_capacity(count);
+        let mut ids = Table::default();
+        ids.reserve(count);
         for _ in 0..count {
             ids.insert(u64::from_le_bytes(take.fixed()?));
         }
@@ -239,7 +237,7 @@ fn save_pending(pending: &Store, to: &mut Vec<u8>) {
     // There are few different calls: each is numbered by where it is seen first.
     let mut calls: Vec<Event<'_>> = Vec::new();
     for event in &events {
-        identities.add(event.identity().as_bytes());
+        identities.add(event.identity());
         contexts.add(event.encoded_context());
         if !calls.iter().any(|call| call.call() == event.call()) {
             calls.push(*event);
@@ -254,7 +252,7 @@ fn save_pending(pending: &Store, to: &mut Vec<u8>) {
     put_number(to, events.len() as u64);
     for event in events {
         put_signed(to, event.time);
-        put_number(to, identities.number(event.identity().as_bytes()));
+        put_number(to, identities.number(event.identity()));
         put_number(to, contexts.number(event.encoded_context()));
         put_number(to, calls.iter().position(|call| call.call() == event.call()).unwrap_or_default() as u64);
         put_bytes(to, event.content());
@@ -274,24 +272,28 @@ fn save_call(event: Event<'_>, to: &mut Vec<u8>) {
     }
 }
 
-/// Byte strings that stand in many places, saved once.
+/// What many events share, in the order in which it is seen first.
 #[derive(Default)]
 struct Numbered<'a> {
-    numbers: HashMap<&'a [u8], u64>,
+    /// By the number it has in the store: the one it is saved under, from 1.
+    numbers: Vec<u32>,
     in_order: Vec<&'a [u8]>,
 }
 
 impl<'a> Numbered<'a> {
-    fn add(&mut self, bytes: &'a [u8]) {
-        let next = self.in_order.len() as u64;
-        self.numbers.entry(bytes).or_insert_with(|| {
+    fn add(&mut self, (known_as, bytes): (u32, &'a [u8])) {
+        let known_as = known_as as usize;
+        if self.numbers.len() <= known_as {
+            self.numbers.resize(known_as + 1, 0);
+        }
+        if let Some(number) = self.numbers.get_mut(known_as).filter(|number| **number == 0) {
             self.in_order.push(bytes);
-            next
-        });
+            *number = self.in_order.len() as u32;
+        }
     }
 
-    fn number(&self, bytes: &[u8]) -> u64 {
-        self.numbers.get(bytes).copied().unwrap_or_default()
+    fn number(&self, (known_as, _): (u32, &[u8])) -> u64 {
+        self.numbers.get(known_as as usize).map_or(0, |number| u64::from(*number).saturating_sub(1))
     }
 
     fn save(&self, to: &mut Vec<u8>) {

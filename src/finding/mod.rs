@@ -6,6 +6,7 @@ mod ocsf;
 use std::borrow::Cow;
 
 use crate::chain::{Context, KeptEvent, Matched, Pressure};
+use crate::codec::Kept;
 use crate::digest::Digest;
 use crate::rule::{Binding, ExceptionPlan, IdentityWay, Provider, RulePlan, Severity, StepPlan};
 
@@ -63,7 +64,8 @@ impl<'a> Evidence<'a> {
 
     /// The evidence that an event gives that was kept.
     pub(crate) fn of_kept(step: &'a StepPlan, event: KeptEvent<'a>) -> Self {
-        let values = step.bindings.iter().map(|binding| (binding, event.values_of(&binding.slots))).collect();
+        let texts = |binding: &'a Binding| event.values_of(&binding.slots).into_iter().map(Kept::text).collect();
+        let values = step.bindings.iter().map(|binding| (binding, texts(binding))).collect();
         Self {
             step,
             event_id: event.id(),

@@ -1,0 +1,60 @@
+use super::slab::Slab;
+
+/// The number that stands for no item.
+pub(super) const NOBODY: u32 = u32::MAX;
+
+/// A list that runs through the items of a slab: what is removed from the middle costs no search, and an item no more than
+/// its two links.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct List {
+    pub first: u32,
+    last: u32,
+    pub len: u32,
+}
+
+/// The neighbours of an item in a [`List`]; [`NOBODY`] at its ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Links {
+    before: u32,
+    after: u32,
+}
+
+impl Default for List {
+    fn default() -> Self {
+        Self { first: NOBODY, last: NOBODY, len: 0 }
+    }
+}
+
+impl Default for Links {
+    fn default() -> Self {
+        Self { before: NOBODY, after: NOBODY }
+    }
+}
+
+impl List {
+    /// Puts an item at the end. `links` finds an item's links of this list.
+    pub(super) fn push<T>(&mut self, items: &mut Slab<T>, item: u32, links: fn(&mut T) -> &mut Links) {
+        if let Some(new) = items.get_mut(item) {
+            *links(new) = Links { before: self.last, after: NOBODY };
+        }
+        match items.get_mut(self.last) {
+            Some(last) => links(last).after = item,
+            None => self.first = item,
+        }
+        self.last = item;
+        self.len += 1;
+    }
+
+    /// Takes an item out that is in the list and, by now, in no slab any more.
+    pub(super) fn unlink<T>(&mut self, items: &mut Slab<T>, item: Links, links: fn(&mut T) -> &mut Links) {
+        match items.get_mut(item.before) {
+            Some(before) => links(before).after = item.after,
+            None => self.first = item.after,
+        }
+        match items.get_mut(item.after) {
+            Some(after) => links(after).before = item.before,
+            None => self.last = item.before,
+        }
+        self.len -= 1;
+    }
+}
