@@ -5,6 +5,7 @@ use std::ops::Range;
 use memchr::memchr;
 
 use crate::bytes::skip_space;
+use crate::head::{Head, end_of_string, head};
 use crate::prefilter::Prefilter;
 use crate::shape::ValueScanner;
 
@@ -21,6 +22,8 @@ pub(crate) enum Piece {
         line: Range<usize>,
         /// Whether the prefilter lets it through.
         candidate: bool,
+        /// Whether it may hold other records in base64; it is a candidate then.
+        envelope: bool,
     },
     /// A record in a container. Elements come between [`Piece::Container`] and [`Piece::ContainerEnd`].
     Element {
@@ -28,6 +31,8 @@ pub(crate) enum Piece {
         record: Range<usize>,
         /// Whether the prefilter lets it through.
         candidate: bool,
+        /// Whether it may hold other records in base64; it is a candidate then.
+        envelope: bool,
     },
     /// A container begins.
     Container,
@@ -102,9 +107,11 @@ impl<'a> Pieces<'a> {
         while matches!(self.byte(first), Some(b' ' | b'\t' | b'\r')) {
             first += 1;
         }
-        if let Some(elements) = self.container_elements(first) {
+        let head = head(self.batch, first);
+        if let Head::Container(elements) = head {
             return self.open_container(start, elements);
         }
+        let envelope = head == Head::Envelope;
         let seen = self.prefilter.scan(self.batch, first, self.batch.len());
         let line = start..(seen.end + 1).min(self.batch.len());
         self.at = line.end;
@@ -115,7 +122,7 @@ impl<'a> Pieces<'a> {
         let bytes = first..end;
         match (self.byte(first), self.byte(end - 1)) {
             (Some(b'{'), Some(b'}')) if end - first > 1 => {
-                Piece::Record { record: bytes, line, candidate: seen.candidate }
+                Piece::Record { record: bytes, line, candidate: seen.candidate || envelope, envelope }
             }
             (Some(b'{'), _) => Piece::Unreadable { bytes, line, why: Unreadable::Truncated },
             _ => Piece::Unreadable { bytes, line, why: Unreadable::NotAnObject },
@@ -128,26 +135,6 @@ impl<'a> Pieces<'a> {
             end -= 1;
         }
         end
-    }
-
-    /// Where the elements begin, if a container begins at `first`: an array, or an object whose first member is
-    /// `Records` and holds an array.
-    #[inline]
-    fn container_elements(&self, first: usize) -> Option<usize> {
-        match self.byte(first)? {
-            b'[' => Some(first + 1),
-            b'{' => {
-                let key = skip_space(self.batch, first + 1, self.batch.len());
-                let behind = key + b"\"Records\"".len();
-                if self.batch.get(key..behind)? != b"\"Records\"" {
-                    return None;
-                }
-                let colon = skip_space(self.batch, behind, self.batch.len());
-                let array = skip_space(self.batch, colon + 1, self.batch.len());
-                (self.byte(colon)? == b':' && self.byte(array)? == b'[').then_some(array + 1)
-            }
-            _ => None,
-        }
     }
 
     fn open_container(&mut self, start: usize, elements: usize) -> Piece {
@@ -182,7 +169,9 @@ impl<'a> Pieces<'a> {
         let piece = if container.truncated {
             unreadable(Unreadable::ContainerTruncated)
         } else if object {
-            Piece::Element { candidate: self.prefilter.scan(self.batch, at, end).candidate, record }
+            let envelope = head(self.batch, at) == Head::Envelope;
+            let candidate = envelope || self.prefilter.scan(self.batch, at, end).candidate;
+            Piece::Element { record, candidate, envelope }
         } else {
             unreadable(Unreadable::NotAnObject)
         };
@@ -194,16 +183,7 @@ impl<'a> Pieces<'a> {
     fn other_element(&self, at: usize, limit: usize) -> Option<usize> {
         match self.byte(at).filter(|_| at < limit)? {
             b'[' => ValueScanner::new(at).end(self.batch, limit),
-            b'"' => {
-                let mut closing = at + 1;
-                loop {
-                    match self.byte(closing).filter(|_| closing < limit)? {
-                        b'"' => return Some(closing + 1),
-                        b'\\' => closing += 2,
-                        _ => closing += 1,
-                    }
-                }
-            }
+            b'"' => end_of_string(self.batch, at, limit),
             b',' | b'}' => None,
             _ => {
                 let rest = self.batch.get(at..limit)?;

@@ -47,7 +47,8 @@ fn is(lane: u8x16, byte: u8) -> u8x16 {
 pub(crate) struct LineMasks {
     /// Bytes that are LF.
     pub line_feed: Mask,
-    /// First bytes of the pairs `tN` (as in `eventName`) and `\u` (an escape that can spell anything).
+    /// First bytes of the pairs `tN`, `nN` and `dN` (as in `eventName`, `operationName`, `methodName`; five other letters
+    /// before an `N` are taken along) and `\u` (an escape that can spell anything), and underscores.
     pub marker: Mask,
 }
 
@@ -72,9 +73,10 @@ impl LineMasks {
     #[inline(always)]
     fn lane<const AT: usize, const NEXT: usize>(window: &Window) -> (u8x16, u8x16) {
         let (this, next) = (lane::<AT>(window), lane::<NEXT>(window));
-        let name = is(this, b't') & is(next, b'N');
+        // `d`, `n` and `t` are the same but for these bits; so are `f`, `l`, `v`, `|` and `~`.
+        let name = is(this & u8x16::splat(!0x1A), b'd') & is(next, b'N');
         let escape = is(this, b'\\') & is(next, b'u');
-        (is(this, b'\n'), name | escape)
+        (is(this, b'\n'), (name | escape) | is(this, b'_'))
     }
 }
 

@@ -16,6 +16,8 @@ use crate::rule::RulePlan;
 const MAGIC: &[u8; 6] = b"CATENA";
 /// Counts up with every change of the format. Version 1 kept texts in other ways, see `codec`.
 const VERSION: u16 = 2;
+/// How many reasons for a rejection version 1 counts; later ones say so.
+const REASONS_OF_VERSION_1: usize = 6;
 const HEADER: usize = MAGIC.len() + size_of::<u16>();
 
 pub(crate) fn save(correlator: &Correlator) -> Vec<u8> {
@@ -25,7 +27,11 @@ pub(crate) fn save(correlator: &Correlator) -> Vec<u8> {
     bytes.extend_from_slice(&VERSION.to_le_bytes());
     let Counters { records, matched, dropped, findings, suppressed, excepted, rejected, by_rule } =
         &correlator.counters;
-    for count in [records, matched, dropped, findings, suppressed, excepted].into_iter().chain(rejected) {
+    for count in [records, matched, dropped, findings, suppressed, excepted] {
+        put_number(&mut bytes, *count);
+    }
+    put_number(&mut bytes, rejected.len() as u64);
+    for count in rejected {
         put_number(&mut bytes, *count);
     }
     put_number(&mut bytes, by_rule.len() as u64);
@@ -50,8 +56,16 @@ pub(crate) fn restore(correlator: &mut Correlator, bytes: &[u8]) -> Result<(), E
 fn take(correlator: &mut Correlator, version: u16, body: &mut Take<'_>) -> Option<()> {
     let Counters { records, matched, dropped, findings, suppressed, excepted, rejected, by_rule } =
         &mut correlator.counters;
-    for count in [records, matched, dropped, findings, suppressed, excepted].into_iter().chain(rejected) {
+    for count in [records, matched, dropped, findings, suppressed, excepted] {
         *count = body.number()?;
+    }
+    // Reasons are only added at the end.
+    let reasons = if version == 1 { REASONS_OF_VERSION_1 } else { body.count(1)? };
+    for at in 0..reasons {
+        let count = body.number()?;
+        if let Some(known) = rejected.get_mut(at) {
+            *known = count;
+        }
     }
     for _ in 0..body.count(2)? {
         let (id, saved) = (body.text()?, body.number()?);

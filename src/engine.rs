@@ -1,12 +1,12 @@
 //! The correlator: batches in, outcomes out.
 
 use crate::Error;
-use crate::batch::{Piece, Pieces};
+use crate::batch::{Piece, Pieces, Unreadable};
 use crate::chain::{Chain, Chains, Clock, Matched};
 use crate::checkpoint;
 use crate::config::Config;
 use crate::digest::Digest;
-use crate::event::{self, Event, TimeProblem, Unread};
+use crate::event::{self, Event, Inside, TimeProblem};
 use crate::finding::{self, Evidence, Finding};
 use crate::metrics::{Counters, Metric};
 use crate::output::{Outcome, Output, Reason, Verdict};
@@ -98,19 +98,15 @@ impl Correlator {
         self.check_length(batch)?;
         self.chains.clock.set_now(now);
         let mut output = Output::new(self.config.mode, batch.len());
-        let mut examiner = Examiner { rules: &self.rules, chains: &mut self.chains, counters: &mut self.counters };
+        let mut examiner = Examiner {
+            config: &self.config,
+            rules: &self.rules,
+            prefilter: &self.prefilter,
+            chains: &mut self.chains,
+            counters: &mut self.counters,
+        };
         for piece in Pieces::new(batch, &self.prefilter) {
-            let verdict = match &piece {
-                Piece::Record { record, candidate, .. } | Piece::Element { record, candidate } => {
-                    if *candidate || !self.config.prefilter {
-                        let bytes = batch.get(record.clone()).unwrap_or_default();
-                        examiner.examine(bytes, *candidate, output.findings())
-                    } else {
-                        Verdict::Irrelevant
-                    }
-                }
-                _ => Verdict::Irrelevant,
-            };
+            let verdict = examiner.examine(batch, &piece, output.findings(), 0);
             output.add(piece, verdict, &self.config.annotation);
         }
         let outcome = output.into_outcome();
@@ -129,21 +125,50 @@ impl Correlator {
 
 /// Looks into the records that the prefilter lets through.
 struct Examiner<'e> {
+    config: &'e Config,
     rules: &'e Rules,
+    prefilter: &'e Prefilter,
     chains: &'e mut Chains,
     counters: &'e mut Counters,
 }
 
 impl<'e> Examiner<'e> {
     /// Parses a record, matches it and joins it. A record that is no candidate is never refused: nobody asked for it.
-    fn examine(&mut self, record: &[u8], candidate: bool, findings: &mut Vec<Finding>) -> Verdict<'e> {
-        let event = match event::read(record, &self.rules.projection) {
-            Ok(event) => event,
-            Err(Unread::Malformed(error)) if candidate => {
-                return Verdict::Rejected(Reason::MalformedJson, error.to_string());
-            }
-            Err(Unread::Malformed(_) | Unread::Unknown) => return Verdict::Irrelevant,
+    #[inline]
+    fn examine(&mut self, batch: &[u8], piece: &Piece, findings: &mut Vec<Finding>, nested: usize) -> Verdict<'e> {
+        let (Piece::Record { record, candidate, envelope, .. } | Piece::Element { record, candidate, envelope }) =
+            piece
+        else {
+            return Verdict::Irrelevant;
         };
+        if *candidate || !self.config.prefilter {
+            let bytes = batch.get(record.clone()).unwrap_or_default();
+            self.read(bytes, *candidate, *envelope, findings, nested)
+        } else {
+            Verdict::Irrelevant
+        }
+    }
+
+    fn read(
+        &mut self,
+        record: &[u8],
+        candidate: bool,
+        envelope: bool,
+        findings: &mut Vec<Finding>,
+        nested: usize,
+    ) -> Verdict<'e> {
+        let read = match event::read(record, envelope, &self.rules.projection) {
+            Ok(read) => read,
+            Err(error) if candidate => return Verdict::Rejected(Reason::MalformedJson, error.to_string()),
+            Err(_) => return Verdict::Irrelevant,
+        };
+        if candidate && !read.inside.is_empty() {
+            let verdict = self.read_inside(read.inside, findings, nested);
+            if !matches!(verdict, Verdict::Irrelevant) {
+                return verdict;
+            }
+        }
+        let Some(event) = read.event else { return Verdict::Irrelevant };
         let steps = self.rules.steps_of(&event);
         if steps.is_empty() {
             return Verdict::Irrelevant;
@@ -151,14 +176,44 @@ impl<'e> Examiner<'e> {
         match &event.time {
             Ok(time) => Verdict::Matched(self.observe(record, &event, *time, &steps, findings)),
             Err(TimeProblem::Missing) => {
-                let detail = format!("{} has no eventTime", event.action);
+                let detail = format!("{} has no time", event.action);
                 Verdict::Rejected(Reason::NoEventTime, detail)
             }
             Err(TimeProblem::NotATime(text)) => {
-                let detail = format!("{} has the eventTime {text:?}: expected RFC 3339", event.action);
+                let detail = format!("{} has the time {text:?}: expected RFC 3339", event.action);
                 Verdict::Rejected(Reason::BadEventTime, detail)
             }
         }
+    }
+
+    /// What the records in a record are, taken together. One that cannot be read has the whole of it rejected, once the
+    /// others have been joined.
+    fn read_inside(&mut self, inside: Vec<Inside>, findings: &mut Vec<Finding>, nested: usize) -> Verdict<'e> {
+        let mut together = Verdict::Irrelevant;
+        if nested == event::MOST_NESTED {
+            let detail = format!("it holds records that are more than {} deep in others", event::MOST_NESTED);
+            return Verdict::Rejected(Reason::NestedTooDeep, detail);
+        }
+        for records in inside {
+            let records = match event::open(records, self.config.limits.batch_bytes) {
+                Ok(records) => records,
+                Err(why) => {
+                    together = together.and(Verdict::Rejected(Reason::BadEnvelope, why.into_owned()));
+                    continue;
+                }
+            };
+            for piece in Pieces::new(&records, self.prefilter) {
+                let verdict = match &piece {
+                    Piece::Unreadable { why, .. } if *why != Unreadable::NotAnObject => {
+                        let (reason, detail) = why.explain();
+                        Verdict::Rejected(reason, format!("a record inside it: {detail}"))
+                    }
+                    _ => self.examine(&records, &piece, findings, nested + 1),
+                };
+                together = together.and(verdict);
+            }
+        }
+        together
     }
 
     fn observe(
@@ -171,7 +226,8 @@ impl<'e> Examiner<'e> {
     ) -> Annotation<'e> {
         let id = event.id.clone().unwrap_or_else(|| Digest::default().part(record).hexadecimal().into());
         let exceptions = self.rules.exceptions_for(event, time);
-        let matched = Matched { event, id: &id, time, steps, exceptions: &exceptions };
+        let told_as = event.operation.as_ref().unwrap_or(&id);
+        let matched = Matched { event, id: &id, told_as, time, steps, exceptions: &exceptions };
         let observed = self.chains.observe(self.rules, &matched);
         let mut annotation = Annotation { matches: Vec::new(), duplicate: observed.duplicate };
         for step in steps {
@@ -194,7 +250,12 @@ impl<'e> Examiner<'e> {
                 self.detections(rule, &evidence)
             };
             annotation.add(rule, plan, found.iter().map(|finding| finding.id.clone()).collect());
-            findings.extend(found);
+            // What several records tell of is found by each of them.
+            findings.extend(
+                found
+                    .into_iter()
+                    .filter(|found| event.operation.is_none() || self.chains.is_new_finding(&found.id, time)),
+            );
         }
         findings.extend(observed.pressure.iter().map(|pressure| finding::pressure(pressure, event.provider, time)));
         annotation

@@ -58,6 +58,7 @@ mod engine;
 mod error;
 mod event;
 mod finding;
+mod head;
 mod metrics;
 mod output;
 mod parsed;

@@ -75,17 +75,23 @@ pub enum Reason {
     NoEventTime,
     /// It matters and its time cannot be read.
     BadEventTime,
+    /// It holds records, and what holds them cannot be decoded.
+    BadEnvelope,
+    /// It holds records in records in records.
+    NestedTooDeep,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::NotAnObject,
         Self::Truncated,
         Self::ContainerTruncated,
         Self::MalformedJson,
         Self::NoEventTime,
         Self::BadEventTime,
+        Self::BadEnvelope,
+        Self::NestedTooDeep,
     ];
 
     /// The reason's code, in the contract and in metrics.
@@ -97,6 +103,8 @@ impl Reason {
             Self::MalformedJson => "malformed-json",
             Self::NoEventTime => "no-event-time",
             Self::BadEventTime => "bad-event-time",
+            Self::BadEnvelope => "bad-envelope",
+            Self::NestedTooDeep => "nested-too-deep",
         }
     }
 }
@@ -115,6 +123,21 @@ pub(crate) enum Verdict<'a> {
     Matched(Annotation<'a>),
     /// It matters and cannot be read.
     Rejected(Reason, String),
+}
+
+impl Verdict<'_> {
+    /// What is to be said of a record that holds two others.
+    pub(crate) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (rejected @ Self::Rejected(..), _) | (_, rejected @ Self::Rejected(..)) => rejected,
+            (Self::Matched(mut annotation), Self::Matched(other)) => {
+                annotation.matches.extend(other.matches);
+                annotation.duplicate &= other.duplicate;
+                Self::Matched(annotation)
+            }
+            (Self::Irrelevant, verdict) | (verdict, Self::Irrelevant) => verdict,
+        }
+    }
 }
 
 /// Puts an outcome together, piece by piece.
@@ -163,7 +186,7 @@ impl Output {
                 self.annotate(record.end, &verdict, annotation);
             }
             Piece::Unreadable { bytes, line, why } => {
-                let (reason, detail) = explain(why);
+                let (reason, detail) = why.explain();
                 self.settle(bytes.start, bytes.end, &Verdict::Rejected(reason, detail.to_owned()));
                 match self.container {
                     Some(_) => self.pass_element(bytes.start, bytes.end, false),
@@ -234,12 +257,15 @@ impl Output {
     }
 }
 
-fn explain(why: Unreadable) -> (Reason, &'static str) {
-    match why {
-        Unreadable::NotAnObject => (Reason::NotAnObject, "expected a JSON object"),
-        Unreadable::Truncated => (Reason::Truncated, "the record begins with { and does not end with }"),
-        Unreadable::ContainerTruncated => {
-            (Reason::ContainerTruncated, "the container ends before its list of records does")
+impl Unreadable {
+    /// The reason for a rejection, and the same for a person.
+    pub(crate) fn explain(self) -> (Reason, &'static str) {
+        match self {
+            Self::NotAnObject => (Reason::NotAnObject, "expected a JSON object"),
+            Self::Truncated => (Reason::Truncated, "the record begins with { and does not end with }"),
+            Self::ContainerTruncated => {
+                (Reason::ContainerTruncated, "the container ends before its list of records does")
+            }
         }
     }
 }

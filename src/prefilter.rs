@@ -1,22 +1,28 @@
 //! The prefilter: says from the raw bytes, without parsing, that a record cannot matter.
 //!
 //! It is sound and not exact: whatever the full parse would match it lets through, and it may let through more. An
-//! action is matched by a rule only as the value of the record's `eventName`, so a record can matter only if, in its
-//! raw bytes,
+//! action is matched by a rule only as the value of `eventName`, `operationName`, `methodName` or what stands for them in
+//! another envelope, so a record can matter only if, in its raw bytes,
 //!
-//! - the key `"eventName"` is followed by a colon (white space allowed) and a string that is one of the rules' actions,
-//!   at whatever depth: a nested one costs a parse, never a match; what is not a string is let through; or
+//! - such a key is followed by a colon (white space allowed) and a string that is one of the rules' actions, in any case
+//!   and at whatever depth: a nested one costs a parse, never a match. The same within a text that holds JSON, where
+//!   backslashes stand between. What is not a string is let through; or
 //! - an escape spells a letter of such a key or value (`\u0052unInstances`). Letters, digits and the signs in action
-//!   names have no other escape in JSON, and `\u003c`, which encoders write for `<`, is not one of those.
+//!   names have no other escape in JSON but for `\/`, and `\u003c`, which encoders write for `<`, is not one of those; or
+//! - it is a document of another schema (ECS, OCSF), whose keys say little; or
+//! - it is an envelope whose content cannot be seen: base64. Those are told by their first member, see `batch`.
 //!
 //! `fuzz/fuzz_targets/prefilter.rs` holds it against the full parse.
 
 use crate::bytes::{self, BLOCK, LineMasks, below};
+use crate::event::gcp::LONGEST_VERSION;
 
-/// The key whose value is the action in an AWS CloudTrail record.
-const KEY: &[u8] = b"\"eventName\"";
-/// How many bytes of [`KEY`] stand before the pair that [`LineMasks`] looks for.
-const KEY_BEFORE_PAIR: usize = 5;
+/// What stands before the pair that [`LineMasks`] looks for, and the pair's first letter, in keys whose value is the
+/// action. The first letter is left out: it is a capital in rows of tables.
+const BEFORE_NAME: [&[u8]; 3] = [b"vent", b"peration", b"ethod"];
+
+/// The longest that what stands between a key and its value may be; behind that the parser says.
+const LONGEST_GAP: usize = 64;
 
 /// A line, or one record in a container, as the prefilter sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,10 +46,12 @@ impl Prefilter {
     /// Compiles the actions of all rules.
     pub(crate) fn new<'a>(actions: impl Iterator<Item = &'a str>) -> Self {
         let mut prefilter = Self { actions: vec![Vec::new(); 256], spelled: [false; 128] };
-        prefilter.spell(KEY);
+        prefilter.spell(b"\"\\:{/eventNameOperationNameValueoperation_namemethod_nameclass_uiduser_identityvalue");
         for action in actions {
             prefilter.spell(action.as_bytes());
-            let first = action.as_bytes().first().copied().unwrap_or(b'"');
+            prefilter.spell(action.to_ascii_uppercase().as_bytes());
+            prefilter.spell(action.to_ascii_lowercase().as_bytes());
+            let first = action.as_bytes().first().copied().unwrap_or(b'"').to_ascii_lowercase();
             if let Some(same_first) = prefilter.actions.get_mut(usize::from(first))
                 && !same_first.iter().any(|known| **known == *action.as_bytes())
             {
@@ -98,28 +106,55 @@ impl Prefilter {
         if batch.get(at) == Some(&b'\\') {
             return self.escape_may_spell(batch.get(at + 2..at + 6));
         }
-        let Some(key) = at.checked_sub(KEY_BEFORE_PAIR).filter(|key| *key >= start) else {
+        let (Some(before), Some(behind)) = (batch.get(start..at), batch.get(at + 1..)) else {
             return false;
         };
-        let behind = key + KEY.len();
-        if batch.get(key..behind) != Some(KEY) {
-            return false;
+        if batch.get(at) == Some(&b'_') {
+            return self.snake_case_may_match(before, behind);
         }
-        let colon = bytes::skip_space(batch, behind, batch.len());
-        if batch.get(colon) != Some(&b':') {
-            return false;
-        }
-        let value = bytes::skip_space(batch, colon + 1, batch.len());
-        if batch.get(value) != Some(&b'"') {
-            // A number or the like: rare enough to let the parser say.
-            return true;
-        }
-        let Some(value) = batch.get(value + 1..) else {
+        let Some(value) = behind.strip_prefix(b"Name") else {
             return false;
         };
-        let same_first = value.first().and_then(|first| self.actions.get(usize::from(*first)));
-        same_first.is_some_and(|actions| {
-            actions.iter().any(|action| value.starts_with(action) && value.get(action.len()) == Some(&b'"'))
+        let key = batch.get(start..=at).unwrap_or_default();
+        BEFORE_NAME.iter().any(|name| key.ends_with(name))
+            && self.value_may_match(value.strip_prefix(b"Value").unwrap_or(value))
+    }
+
+    /// Whether an underscore, between `before` and `behind`, stands in a key of another schema.
+    fn snake_case_may_match(&self, before: &[u8], behind: &[u8]) -> bool {
+        if let Some(value) = behind.strip_prefix(b"name") {
+            return BEFORE_NAME.iter().any(|name| before.ends_with(name)) && self.value_may_match(value);
+        }
+        (behind.starts_with(b"uid") && before.ends_with(b"class"))
+            || (behind.starts_with(b"identity") && before.ends_with(b"user"))
+    }
+
+    /// Whether what stands behind a key's last letter is an action of interest.
+    fn value_may_match(&self, behind: &[u8]) -> bool {
+        let text = Gap::new(behind).pass(b'"').and_then(|gap| gap.pass(b':'));
+        let Some(text) = text else {
+            // Not the end of the key, or too far to see.
+            return matches!(behind.first(), Some(b'"' | b'\\'));
+        };
+        match text.pass(b'"') {
+            Some(text) => self.is_action(text.rest),
+            // An object with the member `value`, or what is rare enough to let the parser say.
+            None => {
+                let member = text.pass(b'{').and_then(|text| text.pass(b'"'));
+                let value = member.and_then(|member| member.rest.strip_prefix(b"value"));
+                let value = value.and_then(|rest| Gap::new(rest).pass(b'"')?.pass(b':')?.pass(b'"'));
+                value.is_none_or(|value| self.is_action(value.rest))
+            }
+        }
+    }
+
+    fn is_action(&self, text: &[u8]) -> bool {
+        let start = text.get(..LONGEST_VERSION + 1).unwrap_or(text);
+        let behind_version = start.iter().position(|byte| *byte == b'.').and_then(|dot| text.get(dot + 1..));
+        [Some(text), behind_version].into_iter().flatten().any(|text| {
+            let first = text.first().map_or(0, u8::to_ascii_lowercase);
+            let same_first = self.actions.get(usize::from(first));
+            same_first.is_some_and(|actions| actions.iter().any(|action| is_text(text, action)))
         })
     }
 
@@ -132,5 +167,43 @@ impl Prefilter {
             return true;
         };
         self.spelled.get(code as usize).copied().unwrap_or(false)
+    }
+}
+
+/// Whether a string that goes on with `text` is `action`, in any case and with any backslashes between.
+fn is_text(text: &[u8], action: &[u8]) -> bool {
+    let mut text = text.iter().filter(|byte| **byte != b'\\');
+    action.iter().all(|byte| text.next().is_some_and(|other| other.eq_ignore_ascii_case(byte)))
+        && text.next() == Some(&b'"')
+}
+
+/// What stands between the parts of a member: white space, its escapes, and the backslashes of a text that holds JSON.
+#[derive(Clone, Copy)]
+struct Gap<'a> {
+    rest: &'a [u8],
+    left: usize,
+}
+
+impl<'a> Gap<'a> {
+    fn new(rest: &'a [u8]) -> Self {
+        Self { rest, left: LONGEST_GAP }
+    }
+
+    /// What stands behind `byte`, where nothing but a gap stands before it.
+    fn pass(mut self, byte: u8) -> Option<Self> {
+        loop {
+            let (first, rest) = self.rest.split_first()?;
+            self.left = self.left.checked_sub(1)?;
+            self.rest = rest;
+            match first {
+                first if *first == byte => return Some(self),
+                b'\\' => {
+                    self.rest =
+                        rest.strip_prefix(b"n").or(rest.strip_prefix(b"r")).or(rest.strip_prefix(b"t")).unwrap_or(rest);
+                }
+                first if bytes::is_space(*first) => {}
+                _ => return None,
+            }
+        }
     }
 }

@@ -40,12 +40,16 @@ impl Correlator {
         let mut current = 0;
         for piece in Pieces::new(batch, &self.prefilter) {
             let (run, record) = match piece {
-                Piece::Record { record, line, candidate } => (line, candidate.then_some(record)),
-                Piece::Element { record, candidate } => (record.clone(), candidate.then_some(record)),
+                Piece::Record { record, line, candidate, envelope } => (line, candidate.then_some((record, envelope))),
+                Piece::Element { record, candidate, envelope } => {
+                    (record.clone(), candidate.then_some((record, envelope)))
+                }
                 Piece::Unreadable { line, .. } | Piece::Blank { line } => (line, None),
                 Piece::Container | Piece::ContainerEnd { .. } => continue,
             };
-            if let Some(partition) = record.and_then(|record| self.partition(batch.get(record)?, partitions)) {
+            if let Some(partition) =
+                record.and_then(|(record, envelope)| self.partition(batch.get(record)?, envelope, partitions, 0))
+            {
                 current = partition;
             }
             let (start, end) = (offset(run.start), offset(run.end));
@@ -57,8 +61,23 @@ impl Correlator {
         Ok(routes)
     }
 
-    fn partition(&self, record: &[u8], partitions: u32) -> Option<u32> {
-        let event = event::read(record, &self.rules.projection).ok()?;
+    /// The partition of a record; of one that holds others that of the first of them.
+    fn partition(&self, record: &[u8], envelope: bool, partitions: u32, nested: usize) -> Option<u32> {
+        let read = event::read(record, envelope, &self.rules.projection).ok()?;
+        for inside in read.inside.into_iter().filter(|_| nested < event::MOST_NESTED) {
+            let Ok(records) = event::open(inside, self.config.limits.batch_bytes) else { continue };
+            let mut pieces = Pieces::new(&records, &self.prefilter).filter_map(|piece| match piece {
+                Piece::Record { record, candidate: true, envelope, .. }
+                | Piece::Element { record, candidate: true, envelope } => Some((record, envelope)),
+                _ => None,
+            });
+            let found = pieces
+                .find_map(|(record, envelope)| self.partition(records.get(record)?, envelope, partitions, nested + 1));
+            if found.is_some() {
+                return found;
+            }
+        }
+        let event = read.event?;
         let ways = match &*self.rules.identities {
             [ways] => ways,
             // Rules tell identities in different ways. A role's sessions, keys and principals stay together with it.

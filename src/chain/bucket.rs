@@ -67,6 +67,14 @@ impl Buckets {
         true
     }
 
+    /// Whether an id is remembered that belongs to this time or an hour before or after it: no operation takes longer.
+    pub(super) fn has_id_near(&self, time: i64, id: u64) -> bool {
+        const NEAR: i64 = 60;
+        let minute = time.div_euclid(GRAIN);
+        let near = self.by_minute.range(minute.saturating_sub(NEAR)..=minute.saturating_add(NEAR));
+        near.into_iter().any(|(_, bucket)| bucket.ids.find(id, |known| *known == id).is_some())
+    }
+
     /// The pending events of this minute, for one more.
     pub(super) fn pending_for(&mut self, time: i64, clock: &Clock) -> &mut List {
         &mut self.bucket(time, clock).pending

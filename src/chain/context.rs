@@ -22,6 +22,10 @@ pub(crate) struct Context<'a> {
     pub account: &'a str,
     pub region: &'a str,
     pub source: &'a str,
+    /// See [`Event::scope`].
+    pub scope: &'a str,
+    /// See [`Event::level`].
+    pub level: &'a str,
 }
 
 impl<'a> Context<'a> {
@@ -39,7 +43,15 @@ impl<'a> Context<'a> {
             account: &event.account,
             region: &event.region,
             source: &event.source,
+            // AWS has no other scope than the region.
+            scope: if event.scope == event.region { "" } else { &event.scope },
+            level: &event.level,
         }
+    }
+
+    /// Where in the account: AWS region, Azure resource group, GCP zone.
+    pub(crate) fn scope(&self) -> &'a str {
+        if self.scope.is_empty() { self.region } else { self.scope }
     }
 
     /// The name of whoever made the call: the arn, else what the identity was told by.
@@ -49,11 +61,25 @@ impl<'a> Context<'a> {
 
     /// All but the identity, which is kept apart.
     pub(super) fn encode_rest(&self) -> Vec<u8> {
-        let Self { identity: _, identity_way, caller, actor_kind, actor_name, actor_account, account, region, source } =
-            *self;
+        let Self {
+            identity: _,
+            identity_way,
+            caller,
+            actor_kind,
+            actor_name,
+            actor_account,
+            account,
+            region,
+            source,
+            ..
+        } = *self;
         let mut encoded = Vec::new();
         for field in [identity_way, caller, actor_kind, actor_name, actor_account, account, region, source] {
             put_bytes(&mut encoded, field.as_bytes());
+        }
+        if !self.scope.is_empty() || !self.level.is_empty() {
+            put_bytes(&mut encoded, self.scope.as_bytes());
+            put_bytes(&mut encoded, self.level.as_bytes());
         }
         encoded
     }
@@ -71,6 +97,8 @@ impl<'a> Context<'a> {
             account: field()?,
             region: field()?,
             source: field()?,
+            scope: field().unwrap_or_default(),
+            level: field().unwrap_or_default(),
         })
     }
 }

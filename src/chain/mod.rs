@@ -91,8 +91,10 @@ impl KeyedHash {
 #[derive(Clone, Copy)]
 pub(crate) struct Matched<'m> {
     pub event: &'m Event<'m>,
-    /// The event's own id, or one made for it.
+    /// The event's own id, or one made for it: the same id is the same event.
     pub id: &'m str,
+    /// The id that findings tell: that of the operation, where several events are of one.
+    pub told_as: &'m str,
     /// In ms since 1970.
     pub time: i64,
     /// The steps that it is.
@@ -225,6 +227,12 @@ impl Chains {
                 self.pending.remove(&self.hash, rules, expired.first, &mut expired);
             }
         }
+    }
+
+    /// Remembers a finding of an operation that several events tell of; `false` where one of them has made it before.
+    pub(crate) fn is_new_finding(&mut self, id: &str, time: i64) -> bool {
+        let key = self.hash.of(&[b"finding", id.as_bytes()]);
+        !self.buckets.has_id_near(time, key) && self.buckets.insert_id(time, key, &self.clock)
     }
 
     /// A pending event.

@@ -444,7 +444,7 @@ fn time_of(slots: &Slab<Pending>, slot: u32) -> i64 {
 /// What is kept of an event: its id and the different values that its steps bind.
 fn content(rules: &Rules, matched: &Matched<'_>) -> Vec<u8> {
     let mut content = Vec::new();
-    put_text(&mut content, matched.id);
+    put_text(&mut content, matched.told_as);
     let plans = matched.steps.iter().filter_map(|step| rules.step(*step));
     let bindings = plans.flat_map(|(_, plan)| &plan.bindings);
     let slots = bindings.flat_map(|binding| binding.slots.iter().map(|slot| (*slot, binding.joins)));

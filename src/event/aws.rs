@@ -1,23 +1,14 @@
-//! AWS CloudTrail records (AWS CloudTrail user guide, "CloudTrail record contents").
+//! AWS CloudTrail records (AWS CloudTrail user guide, "CloudTrail record contents"), and what wraps and respells them.
 
 use std::borrow::Cow;
 
-use super::{Actor, Event, TimeProblem, Values, projection::Slot, timestamp};
+use super::fields::{alias, fields};
+use super::projection::{Alias, Holds};
+use super::{Actor, Event, Values};
 use crate::rule::{Outcome, Provider};
 
-macro_rules! fields {
-    ($($name:ident = $path:literal),+ $(,)?) => {
-        /// The members that every CloudTrail event is made from.
-        #[derive(Clone, Copy)]
-        #[repr(u16)]
-        enum Field { $($name),+ }
-
-        /// Their paths; a field's place is its slot.
-        pub(super) const FIELDS: &[&str] = &[$($path),+];
-    };
-}
-
 fields! {
+    0;
     EventName = "eventName",
     EventSource = "eventSource",
     EventTime = "eventTime",
@@ -35,24 +26,67 @@ fields! {
     IdentityAccountId = "userIdentity.accountId",
 }
 
+/// Where a CloudTrail record stands in what wraps it, and how rows of Microsoft Sentinel's table `AWSCloudTrail` name its
+/// members (Azure Monitor reference, "AWSCloudTrail").
+pub(super) const ALIASES: &[Alias] = &[
+    // EventBridge, "AWS API Call via CloudTrail".
+    alias(&["detail"], ""),
+    // Wazuh (wazuh/wazuh#36209).
+    alias(&["aws"], ""),
+    // Firehose and CloudWatch Logs subscriptions by way of Lambda, Kinesis.
+    alias(&["awslogs", "data"], "data"),
+    alias(&["kinesis", "data"], "data"),
+    alias(&["EventName"], "eventName"),
+    alias(&["EventSource"], "eventSource"),
+    alias(&["AwsEventId"], "eventID"),
+    alias(&["ErrorCode"], "errorCode"),
+    alias(&["AWSRegion"], "awsRegion"),
+    alias(&["RecipientAccountId"], "recipientAccountId"),
+    alias(&["SourceIpAddress"], "sourceIPAddress"),
+    alias(&["UserAgent"], "userAgent"),
+    alias(&["RequestParameters"], "requestParameters"),
+    alias(&["ResponseElements"], "responseElements"),
+    alias(&["ServiceEventDetails"], "serviceEventDetails"),
+    alias(&["UserIdentityArn"], "userIdentity.arn"),
+    alias(&["UserIdentityType"], "userIdentity.type"),
+    alias(&["UserIdentityPrincipalid"], "userIdentity.principalId"),
+    alias(&["UserIdentityAccountId"], "userIdentity.accountId"),
+    alias(&["UserIdentityAccessKeyId"], "userIdentity.accessKeyId"),
+    alias(&["UserIdentityUserName"], "userIdentity.userName"),
+    alias(&["UserIdentityInvokedBy"], "userIdentity.invokedBy"),
+    alias(&["SessionIssuerArn"], "userIdentity.sessionContext.sessionIssuer.arn"),
+];
+
+pub(super) const TEXTS: &[(&str, Holds)] = &[
+    ("detail", Holds::Json),
+    ("requestParameters", Holds::Json),
+    ("responseElements", Holds::Json),
+    ("serviceEventDetails", Holds::Json),
+    // LookupEvents; CloudWatch Logs; SNS and SQS.
+    ("CloudTrailEvent", Holds::Records),
+    ("message", Holds::Records),
+    ("Message", Holds::Records),
+    ("body", Holds::Records),
+    ("data", Holds::Base64),
+];
+
 /// Makes an event of a record's values; `None` where it is no CloudTrail record.
-pub(super) fn event(values: Values<'_>) -> Option<Event<'_>> {
-    let text = |field: Field| values.text(Slot::field(field as u16));
+pub(super) fn event(values: Values<'_>) -> Result<Event<'_>, Values<'_>> {
+    let text = |field: Field| values.text(field.slot()).filter(|text| text != "null");
     let or_empty = |field: Field| text(field).unwrap_or(Cow::Borrowed(""));
-    let time = match text(Field::EventTime) {
-        None => Err(TimeProblem::Missing),
-        Some(time) => timestamp::parse(&time).ok_or_else(|| TimeProblem::NotATime(time.into_owned())),
+    let (Some(action), Some(service)) = (text(Field::EventName), text(Field::EventSource)) else {
+        return Err(values);
     };
-    // A dry run that would have succeeded has the error code Client.DryRunOperation.
-    let outcome = if text(Field::ErrorCode).is_some() { Outcome::Failure } else { Outcome::Success };
     let identity_account = or_empty(Field::IdentityAccountId);
-    Some(Event {
+    Ok(Event {
         provider: Provider::Aws,
-        service: text(Field::EventSource)?,
-        action: text(Field::EventName)?,
-        outcome,
-        time,
+        service,
+        action,
+        // A dry run that would have succeeded has the error code Client.DryRunOperation.
+        outcome: if text(Field::ErrorCode).is_some() { Outcome::Failure } else { Outcome::Success },
+        time: super::time(text(Field::EventTime).or_else(|| super::row_time(&values))),
         id: text(Field::EventId),
+        operation: None,
         account: text(Field::RecipientAccountId).unwrap_or_else(|| identity_account.clone()),
         actor: Actor {
             role: or_empty(Field::IdentityRole),
@@ -63,8 +97,10 @@ pub(super) fn event(values: Values<'_>) -> Option<Event<'_>> {
             name: or_empty(Field::IdentityUserName),
             account: identity_account,
         },
+        scope: or_empty(Field::AwsRegion),
         region: or_empty(Field::AwsRegion),
         source: or_empty(Field::SourceIpAddress),
+        level: Cow::Borrowed(""),
         values,
     })
 }

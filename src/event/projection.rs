@@ -1,6 +1,7 @@
 //! The values of a record that are of interest, read in one pass.
 //!
-//! Paths are merged into a tree, and the JSON parser walks the record and the tree together: what no path leads to is
+//! An envelope or another spelling of the same record is a few [aliases](Alias): the names under which it has what the
+//! record has. Paths are merged into a tree, and the JSON parser walks the record and the tree together: what no path leads to is
 //! skipped, what a path ends at is kept. As in most readers, the last of several members of one name counts.
 
 use std::borrow::Cow;
@@ -9,7 +10,7 @@ use std::fmt;
 use hashbrown::HashMap;
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::aws;
+use super::{aws, azure, ecs, gcp};
 use crate::rule::{Path, Segment};
 use crate::sorted;
 
@@ -18,8 +19,9 @@ use crate::sorted;
 pub(crate) struct Slot(u16);
 
 impl Slot {
-    pub(super) fn field(field: u16) -> Self {
-        Self(field)
+    /// The slot of a path that is in every projection.
+    pub(super) const fn fixed(number: u16) -> Self {
+        Self(number)
     }
 
     /// The slot as a number, for hashing and for checkpoints.
@@ -32,6 +34,7 @@ impl Slot {
 #[derive(Debug)]
 pub(crate) struct Projection {
     nodes: Vec<Node>,
+    edges: usize,
     /// The path of each slot.
     paths: Vec<Box<str>>,
 }
@@ -39,19 +42,60 @@ pub(crate) struct Projection {
 /// A place in records that paths lead through or end at.
 #[derive(Debug, Default)]
 struct Node {
-    members: HashMap<Box<str>, usize>,
+    members: HashMap<Box<str>, Edge>,
     elements: Option<usize>,
+    /// What a text that stands here holds.
+    text: Holds,
     /// The paths that end here.
     slots: Vec<Slot>,
+}
+
+/// A member that is of interest. Several names may lead to one node.
+#[derive(Clone, Copy, Debug)]
+struct Edge {
+    /// Tells it from all other edges.
+    number: usize,
+    node: usize,
+}
+
+/// What a text in a record may hold besides itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Holds {
+    /// Nothing.
+    #[default]
+    Text,
+    /// The value as JSON, where it begins like an object or a list.
+    Json,
+    /// Records of their own, as JSON.
+    Records,
+    /// Records of their own, in base64 and perhaps compressed. Only where the record is known to be such an envelope.
+    Base64,
+}
+
+/// Another name for a place: what stands there is read as if it stood at the path.
+pub(super) struct Alias {
+    pub names: &'static [&'static str],
+    pub path: &'static str,
 }
 
 const ROOT: usize = 0;
 
 impl Default for Projection {
     fn default() -> Self {
-        let mut projection = Self { nodes: vec![Node::default()], paths: Vec::new() };
-        for path in aws::FIELDS.iter().filter_map(|field| Path::parse(field)) {
-            projection.add(&path);
+        let mut projection = Self { nodes: vec![Node::default()], edges: 0, paths: Vec::new() };
+        for fields in [aws::FIELDS, azure::FIELDS, gcp::FIELDS] {
+            for path in fields.iter().filter_map(|field| Path::parse(field)) {
+                projection.add(&path);
+            }
+        }
+        for alias in [aws::ALIASES, azure::ALIASES, gcp::ALIASES, ecs::ALIASES].into_iter().flatten() {
+            projection.add_alias(alias);
+        }
+        for (path, holds) in [aws::TEXTS, azure::TEXTS, gcp::TEXTS, ecs::TEXTS].into_iter().flatten() {
+            let node = projection.node_at(path);
+            if let Some(node) = projection.nodes.get_mut(node) {
+                node.text = *holds;
+            }
         }
         projection
     }
@@ -88,15 +132,18 @@ impl Projection {
             }
             return;
         };
-        let fresh = self.nodes.len();
-        let Some(here) = self.nodes.get_mut(node) else { return };
         let next = match segment {
-            Segment::Member(name) => *here.members.entry((*name).into()).or_insert(fresh),
-            Segment::Elements => *here.elements.get_or_insert(fresh),
+            Segment::Member(name) => self.member(node, name),
+            Segment::Elements => {
+                let fresh = self.nodes.len();
+                let Some(here) = self.nodes.get_mut(node) else { return };
+                let next = *here.elements.get_or_insert(fresh);
+                if next == fresh {
+                    self.nodes.push(Node::default());
+                }
+                next
+            }
         };
-        if next == fresh {
-            self.nodes.push(Node::default());
-        }
         self.lead(next, rest, slot);
         if *segment == Segment::Elements {
             // What stands where a list is due is taken for its only element.
@@ -104,9 +151,38 @@ impl Projection {
         }
     }
 
-    /// Reads a record.
-    pub(crate) fn read<'a>(&self, record: &'a [u8]) -> Result<Values<'a>, serde_json::Error> {
-        let mut values = Values { found: Vec::new() };
+    /// The node that a member of a node leads to.
+    fn member(&mut self, node: usize, name: &str) -> usize {
+        let (fresh, number) = (self.nodes.len(), self.edges);
+        let Some(here) = self.nodes.get_mut(node) else { return node };
+        let edge = *here.members.entry(name.into()).or_insert(Edge { number, node: fresh });
+        if edge.number == number {
+            self.edges += 1;
+            self.nodes.push(Node::default());
+        }
+        edge.node
+    }
+
+    /// The node at the end of a path; the record itself for the empty one.
+    fn node_at(&mut self, path: &str) -> usize {
+        let names = path.split('.').filter(|name| !name.is_empty());
+        names.fold(ROOT, |node, name| self.member(node, name))
+    }
+
+    fn add_alias(&mut self, alias: &Alias) {
+        let Some((name, before)) = alias.names.split_last() else { return };
+        let node = self.node_at(alias.path);
+        let from = before.iter().fold(ROOT, |node, name| self.member(node, name));
+        let number = self.edges;
+        self.edges += 1;
+        if let Some(from) = self.nodes.get_mut(from) {
+            from.members.insert((*name).into(), Edge { number, node });
+        }
+    }
+
+    /// Reads a record. `envelope` says that it may hold records in base64.
+    pub(crate) fn read<'a>(&self, record: &'a [u8], envelope: bool) -> Result<Values<'a>, serde_json::Error> {
+        let mut values = Values { found: Vec::new(), inside: Vec::new(), envelope };
         let mut json = serde_json::Deserializer::from_slice(record);
         Reader { nodes: &self.nodes, node: ROOT, values: &mut values }.deserialize(&mut json)?;
         json.end()?;
@@ -118,6 +194,18 @@ impl Projection {
 #[derive(Debug, Default)]
 pub(crate) struct Values<'a> {
     found: Vec<(Slot, Found<'a>)>,
+    /// What holds records of its own.
+    inside: Vec<Inside>,
+    envelope: bool,
+}
+
+/// Bytes of a record that hold records of their own.
+#[derive(Debug)]
+pub(crate) enum Inside {
+    /// Records as JSON.
+    Json(Vec<u8>),
+    /// Records in base64, perhaps compressed.
+    Base64(String),
 }
 
 /// A value that is not empty.
@@ -128,7 +216,38 @@ enum Found<'a> {
     Composite,
 }
 
+impl Found<'_> {
+    fn into_owned(self) -> Found<'static> {
+        match self {
+            Self::Text(text) => Found::Text(Cow::Owned(text.into_owned())),
+            Self::Composite => Found::Composite,
+        }
+    }
+}
+
 impl<'a> Values<'a> {
+    /// Takes out what holds records of its own.
+    pub(crate) fn take_inside(&mut self) -> Vec<Inside> {
+        std::mem::take(&mut self.inside)
+    }
+
+    /// Puts a text in the place of what a slot has.
+    pub(super) fn set(&mut self, slot: Slot, text: impl Into<Cow<'a, str>>) {
+        self.found.retain(|(found, _)| *found != slot);
+        self.found.push((slot, Found::Text(text.into())));
+    }
+
+    /// Rewrites every text for which `rewrite` has another.
+    pub(super) fn rewrite(&mut self, rewrite: impl Fn(&str) -> Option<String>) {
+        for (_, value) in &mut self.found {
+            if let Found::Text(text) = value
+                && let Some(other) = rewrite(text)
+            {
+                *text = Cow::Owned(other);
+            }
+        }
+    }
+
     /// The text of a slot, the last one if there are several; `None` where it is absent or empty.
     pub(crate) fn text(&self, slot: Slot) -> Option<Cow<'a, str>> {
         self.found.iter().rev().find_map(|(found, value)| match value {
@@ -178,6 +297,29 @@ impl<'a> Reader<'_, 'a> {
         }
     }
 
+    /// Keeps a text, or what it holds.
+    fn keep_text(&mut self, text: Cow<'a, str>) {
+        let like_json = || matches!(text.trim_start().as_bytes().first(), Some(b'{' | b'['));
+        match self.node().map(|node| node.text).unwrap_or_default() {
+            Holds::Json if like_json() => self.read_inside(&text),
+            Holds::Records if like_json() => self.values.inside.push(Inside::Json(text.into_owned().into_bytes())),
+            Holds::Base64 if self.values.envelope => self.values.inside.push(Inside::Base64(text.into_owned())),
+            _ => self.keep(text),
+        }
+    }
+
+    /// Reads a text as the JSON that it holds. Of one that is cut short only that it was there is kept.
+    fn read_inside(&mut self, text: &str) {
+        let mut values = Values::default();
+        let mut json = serde_json::Deserializer::from_str(text);
+        let read = Reader { nodes: self.nodes, node: self.node, values: &mut values }.deserialize(&mut json);
+        if read.and_then(|()| json.end()).is_err() {
+            return self.keep_found(&Found::Composite);
+        }
+        self.values.found.extend(values.found.into_iter().map(|(slot, found)| (slot, found.into_owned())));
+        self.values.inside.extend(values.inside);
+    }
+
     fn keep_found(&mut self, value: &Found<'a>) {
         let Some(node) = self.nodes.get(self.node) else { return };
         self.values.found.extend(node.slots.iter().map(|slot| (*slot, value.clone())));
@@ -224,12 +366,12 @@ impl<'a> Visitor<'a> for Reader<'_, 'a> {
     }
 
     fn visit_borrowed_str<E>(mut self, value: &'a str) -> Result<(), E> {
-        self.keep(Cow::Borrowed(value));
+        self.keep_text(Cow::Borrowed(value));
         Ok(())
     }
 
     fn visit_str<E>(mut self, value: &str) -> Result<(), E> {
-        self.keep(Cow::Owned(value.to_owned()));
+        self.keep_text(Cow::Owned(value.to_owned()));
         Ok(())
     }
 
@@ -254,7 +396,7 @@ impl<'a> Visitor<'a> for Reader<'_, 'a> {
         let mut empty = true;
         while let Some(member) = map.next_key_seed(MemberName(self.node()))? {
             empty = false;
-            let Some(member) = member else {
+            let Some(Edge { number: member, node }) = member else {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             };
@@ -272,7 +414,7 @@ impl<'a> Visitor<'a> for Reader<'_, 'a> {
                     *later_to -= gone;
                 }
             }
-            map.next_value_seed(self.at(member))?;
+            map.next_value_seed(self.at(node))?;
             read.push((member, start, self.values.found.len()));
         }
         if !empty {
@@ -286,7 +428,7 @@ impl<'a> Visitor<'a> for Reader<'_, 'a> {
 struct MemberName<'r>(Option<&'r Node>);
 
 impl<'a> DeserializeSeed<'a> for MemberName<'_> {
-    type Value = Option<usize>;
+    type Value = Option<Edge>;
 
     fn deserialize<D: serde::Deserializer<'a>>(self, json: D) -> Result<Self::Value, D::Error> {
         json.deserialize_str(self)
@@ -294,7 +436,7 @@ impl<'a> DeserializeSeed<'a> for MemberName<'_> {
 }
 
 impl Visitor<'_> for MemberName<'_> {
-    type Value = Option<usize>;
+    type Value = Option<Edge>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a member's name")

@@ -3,12 +3,45 @@
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// Milliseconds since 1970 of an RFC 3339 time; `None` for anything else, and for times before 1970.
+/// Milliseconds since 1970; `None` for what is no time, and for times before 1970.
 ///
-/// CloudTrail writes whole seconds in UTC; emulators write fractions (localstack/localstack#9346).
+/// CloudTrail writes whole seconds in UTC, emulators fractions (localstack/localstack#9346). Exports of Azure and of
+/// tables write a blank for the `T`, leave the zone out (it is UTC then), or write month/day/year with or without AM and
+/// PM. OCSF writes milliseconds since 1970.
 pub(super) fn parse(text: &str) -> Option<i64> {
-    let nanos = OffsetDateTime::parse(text.trim(), &Rfc3339).ok()?.unix_timestamp_nanos();
+    let text = text.trim();
+    if text.len() == 13 && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return text.parse().ok();
+    }
+    let text = if text.contains('/') { from_american(text)? } else { complete(text)? };
+    let nanos = OffsetDateTime::parse(&text, &Rfc3339).ok()?.unix_timestamp_nanos();
     i64::try_from(nanos.div_euclid(1_000_000)).ok().filter(|millis| *millis >= 0)
+}
+
+/// `2022-02-08 09:23:37` and the like as RFC 3339 has it.
+fn complete(text: &str) -> Option<String> {
+    let (date, rest) = text.split_at_checked(10)?;
+    let time = rest.strip_prefix(['T', 't', ' '])?;
+    let zoned = time.contains(['Z', 'z', '+', '-']);
+    Some(format!("{date}T{}{}", time.replace(' ', ""), if zoned { "" } else { "Z" }))
+}
+
+/// `1/9/2007 9:41:00 AM +01:00` and the like as RFC 3339 has it.
+fn from_american(text: &str) -> Option<String> {
+    let mut parts = text.split_whitespace();
+    let mut date = parts.next()?.split('/');
+    let (month, day, year) = (date.next()?, date.next()?, date.next()?);
+    let (hour, rest) = parts.next()?.split_once(':')?;
+    let mut hour: u8 = hour.parse().ok()?;
+    let mut zone = "Z";
+    for part in parts {
+        match part {
+            "AM" => hour %= 12,
+            "PM" => hour = hour % 12 + 12,
+            _ => zone = part,
+        }
+    }
+    Some(format!("{year}-{month:0>2}-{day:0>2}T{hour:02}:{rest}{zone}"))
 }
 
 #[cfg(test)]
@@ -23,6 +56,17 @@ mod tests {
             ("2023-07-10T12:10:25.6789Z", 1_688_991_025_678),
             ("2023-07-10T14:10:25+02:00", 1_688_991_025_000),
             ("1970-01-01T00:00:00Z", 0),
+            ("2026-01-05T10:00:00.1234567Z", 1_767_607_200_123),
+            ("2021-10-19T02:57:47.834659236Z", 1_634_612_267_834),
+            ("2024-04-02 15:13:06.000000000", 1_712_070_786_000),
+            ("2024-04-02T15:13:06", 1_712_070_786_000),
+            ("2022-02-08 09:23:37+11:00", 1_644_272_617_000),
+            ("01/09/2007 09:41:00", 1_168_335_660_000),
+            ("1/9/2007 9:41:00 AM", 1_168_335_660_000),
+            ("1/9/2007 10:41:00 AM +01:00", 1_168_335_660_000),
+            ("1/9/2007 12:00:01 AM", 1_168_300_801_000),
+            ("1/9/2007 12:00:01 PM", 1_168_344_001_000),
+            ("1688991025678", 1_688_991_025_678),
         ] {
             assert_eq!(parse(text), Some(millis), "{text}");
         }
@@ -30,7 +74,16 @@ mod tests {
 
     #[test]
     fn what_is_no_time_is_refused() {
-        for text in ["", "yesterday", "2023-07-10", "2023-02-30T00:00:00Z", "1969-12-31T23:59:59Z", "1688991025"] {
+        for text in [
+            "",
+            "yesterday",
+            "2023-07-10",
+            "2023-02-30T00:00:00Z",
+            "1969-12-31T23:59:59Z",
+            "1688991025",
+            "13/13/2007 1:00:00 AM",
+            "1/9/2007",
+        ] {
             assert_eq!(parse(text), None, "{text}");
         }
     }

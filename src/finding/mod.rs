@@ -52,7 +52,7 @@ impl<'a> Evidence<'a> {
         });
         Self {
             step,
-            event_id: Cow::Borrowed(matched.id),
+            event_id: Cow::Borrowed(matched.told_as),
             service: &event.service,
             action: &event.action,
             time: matched.time,

@@ -335,6 +335,8 @@ fn cloud<'a>(evidence: &[Evidence<'a>]) -> Cloud<'a> {
 fn name_of(provider: Provider) -> &'static str {
     match provider {
         Provider::Aws => "AWS",
+        Provider::Azure => "Azure",
+        Provider::Gcp => "GCP",
     }
 }
 

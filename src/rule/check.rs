@@ -54,7 +54,7 @@ fn step(rule: &Rule, step: &Step, at: &str) -> Result<(), Error> {
     }
     for (number, action) in step.actions.iter().enumerate() {
         let plain =
-            !action.is_empty() && action.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"\\/".contains(&byte));
+            !action.is_empty() && action.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"\\".contains(&byte));
         if !plain {
             let why = format!("{action:?} is no action: expected letters, digits and signs, without white space");
             return Err(Error::config(format!("{at}.actions[{number}]"), why));

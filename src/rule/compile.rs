@@ -118,7 +118,12 @@ impl Rules {
         for (position, step) in rule.steps.iter().enumerate() {
             let plan = self.step_plan(&rule, position, step, &format!("{at}.steps[{position}]"))?;
             for action in &step.actions {
-                self.by_action.entry(action.as_str().into()).or_default().push(self.steps.len());
+                // Azure's operations are the same in any case.
+                let action = match step.provider {
+                    Provider::Azure => action.to_ascii_lowercase(),
+                    _ => action.clone(),
+                };
+                self.by_action.entry(action.into()).or_default().push(self.steps.len());
             }
             self.steps.push(plan);
         }

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
 
 use serde::de::{self, IntoDeserializer, SeqAccess, Visitor};
@@ -118,12 +119,16 @@ pub struct Attack {
 }
 
 /// A cloud.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Provider {
     /// Amazon Web Services.
     Aws,
+    /// Microsoft Azure.
+    Azure,
+    /// Google Cloud Platform.
+    Gcp,
 }
 
 /// How an audited call ended.
@@ -134,6 +139,8 @@ pub enum Outcome {
     Success,
     /// It was refused or went wrong. A dry run is one: nothing was done.
     Failure,
+    /// It has begun, and the record does not say how it ended.
+    Unknown,
 }
 
 /// How a call must have ended.
@@ -298,11 +305,23 @@ pub enum Severity {
     Critical,
 }
 
+/// AWS adds nothing to a hash: rules of AWS have the fingerprints that they had when there was no other cloud, so that
+/// checkpoints of that time are taken over.
+impl Hash for Provider {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        if *self != Self::Aws {
+            self.as_str().hash(state);
+        }
+    }
+}
+
 impl Provider {
     /// The name as rules write it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Aws => "aws",
+            Self::Azure => "azure",
+            Self::Gcp => "gcp",
         }
     }
 }

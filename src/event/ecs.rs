@@ -1,0 +1,71 @@
+//! Documents of other schemas that tell of an audit record: Elastic's integrations (ECS) and Security Lake (OCSF).
+//!
+//! Where the original is inside, it counts. Else these members are read as the record's.
+
+use super::fields::alias;
+use super::projection::{Alias, Holds};
+
+pub(super) const ALIASES: &[Alias] = &[
+    // Elastic, any source.
+    alias(&["event", "action"], "eventName"),
+    alias(&["event", "provider"], "eventSource"),
+    alias(&["event", "id"], "eventID"),
+    alias(&["source", "address"], "sourceIPAddress"),
+    alias(&["source", "ip"], "callerIpAddress"),
+    alias(&["cloud", "region"], "awsRegion"),
+    alias(&["cloud", "account", "id"], "recipientAccountId"),
+    alias(&["user_agent", "original"], "userAgent"),
+    // Elastic, aws.cloudtrail.
+    alias(&["aws", "cloudtrail", "user_identity", "arn"], "userIdentity.arn"),
+    alias(&["aws", "cloudtrail", "user_identity", "type"], "userIdentity.type"),
+    alias(&["aws", "cloudtrail", "user_identity", "access_key_id"], "userIdentity.accessKeyId"),
+    alias(&["aws", "cloudtrail", "user_identity", "invoked_by"], "userIdentity.invokedBy"),
+    alias(
+        &["aws", "cloudtrail", "user_identity", "session_context", "session_issuer", "arn"],
+        "userIdentity.sessionContext.sessionIssuer.arn",
+    ),
+    alias(&["aws", "cloudtrail", "error_code"], "errorCode"),
+    alias(&["aws", "cloudtrail", "recipient_account_id"], "recipientAccountId"),
+    alias(&["aws", "cloudtrail", "request_parameters"], "requestParameters"),
+    alias(&["aws", "cloudtrail", "response_elements"], "responseElements"),
+    alias(&["aws", "cloudtrail", "flattened", "request_parameters"], "requestParameters"),
+    alias(&["aws", "cloudtrail", "flattened", "response_elements"], "responseElements"),
+    // Elastic, azure.activitylogs.
+    alias(&["azure", "activitylogs"], ""),
+    alias(&["result_type"], "resultType"),
+    alias(&["result_signature"], "resultSignature"),
+    alias(&["azure", "correlation_id"], "correlationId"),
+    alias(&["azure", "resource", "id"], "resourceId"),
+    alias(&["azure", "subscription_id"], "subscriptionId"),
+    // Elastic, gcp.audit.
+    alias(&["gcp", "audit"], "protoPayload"),
+    alias(&["protoPayload", "method_name"], "protoPayload.methodName"),
+    alias(&["protoPayload", "service_name"], "protoPayload.serviceName"),
+    alias(&["protoPayload", "resource_name"], "protoPayload.resourceName"),
+    alias(
+        &["protoPayload", "authentication_info", "principal_email"],
+        "protoPayload.authenticationInfo.principalEmail",
+    ),
+    alias(&["protoPayload", "request_metadata", "caller_ip"], "protoPayload.requestMetadata.callerIp"),
+    alias(&["cloud", "project", "id"], "resource.labels.project_id"),
+    // Security Lake.
+    alias(&["api", "operation"], "eventName"),
+    alias(&["api", "service", "name"], "eventSource"),
+    alias(&["api", "request", "data"], "requestParameters"),
+    alias(&["api", "response", "data"], "responseElements"),
+    alias(&["api", "response", "error"], "errorCode"),
+    alias(&["metadata", "uid"], "eventID"),
+    alias(&["actor", "user", "uid_alt"], "userIdentity.arn"),
+    alias(&["actor", "user", "uid"], "userIdentity.principalId"),
+    alias(&["actor", "user", "type"], "userIdentity.type"),
+    alias(&["actor", "user", "name"], "userIdentity.userName"),
+    alias(&["actor", "user", "credential_uid"], "userIdentity.accessKeyId"),
+    alias(&["actor", "session", "issuer"], "userIdentity.sessionContext.sessionIssuer.arn"),
+    alias(&["actor", "invoked_by"], "userIdentity.invokedBy"),
+    alias(&["src_endpoint", "ip"], "sourceIPAddress"),
+    alias(&["src_endpoint", "domain"], "sourceIPAddress"),
+    alias(&["cloud", "account", "uid"], "recipientAccountId"),
+    alias(&["http_request", "user_agent"], "userAgent"),
+];
+
+pub(super) const TEXTS: &[(&str, Holds)] = &[("event.original", Holds::Records), ("raw_data", Holds::Records)];

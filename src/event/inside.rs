@@ -1,0 +1,32 @@
+use std::borrow::Cow;
+use std::io::Read as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use flate2::read::GzDecoder;
+
+use super::Inside;
+
+/// How deep records may stand in others. Firehose delivers what CloudWatch Logs delivers, which holds records as text.
+pub(crate) const MOST_NESTED: usize = 4;
+
+/// Opens what holds records: `Err` says why it cannot be.
+///
+/// Allocates at most `most` bytes for what was compressed.
+pub(crate) fn open(inside: Inside, most: usize) -> Result<Vec<u8>, Cow<'static, str>> {
+    let encoded = match inside {
+        Inside::Json(records) => return Ok(records),
+        Inside::Base64(text) => text,
+    };
+    let bytes = STANDARD.decode(encoded.trim()).map_err(|error| format!("its data is no base64: {error}"))?;
+    if !bytes.starts_with(&[0x1F, 0x8B]) {
+        return Ok(bytes);
+    }
+    let mut records = Vec::new();
+    let limit = u64::try_from(most).unwrap_or(u64::MAX);
+    match GzDecoder::new(&*bytes).take(limit.saturating_add(1)).read_to_end(&mut records) {
+        Err(error) => Err(format!("its data cannot be decompressed: {error}").into()),
+        Ok(length) if length > most => Err(format!("its data is more than {most} bytes once decompressed").into()),
+        Ok(_) => Ok(records),
+    }
+}
