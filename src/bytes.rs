@@ -48,7 +48,8 @@ pub(crate) struct LineMasks {
     /// Bytes that are LF.
     pub line_feed: Mask,
     /// First bytes of the pairs `tN`, `nN` and `dN` (as in `eventName`, `operationName`, `methodName`; five other letters
-    /// before an `N` are taken along) and `\u` (an escape that can spell anything), and underscores.
+    /// before an `N` are taken along), and backslashes (`\u` is an escape that can spell anything) and underscores before
+    /// lower-case letters.
     pub marker: Mask,
 }
 
@@ -75,8 +76,10 @@ impl LineMasks {
         let (this, next) = (lane::<AT>(window), lane::<NEXT>(window));
         // `d`, `n` and `t` are the same but for these bits; so are `f`, `l`, `v`, `|` and `~`.
         let name = is(this & u8x16::splat(!0x1A), b'd') & is(next, b'N');
-        let escape = is(this, b'\\') & is(next, b'u');
-        (is(this, b'\n'), (name | escape) | is(this, b'_'))
+        // Lower-case letters have the high bits 011; so have `{`, `|`, `}`, `~` and the grave accent.
+        let lower_case = is(next & u8x16::splat(0xE0), b'a' & 0xE0);
+        let escape_or_joint = (is(this, b'\\') | is(this, b'_')) & lower_case;
+        (is(this, b'\n'), name | escape_or_joint)
     }
 }
 

@@ -1,6 +1,7 @@
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::finding::{AttackVersion, FindingFormat, Form};
 use crate::parsed;
 use crate::place::path_at;
 use crate::rule::{self, Exception, IdentityWay, Rule};
@@ -13,6 +14,10 @@ use crate::{Error, Span};
 pub struct Config {
     /// What becomes of the stream.
     pub mode: Mode,
+    /// What findings are written as.
+    pub findings: FindingFormat,
+    /// The version of ATT&CK whose tactics findings name.
+    pub attack_version: AttackVersion,
     /// The name of the member that annotations are written as.
     pub annotation: String,
     /// Whether the [built-in rules](crate::built_in) take part.
@@ -80,6 +85,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             mode: Mode::default(),
+            findings: FindingFormat::default(),
+            attack_version: AttackVersion::default(),
             annotation: "catena".to_owned(),
             built_in_rules: true,
             disabled_rules: Vec::new(),
@@ -129,6 +136,11 @@ impl Config {
             return Err(Error::config("identity", "expected at least one way to tell who made a call"));
         }
         Ok(config)
+    }
+
+    /// How findings are written.
+    pub(crate) fn form(&self) -> Form {
+        Form { format: self.findings, attack: self.attack_version }
     }
 
     /// The rules that take part, the built-in ones first, each with the place where it stands.

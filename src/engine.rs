@@ -257,7 +257,9 @@ impl<'e> Examiner<'e> {
                     .filter(|found| event.operation.is_none() || self.chains.is_new_finding(&found.id, time)),
             );
         }
-        findings.extend(observed.pressure.iter().map(|pressure| finding::pressure(pressure, event.provider, time)));
+        let form = self.config.form();
+        findings
+            .extend(observed.pressure.iter().map(|pressure| finding::pressure(pressure, event.provider, time, form)));
         annotation
     }
 
@@ -270,7 +272,7 @@ impl<'e> Examiner<'e> {
             .collect();
         let exception = self.exception(rule, &evidence);
         self.counters.add_excepted(exception, 1);
-        is_emitted(exception).then(|| finding::finding(rule, &evidence, None, exception))
+        is_emitted(exception).then(|| finding::finding(rule, &evidence, None, exception, self.config.form()))
     }
 
     /// The findings of a rule of one step: one, or one for each value that it asks for.
@@ -278,7 +280,8 @@ impl<'e> Examiner<'e> {
         let exception = self.exception(rule, std::slice::from_ref(evidence));
         let each = each_value(evidence);
         self.counters.add_excepted(exception, each.len());
-        let finding = |each| finding::finding(rule, std::slice::from_ref(evidence), each, exception);
+        let finding =
+            |each| finding::finding(rule, std::slice::from_ref(evidence), each, exception, self.config.form());
         if is_emitted(exception) { each.into_iter().map(finding).collect() } else { Vec::new() }
     }
 

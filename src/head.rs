@@ -60,9 +60,9 @@ pub(crate) fn head(batch: &[u8], first: usize) -> Head {
         Some(b'[') => Head::Container(first + 1),
         Some(b'{') => {
             let at = skip_space(batch, first + 1, batch.len());
-            // By far the commonest first members: `eventVersion`, `insertId`, `protoPayload`, `time`.
+            // By far the commonest first members: `eventVersion`, `protoPayload`, `time`. None of the others begins so.
             match batch.get(at + 1) {
-                Some(b'e' | b'i' | b'p' | b't') | None => Head::Record,
+                Some(b'e' | b'p' | b't') | None => Head::Record,
                 _ => object(batch, at),
             }
         }

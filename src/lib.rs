@@ -74,7 +74,7 @@ mod splice;
 pub use config::{Config, Limits, Mode};
 pub use engine::Correlator;
 pub use error::Error;
-pub use finding::Finding;
+pub use finding::{AttackVersion, Finding, FindingFormat};
 pub use metrics::Metric;
 pub use output::{Outcome, Reason, Rejection};
 pub use route::Route;

@@ -104,7 +104,7 @@ impl Prefilter {
     #[inline]
     fn may_match(&self, batch: &[u8], start: usize, at: usize) -> bool {
         if batch.get(at) == Some(&b'\\') {
-            return self.escape_may_spell(batch.get(at + 2..at + 6));
+            return batch.get(at + 1) == Some(&b'u') && self.escape_may_spell(batch.get(at + 2..at + 6));
         }
         let (Some(before), Some(behind)) = (batch.get(start..at), batch.get(at + 1..)) else {
             return false;

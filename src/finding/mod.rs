@@ -1,14 +1,20 @@
 //! Findings: what a detection or a chain tells, and the form it is written in.
 
 mod attack;
+mod ecs;
 mod ocsf;
+mod report;
+mod sentinel;
 
 use std::borrow::Cow;
 
 use crate::chain::{Context, KeptEvent, Matched, Pressure};
 use crate::codec::Kept;
 use crate::digest::Digest;
-use crate::rule::{Binding, ExceptionPlan, IdentityWay, Provider, RulePlan, Severity, StepPlan};
+use crate::rule::{Binding, Confidence, ExceptionPlan, IdentityWay, Provider, RulePlan, Severity, StepPlan};
+pub use attack::AttackVersion;
+use report::{INSTANCE, Report};
+use serde::Deserialize;
 
 /// Something that a rule has found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +30,7 @@ pub struct Finding {
     pub first_seen: u64,
     /// When the last of its events happened, in ms since 1970.
     pub last_seen: u64,
-    /// The finding as an OCSF 1.8 Detection Finding (class 2004), one JSON object.
+    /// The finding as one JSON object, in the form that the configuration asks for.
     pub body: String,
 }
 
@@ -79,6 +85,36 @@ impl<'a> Evidence<'a> {
     }
 }
 
+/// The form of a finding's body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FindingFormat {
+    /// An OCSF 1.8 Detection Finding (class 2004).
+    #[default]
+    Ocsf,
+    /// An alert of the Elastic Common Schema.
+    Ecs,
+    /// A flat row for Microsoft Sentinel.
+    Sentinel,
+}
+
+/// How findings are written.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Form {
+    pub format: FindingFormat,
+    pub attack: AttackVersion,
+}
+
+impl Form {
+    fn body(self, report: &Report<'_>) -> String {
+        match self.format {
+            FindingFormat::Ocsf => ocsf::body(report, self.attack),
+            FindingFormat::Ecs => ecs::body(report, self.attack),
+            FindingFormat::Sentinel => sentinel::body(report, self.attack),
+        }
+    }
+}
+
 /// Makes the finding of a rule from the evidence of its steps, in their order. `each` is the bound name and value that it
 /// is made for, where the rule makes one for each value.
 pub(crate) fn finding(
@@ -86,24 +122,71 @@ pub(crate) fn finding(
     evidence: &[Evidence<'_>],
     each: Option<(&str, &str)>,
     exception: Option<&ExceptionPlan>,
+    form: Form,
 ) -> Finding {
     let id = id(rule, evidence, each);
     let times = || evidence.iter().map(|evidence| evidence.time);
+    let (first, last) = (times().min().unwrap_or_default(), times().max().unwrap_or_default());
+    let step = |evidence: &Evidence<'_>| rule.rule.steps.get(evidence.step.position).map_or("", |step| &*step.id);
+    let report = Report {
+        id: &id,
+        rule: &rule.rule.id,
+        version: rule.rule.version,
+        title: &rule.rule.title,
+        description: &rule.rule.description,
+        severity: rule.rule.severity,
+        confidence: rule.rule.confidence,
+        confidence_reason: &rule.rule.confidence_reason,
+        attack: &rule.rule.attack,
+        exception: exception.map(|exception| &exception.exception),
+        provider: evidence.last().map_or(Provider::Aws, |last| last.step.provider),
+        context: evidence.last().map_or(Context::default(), |last| last.context),
+        times: (first, last),
+        events: evidence.iter().map(|evidence| (step(evidence), evidence)).collect(),
+        resources: resources(rule, evidence, each),
+        instances: values(evidence, each).filter(|(name, _)| *name == INSTANCE).map(|(_, value)| value).collect(),
+    };
     Finding {
-        body: ocsf::body(&id, rule, evidence, each, exception),
-        id,
+        body: form.body(&report),
         rule: rule.rule.id.clone(),
         severity: rule.rule.severity,
-        first_seen: instant(times().min().unwrap_or_default()),
-        last_seen: instant(times().max().unwrap_or_default()),
+        first_seen: instant(first),
+        last_seen: instant(last),
+        id,
     }
+}
+
+/// The values that steps bind, with their names; of the name that the finding is made for only that one.
+fn values<'a>(
+    evidence: &'a [Evidence<'_>],
+    each: Option<(&'a str, &'a str)>,
+) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let all = evidence.iter().flat_map(|evidence| &evidence.values);
+    let all = all.flat_map(|(binding, values)| values.iter().map(|value| (&*binding.name, &**value)));
+    all.filter(move |(name, value)| each.is_none_or(|(only, wanted)| only != *name || wanted == *value))
+}
+
+/// What the rule lists of those values, each once, in the order of the steps, with its kind.
+fn resources<'a>(
+    rule: &'a RulePlan,
+    evidence: &'a [Evidence<'_>],
+    each: Option<(&'a str, &'a str)>,
+) -> Vec<(&'a str, &'a str)> {
+    let mut resources = Vec::new();
+    for (name, value) in values(evidence, each) {
+        let Some(kind) = rule.rule.resources.get(name) else { continue };
+        if !resources.contains(&(value, &**kind)) {
+            resources.push((value, &**kind));
+        }
+    }
+    resources
 }
 
 /// The rule id of findings about the engine itself.
 pub(crate) const STATE_PRESSURE: &str = "state-pressure";
 
-/// Makes the finding that events had to be given up.
-pub(crate) fn pressure(pressure: &Pressure, provider: Provider, time: i64) -> Finding {
+/// Makes the finding that events had to be given up for those of an identity.
+pub(crate) fn pressure(pressure: &Pressure, provider: Provider, time: i64, form: Form) -> Finding {
     let scope = if pressure.own { "own" } else { "all" };
     let id = Digest::default()
         .part(STATE_PRESSURE)
@@ -111,8 +194,33 @@ pub(crate) fn pressure(pressure: &Pressure, provider: Provider, time: i64) -> Fi
         .part(&pressure.identity)
         .part(pressure.hour.to_string())
         .hexadecimal();
+    let description = if pressure.own {
+        "One identity makes more calls that chains are made of than are kept for it. Its oldest were given up, so chains \
+         of this identity may be missed. Flooding is a way to hide."
+    } else {
+        "There are more pending events than are kept in all. Those that would have expired first were given up, so \
+         chains of any identity may be missed."
+    };
+    let report = Report {
+        id: &id,
+        rule: STATE_PRESSURE,
+        version: 1,
+        title: "Correlation state under pressure: pending events were given up",
+        description,
+        severity: Severity::Medium,
+        confidence: Confidence::High,
+        confidence_reason: "",
+        attack: &[],
+        exception: None,
+        provider,
+        context: Context { identity: &pressure.identity, ..Context::default() },
+        times: (time, time),
+        events: Vec::new(),
+        resources: Vec::new(),
+        instances: Vec::new(),
+    };
     Finding {
-        body: ocsf::pressure(&id, pressure, provider, time),
+        body: form.body(&report),
         id,
         rule: STATE_PRESSURE.to_owned(),
         severity: Severity::Medium,

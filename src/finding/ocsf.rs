@@ -4,10 +4,10 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::attack::AttackObject;
-use super::{Evidence, STATE_PRESSURE};
-use crate::chain::{Context, Pressure};
-use crate::rule::{Confidence, ExceptionPlan, Provider, RulePlan, Severity};
+use super::Evidence;
+use super::attack::{AttackVersion, Named, Placed};
+use super::report::{Columns, Report, provider_name};
+use crate::rule::{Attack, Confidence, Severity};
 
 /// The version of the OCSF schema that bodies are written after.
 const OCSF_VERSION: &str = "1.8.0";
@@ -108,6 +108,35 @@ struct Unmapped<'a> {
     /// The exception that suppresses the finding.
     #[serde(skip_serializing_if = "str::is_empty")]
     exception: &'a str,
+    /// What the published query projects.
+    #[serde(flatten)]
+    columns: Option<Columns<'a>>,
+}
+
+/// OCSF's `attack` object.
+#[derive(Serialize)]
+struct AttackObject<'a> {
+    version: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tactic: Option<Named<'static>>,
+    technique: Technique<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sub_technique: Option<Named<'a>>,
+}
+
+/// OCSF's `technique` object.
+#[derive(Serialize)]
+struct Technique<'a> {
+    uid: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    name: &'a str,
+}
+
+impl<'a> AttackObject<'a> {
+    fn of(attack: &'a Attack, version: AttackVersion) -> Self {
+        let Placed { tactic, technique: Named { uid, name }, sub_technique } = Placed::of(attack, version);
+        Self { version: version.as_str(), tactic, technique: Technique { uid, name }, sub_technique }
+    }
 }
 
 #[derive(Serialize)]
@@ -222,79 +251,47 @@ enum Endpoint<'a> {
     Name(&'a str),
 }
 
-/// Writes a finding. `each` is the bound name and value that it is made for, where the rule makes one for each value.
-pub(super) fn body(
-    id: &str,
-    rule: &RulePlan,
-    evidence: &[Evidence<'_>],
-    each: Option<(&str, &str)>,
-    exception: Option<&ExceptionPlan>,
-) -> String {
-    let first = evidence.iter().map(|evidence| evidence.time).min().unwrap_or_default();
-    let last = evidence.iter().map(|evidence| evidence.time).max().unwrap_or_default();
-    let exception = exception.map(|exception| &exception.exception);
-    let suppressed = exception.map(|exception| &*exception.reason);
-    let context = evidence.last().map_or(Context::default(), |last| last.context);
+/// Writes a finding.
+pub(super) fn body(report: &Report<'_>, version: AttackVersion) -> String {
+    let suppressed = report.exception.map(|exception| &*exception.reason);
+    let context = report.context;
     let info = FindingInfo {
-        uid: id,
-        title: &rule.rule.title,
-        desc: &rule.rule.description,
+        uid: report.id,
+        title: report.title,
+        desc: report.description,
         analytic: Analytic {
-            uid: &rule.rule.id,
-            name: &rule.rule.title,
-            version: rule.rule.version.to_string(),
+            uid: report.rule,
+            name: report.title,
+            version: report.version.to_string(),
             type_id: 1,
             r#type: "Rule",
         },
-        attacks: rule.rule.attack.iter().map(AttackObject::of).collect(),
-        first_seen_time: first,
-        last_seen_time: last,
-        related_events: evidence.iter().map(|evidence| related_event(rule, evidence)).collect(),
-        related_events_count: evidence.len(),
+        attacks: report.attack.iter().map(|attack| AttackObject::of(attack, version)).collect(),
+        first_seen_time: report.times.0,
+        last_seen_time: report.times.1,
+        related_events: report
+            .events
+            .iter()
+            .map(|(step, event)| RelatedEvent { uid: &event.event_id, title: step, first_seen_time: event.time })
+            .collect(),
+        related_events_count: report.events.len(),
     };
     let finding = DetectionFinding {
-        cloud: cloud(evidence),
-        resources: resources(rule, evidence, each),
-        evidences: evidence.iter().map(evidence_object).collect(),
+        cloud: Cloud {
+            provider: provider_name(report.provider),
+            region: context.region,
+            account: account(context.account),
+        },
+        resources: report.resources.iter().map(|(uid, kind)| Resource { uid, r#type: kind }).collect(),
+        evidences: report.events.iter().map(|(_, event)| evidence_object(event)).collect(),
         unmapped: Unmapped {
             identity: context.identity,
             identity_from: context.identity_way,
-            confidence_reason: &rule.rule.confidence_reason,
-            exception: exception.map_or("", |exception| &exception.id),
+            confidence_reason: report.confidence_reason,
+            exception: report.exception.map_or("", |exception| &exception.id),
+            columns: (!report.events.is_empty()).then(|| report.columns()),
         },
-        ..DetectionFinding::new(info, rule.rule.severity, rule.rule.confidence, suppressed)
-    };
-    serde_json::to_string(&finding).unwrap_or_default()
-}
-
-/// Writes the finding that events had to be given up for those of an identity.
-pub(super) fn pressure(id: &str, pressure: &Pressure, provider: Provider, time: i64) -> String {
-    const TITLE: &str = "Correlation state under pressure: pending events were given up";
-    let desc = match pressure.own {
-        true => {
-            "One identity makes more calls that chains are made of than are kept for it. Its oldest were given up, so \
-                 chains of this identity may be missed. Flooding is a way to hide."
-        }
-        false => {
-            "There are more pending events than are kept in all. Those that would have expired first were given up, \
-                  so chains of any identity may be missed."
-        }
-    };
-    let info = FindingInfo {
-        uid: id,
-        title: TITLE,
-        desc,
-        analytic: Analytic { uid: STATE_PRESSURE, name: TITLE, version: "1".to_owned(), type_id: 1, r#type: "Rule" },
-        attacks: Vec::new(),
-        first_seen_time: time,
-        last_seen_time: time,
-        related_events: Vec::new(),
-        related_events_count: 0,
-    };
-    let finding = DetectionFinding {
-        cloud: Cloud { provider: name_of(provider), region: "", account: None },
-        unmapped: Unmapped { identity: &pressure.identity, ..Unmapped::default() },
-        ..DetectionFinding::new(info, Severity::Medium, Confidence::High, None)
+        ..DetectionFinding::new(info, report.severity, report.confidence, suppressed)
     };
     serde_json::to_string(&finding).unwrap_or_default()
 }
@@ -319,45 +316,8 @@ fn confidence(confidence: Confidence) -> (u8, &'static str) {
     }
 }
 
-fn related_event<'a>(rule: &'a RulePlan, evidence: &'a Evidence<'_>) -> RelatedEvent<'a> {
-    let title = rule.rule.steps.get(evidence.step.position).map_or("", |step| &step.id);
-    RelatedEvent { uid: &evidence.event_id, title, first_seen_time: evidence.time }
-}
-
-/// Where the last step happened.
-fn cloud<'a>(evidence: &[Evidence<'a>]) -> Cloud<'a> {
-    let last = evidence.last();
-    let context = last.map_or(Context::default(), |last| last.context);
-    let provider = last.map_or("", |last| name_of(last.step.provider));
-    Cloud { provider, region: context.region, account: account(context.account) }
-}
-
-fn name_of(provider: Provider) -> &'static str {
-    match provider {
-        Provider::Aws => "AWS",
-        Provider::Azure => "Azure",
-        Provider::Gcp => "GCP",
-    }
-}
-
 fn account(uid: &str) -> Option<Account<'_>> {
     (!uid.is_empty()).then_some(Account { uid })
-}
-
-/// What the rule lists of the values that its steps bind, each once, in the order of the steps.
-fn resources<'a>(rule: &'a RulePlan, evidence: &'a [Evidence<'_>], each: Option<(&str, &str)>) -> Vec<Resource<'a>> {
-    let mut resources = Vec::new();
-    for (binding, values) in evidence.iter().flat_map(|evidence| &evidence.values) {
-        let Some(kind) = rule.rule.resources.get(&*binding.name) else { continue };
-        let only = each.filter(|(name, _)| **name == *binding.name).map(|(_, value)| value);
-        for uid in values.iter().filter(|value| only.is_none_or(|only| *only == ***value)) {
-            let resource = Resource { uid, r#type: kind };
-            if !resources.contains(&resource) {
-                resources.push(resource);
-            }
-        }
-    }
-    resources
 }
 
 fn evidence_object<'a>(evidence: &Evidence<'a>) -> EvidenceObject<'a> {

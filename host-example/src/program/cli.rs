@@ -61,8 +61,10 @@ pub enum Rules {
 
 /// Correlate the records of files, folders or a pipe.
 ///
-/// Inputs are NDJSON, CloudTrail files ({"Records":[...]}) or JSON arrays, on one line or pretty-printed, plain or gzip;
-/// each is recognised by its content. CloudTrail digest and insight files are skipped and counted. In folders, all files
+/// Inputs are records of AWS CloudTrail, Azure Activity and GCP audit logs: NDJSON, files ({"Records":[...]},
+/// {"records":[...]}) or JSON arrays, on one line or pretty-printed, plain or gzip, as they come or in the envelopes of
+/// EventBridge, CloudWatch Logs, Firehose, Event Hubs, Pub/Sub, Sentinel, Elastic and others. Each is recognised by its
+/// content. CloudTrail digest and insight files are skipped and counted. In folders, all files
 /// are read whose names end in .json, .jsonl, .ndjson, .log or .gz.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -84,7 +86,7 @@ pub struct Run {
     /// Where findings go [default: - in mode findings, else to the standard error in words]
     #[arg(long, value_name = "FILE|-")]
     pub findings: Option<PathBuf>,
-    /// How findings are written [default: text to a terminal, else ocsf]
+    /// How findings are written [default: text to a terminal, else what the configuration says, else ocsf]
     #[arg(long, value_enum)]
     pub findings_format: Option<Format>,
     /// Where records go that cannot be read, each with the reason, as JSON lines
@@ -124,6 +126,10 @@ pub enum Mode {
 pub enum Format {
     /// OCSF Detection Findings, one JSON object a line
     Ocsf,
+    /// Alerts of the Elastic Common Schema
+    Ecs,
+    /// Flat rows for Microsoft Sentinel
+    Sentinel,
     /// For people
     Text,
 }

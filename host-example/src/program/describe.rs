@@ -6,9 +6,10 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-/// Puts an OCSF Detection Finding into words.
+/// Puts an OCSF Detection Finding into words; another form is left as it is.
 pub fn describe(body: &str) -> String {
-    let Ok(finding) = serde_json::from_str::<Value>(body) else { return body.to_owned() };
+    let finding = serde_json::from_str::<Value>(body).ok();
+    let Some(finding) = finding.filter(|finding| finding.get("finding_info").is_some()) else { return body.to_owned() };
     let text = |pointer: &str| text_at(&finding, pointer);
     let list = |pointer: &str| finding.pointer(pointer).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let mut words = String::new();

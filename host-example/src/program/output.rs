@@ -153,8 +153,8 @@ impl Outputs {
 
     fn finding(&mut self, finding: &Finding) -> Result<(), Unwritten> {
         let text = match self.format {
-            Format::Ocsf => format!("{}\n", finding.body),
             Format::Text => format!("{}\n", describe(&finding.body)),
+            Format::Ocsf | Format::Ecs | Format::Sentinel => format!("{}\n", finding.body),
         };
         match &mut self.findings {
             Some(sink) => sink.write(|to| to.write_all(text.as_bytes())),

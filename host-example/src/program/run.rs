@@ -8,7 +8,7 @@ use catena_host::{BUILT_IN, Correlator, Limits, Rejection, Sandbox};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
-use super::cli::{self, Mode};
+use super::cli::{self, Format, Mode};
 use super::framing::{Batch, Framer, Kind};
 use super::input::{self, Event, Input, Inputs};
 use super::output::{Outputs, Unwritten};
@@ -102,6 +102,15 @@ fn configuration(arguments: &cli::Run) -> Result<(String, Mode), Failure> {
             Mode::Findings => "findings",
         };
         members.insert("mode".to_owned(), name.into());
+    }
+    if let Some(format) = arguments.findings_format {
+        let name = match format {
+            // Words are made of OCSF's.
+            Format::Ocsf | Format::Text => "ocsf",
+            Format::Ecs => "ecs",
+            Format::Sentinel => "sentinel",
+        };
+        members.insert("findings".to_owned(), name.into());
     }
     // What is no mode, the component says.
     let mode = match members.get("mode").and_then(Value::as_str) {
