@@ -3,7 +3,9 @@
 
 pub mod any_rule;
 pub mod oracle;
+pub mod records;
 pub mod run;
+pub mod schema;
 
 use std::path::{Path, PathBuf};
 

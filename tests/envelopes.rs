@@ -1,0 +1,181 @@
+//! The same chain in each envelope that carries AWS's records is the same finding.
+
+mod common;
+
+use common::records::{base64, gzip, sentinel_row, subscription};
+use common::run::Both;
+use serde_json::{Value, json};
+
+fn chain() -> Vec<String> {
+    catena_synthetic::chain("mallory", common::START, 5).to_vec()
+}
+
+fn value(record: &str) -> Value {
+    serde_json::from_str(record).unwrap()
+}
+
+fn each(wrap: impl Fn(&String) -> Value) -> String {
+    chain().iter().map(|record| wrap(record).to_string() + "\n").collect()
+}
+
+/// Every envelope, by its name.
+fn envelopes() -> Vec<(&'static str, String)> {
+    let records: Vec<_> = chain().iter().map(|record| value(record)).collect();
+    let delivered = subscription(&chain()).to_string();
+    let firehose = |data: Vec<u8>| {
+        let record = json!({"recordId": "1", "approximateArrivalTimestamp": 1, "data": base64(&data)});
+        json!({"invocationId": "i", "deliveryStreamArn": "a", "region": "us-east-1", "records": [record]}).to_string()
+    };
+    vec![
+        ("lines", chain().join("\n")),
+        ("a file of CloudTrail", json!({"Records": records}).to_string()),
+        ("an array", json!(records).to_string()),
+        (
+            "EventBridge",
+            each(|r| {
+                json!({"version": "0", "id": "x", "detail-type": "AWS API Call via CloudTrail", "source": "aws.ec2",
+                            "account": "1", "time": "2026-01-05T10:00:00Z", "region": "r", "resources": [], "detail": value(r)})
+            }),
+        ),
+        ("CloudWatch Logs", delivered.clone()),
+        (
+            "CloudWatch Logs by way of Lambda",
+            json!({"awslogs": {"data": base64(&gzip(delivered.as_bytes()))}}).to_string(),
+        ),
+        ("Firehose with what CloudWatch Logs delivers", firehose(gzip(delivered.as_bytes()))),
+        ("Firehose with lines", firehose(chain().join("\n").into_bytes())),
+        ("Kinesis", json!({"Records": [{"kinesis": {"data": base64(chain().join("\n").as_bytes())}}]}).to_string()),
+        (
+            "LookupEvents",
+            json!({"Events": chain().iter().map(|r| json!({"EventId": "1", "EventName": value(r)["eventName"],
+                "EventTime": "2022-02-08 09:23:37+11:00", "CloudTrailEvent": r})).collect::<Vec<_>>()})
+            .to_string(),
+        ),
+        ("Wazuh", each(|r| json!({"integration": "aws", "aws": collapsed(value(r))}))),
+        ("Sentinel", each(|r| sentinel_row(&value(r)))),
+        ("ECS with the original", each(|r| json!({"ecs": {"version": "8"}, "event": {"original": r}}))),
+        ("ECS without the original", each(|r| ecs(&value(r)))),
+        ("OCSF with the original", each(|r| json!({"class_uid": 6003, "raw_data": r}))),
+        ("OCSF without the original", each(|r| ocsf(&value(r)))),
+    ]
+}
+
+/// As Wazuh writes lists of one: without the list.
+fn collapsed(value: Value) -> Value {
+    match value {
+        Value::Object(members) => members.into_iter().map(|(name, member)| (name, collapsed(member))).collect(),
+        Value::Array(mut items) if items.len() == 1 => collapsed(items.remove(0)),
+        other => other,
+    }
+}
+
+fn ecs(record: &Value) -> Value {
+    json!({
+        "@timestamp": record["eventTime"], "ecs": {"version": "8.11.0"},
+        "event": {"action": record["eventName"], "provider": record["eventSource"], "id": record["eventID"]},
+        "cloud": {"region": record["awsRegion"], "account": {"id": record["recipientAccountId"]}},
+        "source": {"address": record["sourceIPAddress"]},
+        "aws": {"cloudtrail": {"user_identity": {"arn": record["userIdentity"]["arn"]},
+            "flattened": {"request_parameters": record["requestParameters"], "response_elements": record["responseElements"]}}},
+    })
+}
+
+fn ocsf(record: &Value) -> Value {
+    let time = record["eventTime"].as_str().unwrap();
+    let time = time::OffsetDateTime::parse(time, &time::format_description::well_known::Rfc3339).unwrap();
+    json!({
+        "class_uid": 6003, "time": time.unix_timestamp() * 1_000, "metadata": {"uid": record["eventID"]},
+        "api": {"operation": record["eventName"], "service": {"name": record["eventSource"]},
+                "request": {"data": record["requestParameters"].to_string()},
+                "response": {"data": record["responseElements"].to_string()}},
+        "actor": {"user": {"uid_alt": record["userIdentity"]["arn"]}},
+        "cloud": {"account": {"uid": record["recipientAccountId"]}, "region": record["awsRegion"]},
+        "src_endpoint": {"ip": record["sourceIPAddress"]},
+    })
+}
+
+#[test]
+fn the_same_chain_has_the_same_id_in_every_envelope() {
+    let mut ids = std::collections::BTreeSet::new();
+    for (name, text) in envelopes() {
+        let outcome = Both::open("{}").process(text.as_bytes());
+        assert_eq!(outcome.rejections, [], "{name}");
+        let found: Vec<_> = outcome.findings.iter().filter(|finding| finding.rule == "aws-snapshot-staging").collect();
+        assert_eq!(found.len(), 1, "{name}");
+        ids.insert(found[0].id.clone());
+        let without = Both::open(r#"{"prefilter":false}"#).process(text.as_bytes());
+        assert_eq!(outcome, without, "{name}: the prefilter changes nothing");
+    }
+    assert_eq!(ids.len(), 1);
+}
+
+#[test]
+fn all_envelopes_mixed_in_one_stream_are_one_finding() {
+    let stream: String = envelopes().iter().map(|(_, text)| text.trim_end().to_owned() + "\n").collect();
+    let outcome = Both::open("{}").process(stream.as_bytes());
+    assert_eq!(outcome.findings.iter().filter(|finding| finding.rule == "aws-snapshot-staging").count(), 1);
+}
+
+#[test]
+fn the_envelope_is_what_is_annotated_and_stays_json() {
+    for (name, text) in envelopes() {
+        let output = Both::open("{}").process(text.as_bytes()).apply(text.as_bytes());
+        let output = String::from_utf8(output).unwrap();
+        assert!(output.contains("\"catena\""), "{name}");
+        for line in output.lines() {
+            assert!(serde_json::from_str::<Value>(line).is_ok(), "{name}: {line}");
+        }
+    }
+}
+
+#[test]
+fn what_only_looks_like_an_envelope_passes() {
+    for line in [
+        // What S3 tells a queue has the same first member as a file of CloudTrail.
+        r#"{"Records":[{"eventVersion":"2.1","eventSource":"aws:s3","eventName":"ObjectCreated:Put","s3":{"object":{"key":"a"}}}]}"#,
+        r#"{"Event":"s3:TestEvent","Service":"Amazon S3"}"#,
+        r#"{"Type":"Notification","Message":"{\"Records\":[{\"s3\":{\"object\":{\"key\":\"a\"}}}]}"}"#,
+        r#"{"messageType":"CONTROL_MESSAGE","logEvents":[{"id":"","message":"CWL CONTROL MESSAGE: Checking health"}]}"#,
+        r#"{"message":"a line of some log","level":"info"}"#,
+        r#"{"records":"not a list"}"#,
+    ] {
+        let outcome = Both::open("{}").process(line.as_bytes());
+        assert_eq!((outcome.matched, outcome.rejections.len(), outcome.splices.len()), (0, 0, 0), "{line}");
+    }
+}
+
+#[test]
+fn what_cannot_be_decoded_is_rejected_with_its_reason_and_costs_its_neighbours_nothing() {
+    let cut = gzip(chain().join("\n").as_bytes());
+    let records = [
+        (r#"{"recordId":"1","data":"%%%"}"#.to_owned(), "bad-envelope"),
+        (json!({"recordId": "2", "data": base64(&cut[..cut.len() / 2])}).to_string(), "bad-envelope"),
+        (json!({"recordId": "3", "data": base64(b"{\"eventName\":\"RunInstances\"")}).to_string(), "truncated"),
+        (json!({"recordId": "4", "data": base64(chain().join("\n").as_bytes())}).to_string(), ""),
+    ];
+    let list: Vec<_> = records.iter().map(|(record, _)| record.as_str()).collect();
+    let batch = format!(r#"{{"invocationId":"i","records":[{}]}}"#, list.join(","));
+    let outcome = Both::open("{}").process(batch.as_bytes());
+    let told: Vec<_> = outcome.rejections.iter().map(|rejection| rejection.reason.code()).collect();
+    assert_eq!(told, ["bad-envelope", "bad-envelope", "truncated"]);
+    assert!(outcome.findings.iter().any(|finding| finding.rule == "aws-snapshot-staging"));
+}
+
+#[test]
+fn records_in_records_without_end_are_refused() {
+    let mut text = chain()[2].clone();
+    for _ in 0..6 {
+        text = json!({"data": base64(text.as_bytes())}).to_string();
+    }
+    let outcome = Both::open("{}").process(text.as_bytes());
+    assert_eq!(outcome.rejections.len(), 1);
+    assert_eq!(outcome.rejections[0].reason.code(), "nested-too-deep");
+}
+
+#[test]
+fn what_grows_beyond_the_limit_is_refused_unread() {
+    let bomb = json!({"data": base64(&gzip(&vec![b' '; 4 << 20]))}).to_string();
+    let outcome = Both::open(r#"{"limits":{"batch_bytes":1000000}}"#).process(bomb.as_bytes());
+    assert_eq!(outcome.rejections[0].reason.code(), "bad-envelope");
+    assert!(outcome.rejections[0].detail.contains("1000000"));
+}

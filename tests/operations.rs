@@ -1,0 +1,105 @@
+//! Several records tell of one operation: what they make is found once, whichever comes first.
+
+mod common;
+
+use common::records::{GCP_INSTANCE, GROUP, azure, azure_chain, gcp, gcp_chain};
+use common::run::{Both, rules};
+use serde_json::{Value, json};
+
+fn found(records: &[Value]) -> Vec<String> {
+    let batch: String = records.iter().map(|record| format!("{record}\n")).collect();
+    let outcome = Both::open("{}").process(batch.as_bytes());
+    assert_eq!(outcome.rejections, []);
+    rules(&outcome.findings).into_iter().map(str::to_owned).collect()
+}
+
+fn vm(status: &str, signature: &str, minute: u32) -> Value {
+    azure("virtualMachines", "vm1", minute, status, signature, None)
+}
+
+#[test]
+fn start_accept_and_success_in_any_order_and_spelling_are_one_creation() {
+    let mut other_spelling = vm("Succeeded", "Succeeded.", 3);
+    other_spelling["operationName"] = json!("Microsoft.Compute/virtualMachines/write");
+    other_spelling["resourceId"] = json!(format!("{GROUP}Microsoft.Compute/virtualMachines/vm1").to_uppercase());
+    let rows = [vm("Start", "Started.", 0), vm("Accept", "Accepted.Created", 0), vm("Success", "", 2), other_spelling];
+    for order in [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1], [1, 3, 0, 2]] {
+        assert_eq!(found(&order.map(|at| rows[at].clone())), ["azure-instance-created"], "{order:?}");
+    }
+    assert_eq!(found(&rows[..1]), [] as [&str; 0], "what has begun is not done");
+    assert_eq!(found(&[vm("Accept", "Accepted.Created", 0)]), ["azure-instance-created"], "some end with Accept");
+}
+
+#[test]
+fn the_same_machine_created_twice_is_two_creations() {
+    let mut again = vm("Accept", "Accepted.Created", 9);
+    again["correlationId"] = json!("another");
+    assert_eq!(found(&[vm("Accept", "Accepted.Created", 0), again]).len(), 2);
+}
+
+#[test]
+fn an_update_is_no_creation_where_the_record_tells() {
+    assert_eq!(found(&[vm("Accept", "Accepted.OK", 0)]), [] as [&str; 0]);
+    assert_eq!(found(&[vm("Failure", "Failed.Conflict", 0)]), [] as [&str; 0]);
+    assert_eq!(found(&[vm("Success", "Succeeded.", 0)]), ["azure-instance-created"], "here it does not");
+}
+
+#[test]
+fn an_azure_chain_is_one_finding_with_every_row_of_its_operations() {
+    let chain = azure_chain();
+    let mut rows: Vec<_> = chain.to_vec();
+    for (at, kind) in ["snapshots", "disks", "virtualMachines"].iter().enumerate() {
+        let name = ["snap1", "disk1", "vm1"][at];
+        rows.push(azure(kind, name, 2 * at as u32, "Start", "Started.", None));
+        rows.push(azure(kind, name, 2 * at as u32 + 1, "Success", "Succeeded.", None));
+    }
+    for step in [1, 2, 4, 5, 7, 8] {
+        let order: Vec<_> = (0..rows.len()).map(|at| rows[at * step % rows.len()].clone()).collect();
+        assert_eq!(found(&order), ["azure-instance-created", "azure-snapshot-staging"], "every {step}.");
+    }
+}
+
+#[test]
+fn first_and_last_in_either_order_are_one_creation() {
+    let [last, first, _] = gcp_chain();
+    assert_eq!(found(&[first.clone(), last.clone()]), ["gcp-instance-created"]);
+    assert_eq!(found(&[last.clone(), first.clone()]), ["gcp-instance-created"]);
+    assert_eq!(found(std::slice::from_ref(&first)), [] as [&str; 0]);
+    let mut failed = last.clone();
+    failed["protoPayload"]["status"] = json!({"code": 8, "message": "QUOTA_EXCEEDED"});
+    assert_eq!(found(&[first, failed]), [] as [&str; 0]);
+    let mut fine = last;
+    fine["protoPayload"]["status"] = json!({});
+    assert_eq!(found(&[fine]), ["gcp-instance-created"], "an empty status says that all is well");
+}
+
+#[test]
+fn launches_by_other_calls_of_gcp_are_found() {
+    for method in [
+        "v1.compute.instances.bulkInsert",
+        "alpha.compute.instanceGroupManagers.insert",
+        "compute.regionInstanceGroupManagers.createInstances",
+    ] {
+        let entry = gcp(method, GCP_INSTANCE, 0, 1, "last", json!({}));
+        assert_eq!(found(&[entry]), ["gcp-instance-created"], "{method}");
+    }
+}
+
+#[test]
+fn a_gcp_chain_is_found_in_any_order_and_by_any_form_of_a_name() {
+    for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0], [1, 0, 2]] {
+        let chain = gcp_chain();
+        assert_eq!(found(&order.map(|at| chain[at].clone())), ["gcp-instance-created", "gcp-snapshot-staging"]);
+    }
+    for name in [
+        "https://compute.googleapis.com/compute/v1/projects/p1/global/snapshots/snap1",
+        "//compute.googleapis.com/projects/p1/global/snapshots/snap1",
+        "projects/123456789012/global/snapshots/snap1",
+        "projects/p1/global/snapshots/snap1",
+        "global/snapshots/snap1",
+    ] {
+        let mut chain = gcp_chain();
+        chain[1]["protoPayload"]["request"]["disks"][0]["initializeParams"]["sourceSnapshot"] = json!(name);
+        assert_eq!(found(&chain), ["gcp-instance-created", "gcp-snapshot-staging"], "{name}");
+    }
+}
