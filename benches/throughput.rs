@@ -6,7 +6,7 @@ use std::hint::black_box;
 
 use catena::Correlator;
 use catena_host::{BUILT_IN, Limits, Sandbox};
-use catena_synthetic::Stream;
+use catena_synthetic::{Random, Stream, azure_line, gcp_line};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
 const BATCH: usize = 1 << 20;
@@ -66,5 +66,41 @@ fn throughput(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, throughput);
+/// An hour of a busy account, 28 records a second, of one cloud and of three: one record in a hundred is of interest in each.
+fn clouds(criterion: &mut Criterion) {
+    let sandbox = Sandbox::new(BUILT_IN, Limits::default()).expect("the built-in component loads");
+    let aws = Stream { records: 100_000, chains: 10, per_second: 28, ..Stream::default() };
+    let mut random = Random::new(3);
+    let mixed: Vec<u8> = aws
+        .lines()
+        .into_iter()
+        .enumerate()
+        .flat_map(|(at, line)| {
+            let time = aws.start + at as u64 / aws.per_second;
+            let line = match at % 3 {
+                0 => line,
+                1 => azure_line(&mut random, time),
+                _ => gcp_line(&mut random, time),
+            };
+            (line + "\n").into_bytes()
+        })
+        .collect();
+    let mut group = criterion.benchmark_group("an hour of");
+    for (name, bytes) in [("CloudTrail", aws.bytes()), ("three clouds", mixed)] {
+        let batches = batches(&bytes);
+        group.sample_size(10).throughput(Throughput::Bytes(bytes.len() as u64));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let mut correlator = sandbox.open(FINDINGS).expect("opens");
+                batches
+                    .iter()
+                    .map(|batch| correlator.process(black_box(batch), NOW).expect("fits").findings.len())
+                    .sum::<usize>()
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, throughput, clouds);
 criterion_main!(benches);

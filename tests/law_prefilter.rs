@@ -2,14 +2,16 @@
 
 mod common;
 
-use common::events;
 use common::run::Both;
+use common::{events, records};
 use proptest::prelude::*;
+use serde_json::json;
 
 /// Records in spellings that have the same meaning to a JSON parser, or nearly the same.
 fn disguised() -> impl Strategy<Value = String> {
-    (events(1, 600), 0..12u8).prop_map(|(events, disguise)| {
+    (events(1, 600), 0..26u8).prop_map(|(events, disguise)| {
         let line = events[0].line();
+        let (azure, gcp) = (records::azure_chain(), records::gcp_chain());
         match disguise {
             0 => line.replace("\"eventName\":", "\"eventName\" : \t"),
             1 => line.replace("eventName", "event\\u004eame"),
@@ -22,6 +24,25 @@ fn disguised() -> impl Strategy<Value = String> {
             8 => line.replacen('{', r#"{"note":"\\\"eventName\\\":\\\"RunInstances\\\" \u003c","#, 1),
             9 => line.replace("\"eventName\":\"", "\"eventName\":5,\"eventname\":\""),
             10 => format!(r#"{{ "Records" : [ {line} , {line} ] }}"#),
+            11 => records::subscription(&[line.clone(), line]).to_string(),
+            12 => json!({"EventName": "x", "CloudTrailEvent": line.replace("\":", "\"\n\t : ")}).to_string(),
+            13 => json!({"log": "x", "event": {"original": json!({"message": line}).to_string()}}).to_string(),
+            14 => json!({"message": {"data": records::base64(line.as_bytes())}}).to_string(),
+            // Not in the place where it counts.
+            15 => json!({"a": 1, "message": {"data": records::base64(line.as_bytes())}}).to_string(),
+            16 => records::sentinel_row(&serde_json::from_str(&line).unwrap()).to_string(),
+            17 => azure[0].to_string().replace('/', "\\/"),
+            18 => azure[1].to_string().replace("\"operationName\"", "\"operation_name\""),
+            19 => azure[2].to_string().replace(
+                "\"MICROSOFT.COMPUTE/VIRTUALMACHINES/WRITE\"",
+                r#"{ "value" : "Microsoft.Compute/virtualMachines/write", "localizedValue":"x" }"#,
+            ),
+            20 => azure[0].to_string().replace("MICROSOFT", "\\u004dicrosoft"),
+            21 => gcp[0].to_string(),
+            22 => gcp[1].to_string().replace("\"methodName\":\"beta.", "\"methodName\" : \""),
+            23 => json!({"gcp": {"audit": {"method_name": "v1.compute.instances.insert"}}, "@timestamp": "2026-01-05T10:00:00Z"})
+                .to_string(),
+            24 => json!({"class_uid": 6003, "raw_data": line}).to_string(),
             _ => line,
         }
     })
@@ -43,7 +64,8 @@ proptest! {
         pieces in prop::collection::vec(prop_oneof![
             disguised().prop_map(String::into_bytes),
             prop::collection::vec(any::<u8>(), 0..80),
-            prop::sample::select(vec!["\n", "{", "}", "[", "]", ",", ":", "\"", "\\", "\\u0052", "{\"Records\":[", "\"eventName\"", "\"RunInstances\""])
+            prop::sample::select(vec!["\n", "{", "}", "[", "]", ",", ":", "\"", "\\", "\\u0052", "{\"Records\":[", "\"eventName\"", "\"RunInstances\"",
+                "{\"records\":[{\"data\":\"e30=\"}]}", "{\"message\":\"{}\"}", "{\"logEvents\":[", "_name", "operationName"])
                 .prop_map(|text| text.as_bytes().to_vec()),
         ], 0..40),
     ) {
@@ -51,5 +73,26 @@ proptest! {
         let with = Both::open("{}").process(&batch);
         let without = Both::open(r#"{"prefilter":false}"#).process(&batch);
         prop_assert_eq!(with, without);
+    }
+}
+
+/// What the disguises above are made of is found at all; else the laws would hold for nothing.
+#[test]
+fn every_disguise_of_a_launch_is_a_match() {
+    let [_, _, instance] = common::chain(60, 120);
+    let line = instance.line();
+    for text in [
+        records::subscription(std::slice::from_ref(&line)).to_string(),
+        json!({"EventName": "x", "CloudTrailEvent": line.replace("\":", "\"\n\t : ")}).to_string(),
+        json!({"event": {"original": json!({"message": line}).to_string()}}).to_string(),
+        json!({"message": {"data": records::base64(line.as_bytes())}}).to_string(),
+        records::azure_chain()[0].to_string().replace('/', "\\/"),
+        records::azure_chain()[1].to_string().replace("\"operationName\"", "\"operation_name\""),
+        records::azure_chain()[0].to_string().replace("MICROSOFT", "\\u004dicrosoft"),
+        records::gcp_chain()[1].to_string().replace("beta.", ""),
+        json!({"gcp": {"audit": {"method_name": "v1.compute.instances.insert"}}, "@timestamp": "2026-01-05T10:00:00Z"})
+            .to_string(),
+    ] {
+        assert_eq!(Both::open("{}").process(text.as_bytes()).matched, 1, "{text}");
     }
 }

@@ -6,14 +6,20 @@ use base64::engine::general_purpose::STANDARD;
 use flate2::read::GzDecoder;
 
 use super::Inside;
+use crate::bytes::skip_space;
+use crate::shape::ValueScanner;
 
 /// How deep records may stand in others. Firehose delivers what CloudWatch Logs delivers, which holds records as text.
 pub(crate) const MOST_NESTED: usize = 4;
 
 /// Opens what holds records: `Err` says why it cannot be.
 ///
-/// Allocates at most `most` bytes for what was compressed.
+/// Records are one a line then. Allocates at most `most` bytes for what was compressed.
 pub(crate) fn open(inside: Inside, most: usize) -> Result<Vec<u8>, Cow<'static, str>> {
+    decode(inside, most).map(on_one_line)
+}
+
+fn decode(inside: Inside, most: usize) -> Result<Vec<u8>, Cow<'static, str>> {
     let encoded = match inside {
         Inside::Json(records) => return Ok(records),
         Inside::Base64(text) => text,
@@ -29,4 +35,14 @@ pub(crate) fn open(inside: Inside, most: usize) -> Result<Vec<u8>, Cow<'static, 
         Ok(length) if length > most => Err(format!("its data is more than {most} bytes once decompressed").into()),
         Ok(_) => Ok(records),
     }
+}
+
+/// One document that was written on several lines, on one: where JSON allows a line feed it allows a blank.
+fn on_one_line(mut bytes: Vec<u8>) -> Vec<u8> {
+    let start = skip_space(&bytes, 0, bytes.len());
+    let end = ValueScanner::new(start).end(&bytes, bytes.len());
+    if end.is_some_and(|end| skip_space(&bytes, end, bytes.len()) == bytes.len()) {
+        bytes.iter_mut().filter(|byte| **byte == b'\n').for_each(|line_feed| *line_feed = b' ');
+    }
+    bytes
 }

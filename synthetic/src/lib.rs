@@ -1,4 +1,4 @@
-//! Synthetic AWS CloudTrail records, for demonstrations, tests and benchmarks.
+//! Synthetic audit records, of AWS CloudTrail above all, for demonstrations, tests and benchmarks.
 //!
 //! The shapes follow AWS's documentation; every name, id and address is made up (documentation account numbers,
 //! RFC 5737 networks). The same seed gives the same bytes.
@@ -14,9 +14,11 @@
 //! assert!(chain("alice", 0, 1).iter().all(|line| line.contains("ec2.amazonaws.com")));
 //! ```
 
+mod cloud;
 mod random;
 mod record;
 
+pub use cloud::{azure_line, gcp_line};
 pub use random::Random;
 pub use record::{Call, Record, chain, time_text};
 

@@ -1,0 +1,226 @@
+//! Records as public bug reports of other tools show them: each is read as far as it can be, or rejected with its reason,
+//! and none costs its neighbours anything.
+
+mod common;
+
+use common::records::{azure, gcp_chain};
+use common::run::{Both, rules};
+use serde_json::{Value, json};
+
+fn launch() -> Value {
+    serde_json::from_str(&catena_synthetic::chain("mallory", common::START, 5)[2]).unwrap()
+}
+
+/// A record between two launches, which are found whatever it is. What it makes itself.
+fn between(record: &str) -> (Vec<String>, Vec<&'static str>) {
+    let neighbour = |id: &str| {
+        let mut launch = launch();
+        launch["eventID"] = json!(id);
+        launch["responseElements"]["instancesSet"]["items"] = json!([{"instanceId": id}]);
+        launch.to_string()
+    };
+    let batch = [neighbour("i-before"), record.to_owned(), neighbour("i-behind")].join("\n");
+    let outcome = Both::open("{}").process(batch.as_bytes());
+    let (mut found, mut neighbours) = (Vec::new(), 0);
+    for (finding, rule) in outcome.findings.iter().zip(rules(&outcome.findings)) {
+        match finding.body.contains("i-before") || finding.body.contains("i-behind") {
+            true => neighbours += 1,
+            false => found.push(rule.to_owned()),
+        }
+    }
+    assert_eq!(neighbours, 2, "{record:.300}");
+    (found, outcome.rejections.iter().map(|rejection| rejection.reason.code()).collect())
+}
+
+#[track_caller]
+fn assert_found(record: &Value, expected: &[&str]) {
+    assert_eq!(between(&record.to_string()), (expected.iter().map(|rule| (*rule).to_owned()).collect(), Vec::new()));
+}
+
+const FOUND: &[&str] = &["aws-instance-created"];
+
+/// GorillaStack auto-tag#4, cartography#1740, cloud-custodian#2565.
+#[test]
+fn null_text_and_nothing_where_an_object_is_due() {
+    for strange in [json!(null), json!("text"), json!(5), json!([]), json!({}), json!(true), json!({"items": null})] {
+        for member in ["requestParameters", "responseElements", "additionalEventData"] {
+            let mut record = launch();
+            record[member] = strange.clone();
+            assert_found(&record, FOUND);
+        }
+        let mut record = launch();
+        record["responseElements"]["instancesSet"] = strange.clone();
+        assert_found(&record, FOUND);
+    }
+}
+
+/// OpenSIEM-Logstash-Parsing#21, resource-auto-tagger#13: nobody is joined with nobody, and nothing is lost.
+#[test]
+fn identities_that_are_missing_or_empty() {
+    for identity in [json!(null), json!("root"), json!({}), json!({"sessionContext": {"sessionIssuer": {}}}), json!([])]
+    {
+        let mut record = launch();
+        record["userIdentity"] = identity;
+        assert_found(&record, FOUND);
+        record.as_object_mut().unwrap().remove("userIdentity");
+        assert_found(&record, FOUND);
+    }
+}
+
+/// crowdsecurity/hub#751: a failure is told by a member that is mostly not there.
+#[test]
+fn an_error_code_that_is_null_or_empty_is_none() {
+    for (code, expected) in [(json!(null), FOUND), (json!(""), FOUND), (json!("Client.DryRunOperation"), &[])] {
+        let mut record = launch();
+        record["errorCode"] = code;
+        assert_found(&record, expected);
+    }
+}
+
+/// logstash-codec-cloudtrail#7, #14, #26; aws-samples/siem-on-amazon-opensearch-service#98.
+#[test]
+fn members_that_are_now_text_and_now_an_object() {
+    let mut record = launch();
+    record["apiVersion"] = json!("2016_01_28");
+    for value in [json!("t3.micro"), json!({"value": "t3.micro"}), json!(false)] {
+        record["requestParameters"]["instanceType"] = value.clone();
+        record["requestParameters"]["disableApiTermination"] = value.clone();
+        record["requestParameters"]["iamInstanceProfile"] = value;
+        assert_found(&record, FOUND);
+    }
+}
+
+/// wazuh/wazuh#36209: a list of one is the item itself, and two instances are two findings.
+#[test]
+fn items_as_an_object_and_as_a_list() {
+    let mut record = launch();
+    record["responseElements"]["instancesSet"]["items"] = json!({"instanceId": "i-1"});
+    assert_found(&record, FOUND);
+    record["responseElements"]["instancesSet"]["items"] = json!([{"instanceId": "i-1"}, null, {"instanceId": "i-2"}]);
+    assert_found(&record, &["aws-instance-created", "aws-instance-created"]);
+}
+
+/// vectordotdev/vector#3077: launches of hundreds of instances are beyond what some pipelines take.
+#[test]
+fn a_launch_of_hundreds_of_instances() {
+    let mut record = launch();
+    let item = |number| json!({"instanceId": format!("i-{number:017x}"), "tagSet": {"items": [{"key": "k", "value": "v".repeat(900)}]}});
+    record["responseElements"]["instancesSet"]["items"] = (0..300).map(item).collect();
+    assert!(record.to_string().len() > 256 << 10);
+    assert_found(&record, &["aws-instance-created"; 300]);
+}
+
+/// falcosecurity/plugins#297, aws-cloudtrail-processing-library#13.
+#[test]
+fn what_was_cut_off() {
+    let text = launch().to_string();
+    let (found, rejected) = between(&text[..text.len() / 2]);
+    assert_eq!((found.len(), rejected), (0, vec!["truncated"]));
+    let (found, rejected) =
+        between(&text.replace("\"responseElements\":{", "\"responseElements\":[Truncated...],\"x\":{"));
+    assert_eq!((found.len(), rejected), (0, vec!["malformed-json"]));
+    // A shipper that cuts columns at 64 KiB: the column is lost, the launch is not.
+    let mut row = common::records::sentinel_row(&launch());
+    let column = row["RequestParameters"].as_str().unwrap().to_owned();
+    row["RequestParameters"] = json!(&column[..column.len() / 2]);
+    assert_found(&row, FOUND);
+    row["ResponseElements"] = json!("null");
+    assert_found(&row, FOUND);
+}
+
+#[test]
+fn a_byte_order_mark_crlf_and_empty_lines() {
+    let text = launch().to_string();
+    let batch = format!(
+        "\u{FEFF}{text}\r\n\r\n\n   \r\n{}\r\n",
+        azure("virtualMachines", "vm", 0, "Accept", "Accepted.Created", None)
+    );
+    let outcome = Both::open("{}").process(batch.as_bytes());
+    assert_eq!((outcome.records, outcome.rejections.len()), (2, 0));
+    assert_eq!(rules(&outcome.findings), ["aws-instance-created", "azure-instance-created"]);
+}
+
+#[test]
+fn invalid_utf_8_costs_a_record_only_where_it_is_read() {
+    let text = launch().to_string();
+    let mut bad = text.clone().into_bytes();
+    let name = text.find("mallory").unwrap();
+    bad[name] = 0xFF;
+    let mut batch = [text.as_bytes(), b"\n", &bad, b"\n{\"eventName\":\"Other\",\"x\":\"\xFF\"}\n"].concat();
+    batch.extend(gcp_chain()[0].to_string().into_bytes());
+    let outcome = Both::open("{}").process(&batch);
+    let rejected: Vec<_> = outcome.rejections.iter().map(|rejection| rejection.reason.code()).collect();
+    assert_eq!(rejected, ["malformed-json"], "what cannot matter passes as it came");
+    assert_eq!(rules(&outcome.findings), ["aws-instance-created", "gcp-instance-created"]);
+}
+
+#[test]
+fn of_members_with_one_name_the_last_counts() {
+    let text = launch().to_string();
+    let (found, _) = between(&text.replacen('{', r#"{"eventName":"DescribeInstances","#, 1));
+    assert_eq!(found, FOUND);
+    let (found, _) = between(&format!("{}{}", text.trim_end_matches('}'), r#"}]}},"eventName":"DescribeInstances"}"#));
+    assert_eq!(found, [] as [&str; 0]);
+}
+
+#[test]
+fn nesting_ten_thousand_deep() {
+    for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+        let deep = format!("{}1{}", open.repeat(10_000), close.repeat(10_000));
+        let text = launch().to_string();
+        // Where nobody looks it is passed over; where a value is due it is refused.
+        let (found, rejected) = between(&text.replacen('{', &format!("{{\"deep\":{deep},"), 1));
+        assert_eq!((found.len(), rejected), (1, vec![]), "{open}");
+        let mut records = deep.clone();
+        records.insert_str(0, r#"{"eventName":"RunInstances","responseElements":"#);
+        records.push('}');
+        let (found, rejected) = between(&records);
+        assert_eq!(found.len(), 0);
+        assert!(rejected.len() <= 1, "{rejected:?}");
+    }
+}
+
+/// newrelic/aws_s3_log_ingestion_lambda#99.
+#[test]
+fn a_line_of_fifty_megabytes() {
+    let mut record = launch();
+    record["additionalEventData"] = json!({"x": "y".repeat(50 << 20)});
+    let mut batch = record.to_string().into_bytes();
+    batch.push(b'\n');
+    batch.extend(gcp_chain()[0].to_string().into_bytes());
+    let outcome = Both::open("{}").process(&batch);
+    assert_eq!((outcome.records, outcome.rejections.len()), (2, 0));
+    assert_eq!(rules(&outcome.findings), ["aws-instance-created", "gcp-instance-created"]);
+}
+
+#[test]
+fn a_container_with_one_bad_record_loses_that_one_only() {
+    for name in ["Records", "records"] {
+        let records = [launch().to_string(), r#"{"eventName":"RunInstances",}"#.to_owned(), gcp_chain()[0].to_string()];
+        let batch = format!(r#"{{"{name}":[{}]}}"#, records.join(","));
+        let outcome = Both::open("{}").process(batch.as_bytes());
+        assert_eq!((outcome.records, outcome.rejections.len()), (3, 1));
+        let rejected = &outcome.rejections[0];
+        assert_eq!(&batch[rejected.start as usize..rejected.end as usize], records[1]);
+        assert_eq!(rules(&outcome.findings), ["aws-instance-created", "gcp-instance-created"]);
+    }
+}
+
+/// elastic/beats#30886, #25815, elastic/integrations#15421: Azure's identity and properties as text, as JSON in text.
+#[test]
+fn azure_members_as_text() {
+    let vm = || azure("virtualMachines", "vm1", 0, "Success", "Succeeded.", None);
+    for identity in
+        [json!(null), json!("alice"), json!("{\"claims\":{\"appid\":\"x\"}}"), json!({"claims": "{\"appid\":\"x\"}"})]
+    {
+        let mut record = vm();
+        record["identity"] = identity;
+        record["properties"] = json!("{\"statusCode\":\"Created\",\"responseBody\":\"{cut off\"}");
+        assert_found(&record, &["azure-instance-created"]);
+    }
+    let mut row = vm();
+    for member in ["callerIpAddress", "correlationId", "level", "identity", "resourceId"] {
+        row.as_object_mut().unwrap().remove(member);
+        assert_found(&row, &["azure-instance-created"]);
+    }
+}
