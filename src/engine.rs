@@ -107,7 +107,7 @@ impl Correlator {
         };
         for piece in Pieces::new(batch, &self.prefilter) {
             let verdict = examiner.examine(batch, &piece, output.findings(), 0);
-            output.add(piece, verdict, &self.config.annotation);
+            output.add(piece, verdict, &self.config);
         }
         let outcome = output.into_outcome();
         self.counters.add(&outcome, &self.rules);
@@ -229,7 +229,7 @@ impl<'e> Examiner<'e> {
         let told_as = event.operation.as_ref().unwrap_or(&id);
         let matched = Matched { event, id: &id, told_as, time, steps, exceptions: &exceptions };
         let observed = self.chains.observe(self.rules, &matched);
-        let mut annotation = Annotation { matches: Vec::new(), duplicate: observed.duplicate };
+        let mut annotation = Annotation { duplicate: observed.duplicate, ..Annotation::default() };
         for step in steps {
             let Some((rule, plan)) = self.rules.step(*step) else { continue };
             let found = if rule.is_chain() {

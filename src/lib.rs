@@ -35,7 +35,7 @@
 //! // The output is the input with the splices applied: here, one member more.
 //! let output = String::from_utf8(outcome.apply(record.as_bytes())).unwrap();
 //! assert!(output.starts_with(&record[..record.len() - 1]));
-//! assert!(output.contains(r#","catena":{"matches":[{"rule":"aws-instance-created""#));
+//! assert!(output.contains(r#","catena":{"matches":[{"analytic":{"uid":"aws-instance-created"}"#));
 //! # Ok::<(), catena::Error>(())
 //! ```
 

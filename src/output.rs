@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::batch::{Piece, Unreadable};
-use crate::config::Mode;
+use crate::config::{Config, Mode};
 use crate::finding::Finding;
 use crate::splice::{Annotation, Splice, Splices, offset};
 
@@ -171,19 +171,19 @@ impl Output {
 
     /// Adds the next piece of the batch.
     #[inline]
-    pub(crate) fn add(&mut self, piece: Piece, verdict: Verdict<'_>, annotation: &str) {
+    pub(crate) fn add(&mut self, piece: Piece, verdict: Verdict<'_>, config: &Config) {
         match piece {
             Piece::Record { record, line, .. } => {
                 let kept = self.settle(record.start, record.end, &verdict);
                 if !kept {
                     self.delete(line);
                 }
-                self.annotate(record.end, &verdict, annotation);
+                self.annotate(record.end, &verdict, config);
             }
             Piece::Element { record, .. } => {
                 let kept = self.settle(record.start, record.end, &verdict);
                 self.pass_element(record.start, record.end, kept);
-                self.annotate(record.end, &verdict, annotation);
+                self.annotate(record.end, &verdict, config);
             }
             Piece::Unreadable { bytes, line, why } => {
                 let (reason, detail) = why.explain();
@@ -236,9 +236,10 @@ impl Output {
         }
     }
 
-    fn annotate(&mut self, record_end: usize, verdict: &Verdict<'_>, name: &str) {
+    fn annotate(&mut self, record_end: usize, verdict: &Verdict<'_>, config: &Config) {
         if let (Verdict::Matched(annotation), true) = (verdict, self.mode != Mode::Findings) {
-            self.splices.insert(record_end.saturating_sub(1), annotation.member(name));
+            let member = annotation.member(&config.annotation, config.findings);
+            self.splices.insert(record_end.saturating_sub(1), member);
         }
     }
 

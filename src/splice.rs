@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use serde::Serialize;
 
+use crate::finding::FindingFormat;
 use crate::rule::{RulePlan, StepPlan};
 
 /// Bytes `start..end` of the batch give way to `text`.
@@ -52,20 +53,75 @@ pub(crate) fn offset(at: usize) -> u32 {
 }
 
 /// What an annotated record is told to be.
-#[derive(Serialize)]
+#[derive(Default)]
 pub(crate) struct Annotation<'a> {
     pub matches: Vec<Match<'a>>,
     /// Whether the event had been seen before.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub duplicate: bool,
 }
 
-/// A rule's step that a record is, and the findings that it makes or completes.
-#[derive(Serialize)]
+/// A rule's step that a record is, and the ids of the findings that it makes or completes.
 pub(crate) struct Match<'a> {
     pub rule: &'a str,
     pub step: &'a str,
     pub findings: Vec<String>,
+}
+
+/// An annotation as it is written.
+#[derive(Serialize)]
+struct Written<'a> {
+    matches: Vec<Named<'a>>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    duplicate: bool,
+}
+
+/// A match in the names of each form of finding, so that one query finds both.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Named<'a> {
+    Ocsf {
+        analytic: Uid<'a>,
+        step: &'a str,
+        finding_info: Vec<Uid<'a>>,
+    },
+    Ecs {
+        rule: Id<&'a str>,
+        step: &'a str,
+        event: Id<&'a [String]>,
+    },
+    Sentinel {
+        #[serde(rename = "RuleId")]
+        rule_id: &'a str,
+        #[serde(rename = "Step")]
+        step: &'a str,
+        #[serde(rename = "FindingId")]
+        finding_id: &'a [String],
+    },
+}
+
+#[derive(Serialize)]
+struct Uid<'a> {
+    uid: &'a str,
+}
+
+#[derive(Serialize)]
+struct Id<T> {
+    id: T,
+}
+
+impl Match<'_> {
+    fn named(&self, format: FindingFormat) -> Named<'_> {
+        let Self { rule, step, ref findings } = *self;
+        match format {
+            FindingFormat::Ocsf => Named::Ocsf {
+                analytic: Uid { uid: rule },
+                step,
+                finding_info: findings.iter().map(|uid| Uid { uid }).collect(),
+            },
+            FindingFormat::Ecs => Named::Ecs { rule: Id { id: rule }, step, event: Id { id: findings } },
+            FindingFormat::Sentinel => Named::Sentinel { rule_id: rule, step, finding_id: findings },
+        }
+    }
 }
 
 impl<'a> Annotation<'a> {
@@ -76,9 +132,10 @@ impl<'a> Annotation<'a> {
     }
 
     /// The annotation as a member that goes before a record's closing brace. The record has other members.
-    pub(crate) fn member(&self, name: &str) -> String {
+    pub(crate) fn member(&self, name: &str, format: FindingFormat) -> String {
+        let matches = self.matches.iter().map(|one| one.named(format)).collect();
         let name = serde_json::to_string(name).unwrap_or_default();
-        let value = serde_json::to_string(self).unwrap_or_default();
+        let value = serde_json::to_string(&Written { matches, duplicate: self.duplicate }).unwrap_or_default();
         format!(",{name}:{value}")
     }
 }

@@ -18,15 +18,33 @@ fn two_rules() -> String {
     serde_json::json!({ "disabled_rules": others }).to_string()
 }
 
+/// A match in the names of OCSF.
+fn matched(rule: &str, step: &str, findings: &[&str]) -> Value {
+    let findings: Vec<_> = findings.iter().map(|uid| serde_json::json!({ "uid": uid })).collect();
+    serde_json::json!({"analytic": {"uid": rule}, "step": step, "finding_info": findings})
+}
+
+#[test]
+fn annotations_have_the_names_of_the_findings() {
+    let batch = lines(&chain(60, 120)[2..]);
+    for (form, rule, id) in [("ecs", "/rule/id", "/event/id/0"), ("sentinel", "/RuleId", "/FindingId/0")] {
+        let (output, findings) = process(&format!(r#"{{"findings":"{form}"}}"#), &batch);
+        let record: Value = serde_json::from_str(output.trim()).expect("is JSON");
+        let first = &record["catena"]["matches"][0];
+        let text = |pointer: &str| first.pointer(pointer).and_then(Value::as_str);
+        assert_eq!((text(rule), text(id)), (Some("aws-instance-created"), Some(findings[0].id.as_str())), "{form}");
+    }
+}
+
 #[test]
 fn a_matched_record_says_rule_step_and_findings() {
     let batch = lines(&chain(60, 120));
     let (output, findings) = process(&two_rules(), &batch);
     let records: Vec<Value> = output.lines().map(|line| serde_json::from_str(line).expect("is JSON")).collect();
-    let staging = |step: &str, findings: &[&str]| serde_json::json!({"rule": "aws-snapshot-staging", "step": step, "findings": findings});
+    let staging = |step: &str, findings: &[&str]| matched("aws-snapshot-staging", step, findings);
     assert_eq!(records[0]["catena"]["matches"], serde_json::json!([staging("volume", &[])]));
     assert_eq!(records[1]["catena"]["matches"], serde_json::json!([staging("snapshot", &[])]));
-    let created = serde_json::json!({"rule": "aws-instance-created", "step": "instance", "findings": [findings[0].id]});
+    let created = matched("aws-instance-created", "instance", &[&findings[0].id]);
     assert_eq!(records[2]["catena"]["matches"], serde_json::json!([created, staging("instance", &[&findings[1].id])]));
 }
 
@@ -38,7 +56,7 @@ fn a_repeated_record_says_so_and_keeps_its_finding() {
     assert_eq!(findings.len(), 1);
     assert_eq!(records[0]["catena"].get("duplicate"), None);
     assert_eq!(records[1]["catena"]["duplicate"], true);
-    assert_eq!(records[1]["catena"]["matches"][0]["findings"][0], findings[0].id.as_str());
+    assert_eq!(records[1]["catena"]["matches"][0]["finding_info"][0]["uid"], findings[0].id.as_str());
 }
 
 #[test]

@@ -9,11 +9,14 @@ use std::path::Path;
 
 use common::run::{Both, rules};
 
+/// How many findings of which rule.
+type Found = &'static [(&'static str, usize)];
+
 /// Records and findings by rule of each file. What is not named here holds no launch that went well and no chain.
 ///
 /// Most files of panther-analysis wrap each record as `{"meta", "log"}`, as no pipeline does: they pass. The launches of
 /// stratus-red-team were left out by whoever published them, those of traildiscover failed.
-const TABLE: &[(&str, u32, &[(&str, usize)])] = &[
+const TABLE: &[(&str, u32, Found)] = &[
     ("cloud-custodian/event-cloud-trail-create-volume.json", 1, &[]),
     ("cloud-custodian/event-cloud-trail-run-instance-creator-assumed.json", 1, &[("aws-instance-created", 1)]),
     ("cloud-custodian/event-cloud-trail-run-instance-creator.json", 1, &[("aws-instance-created", 1)]),
@@ -86,7 +89,7 @@ fn files(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
         if path.is_dir() {
             files(&path, found);
         } else if path.extension().is_some_and(|extension| extension != "md")
-            && !path.file_name().is_some_and(|name| name == "_README.json")
+            && path.file_name().is_none_or(|name| name != "_README.json")
         {
             found.push(path);
         }
