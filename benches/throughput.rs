@@ -27,6 +27,12 @@ fn batches(bytes: &[u8]) -> Vec<&[u8]> {
     batches
 }
 
+/// One run over the stream, in the component; how many findings there are.
+fn in_the_component(sandbox: &Sandbox, batches: &[&[u8]]) -> usize {
+    let mut correlator = sandbox.open(FINDINGS).expect("opens");
+    batches.iter().map(|batch| correlator.process(black_box(batch), NOW).expect("fits").findings.len()).sum()
+}
+
 fn throughput(criterion: &mut Criterion) {
     let sandbox = Sandbox::new(BUILT_IN, Limits::default()).expect("the built-in component loads");
     for per_10_000 in [0, 100, 1_000] {
@@ -53,15 +59,7 @@ fn throughput(criterion: &mut Criterion) {
                     .sum::<usize>()
             });
         });
-        group.bench_function(name("component"), |bencher| {
-            bencher.iter(|| {
-                let mut correlator = sandbox.open(FINDINGS).expect("opens");
-                batches
-                    .iter()
-                    .map(|batch| correlator.process(black_box(batch), NOW).expect("fits").findings.len())
-                    .sum::<usize>()
-            });
-        });
+        group.bench_function(name("component"), |bencher| bencher.iter(|| in_the_component(&sandbox, &batches)));
         group.finish();
     }
 }
@@ -89,15 +87,7 @@ fn clouds(criterion: &mut Criterion) {
     for (name, bytes) in [("CloudTrail", aws.bytes()), ("three clouds", mixed)] {
         let batches = batches(&bytes);
         group.sample_size(10).throughput(Throughput::Bytes(bytes.len() as u64));
-        group.bench_function(name, |bencher| {
-            bencher.iter(|| {
-                let mut correlator = sandbox.open(FINDINGS).expect("opens");
-                batches
-                    .iter()
-                    .map(|batch| correlator.process(black_box(batch), NOW).expect("fits").findings.len())
-                    .sum::<usize>()
-            });
-        });
+        group.bench_function(name, |bencher| bencher.iter(|| in_the_component(&sandbox, &batches)));
     }
     group.finish();
 }

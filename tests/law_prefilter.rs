@@ -9,7 +9,7 @@ use serde_json::json;
 
 /// Records in spellings that have the same meaning to a JSON parser, or nearly the same.
 fn disguised() -> impl Strategy<Value = String> {
-    (events(1, 600), 0..26u8).prop_map(|(events, disguise)| {
+    (events(1, 600), 0..28u8).prop_map(|(events, disguise)| {
         let line = events[0].line();
         let (azure, gcp) = (records::azure_chain(), records::gcp_chain());
         match disguise {
@@ -43,6 +43,11 @@ fn disguised() -> impl Strategy<Value = String> {
             23 => json!({"gcp": {"audit": {"method_name": "v1.compute.instances.insert"}}, "@timestamp": "2026-01-05T10:00:00Z"})
                 .to_string(),
             24 => json!({"class_uid": 6003, "raw_data": line}).to_string(),
+            // Without what marks the schema, these names say nothing.
+            25 => json!({"event": {"action": "RunInstances", "provider": "ec2.amazonaws.com"}, "@timestamp": "2026-01-05T10:00:00Z"})
+                .to_string(),
+            26 => json!({"api": {"operation": "RunInstances", "service": {"name": "ec2.amazonaws.com"}}, "time": 1_767_607_200_000_u64})
+                .to_string(),
             _ => line,
         }
     })

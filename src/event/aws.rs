@@ -24,6 +24,15 @@ fields! {
     IdentityType = "userIdentity.type",
     IdentityUserName = "userIdentity.userName",
     IdentityAccountId = "userIdentity.accountId",
+    // Elastic's names, and what only its documents of CloudTrail have: `aws.cloudtrail.user_identity`, as Wazuh's `aws` is
+    // the record.
+    EcsMark = "cloudtrail.user_identity",
+    EcsAction = "event.action",
+    EcsProvider = "event.provider",
+    // OCSF's.
+    OcsfMark = "class_uid",
+    OcsfOperation = "api.operation",
+    OcsfService = "api.service.name",
 }
 
 /// Where a CloudTrail record stands in what wraps it, and how rows of Microsoft Sentinel's table `AWSCloudTrail` name its
@@ -74,9 +83,15 @@ pub(super) const TEXTS: &[(&str, Holds)] = &[
 pub(super) fn event(values: Values<'_>) -> Result<Event<'_>, Values<'_>> {
     let text = |field: Field| values.text(field.slot()).filter(|text| text != "null");
     let or_empty = |field: Field| text(field).unwrap_or(Cow::Borrowed(""));
-    let (Some(action), Some(service)) = (text(Field::EventName), text(Field::EventSource)) else {
-        return Err(values);
-    };
+    // Names like `action` are in many documents. The prefilter looks for the marks, not for them.
+    let of_schema = |mark: Field, field: Field| if values.exists(mark.slot()) { text(field) } else { None };
+    let action = text(Field::EventName)
+        .or_else(|| of_schema(Field::EcsMark, Field::EcsAction))
+        .or_else(|| of_schema(Field::OcsfMark, Field::OcsfOperation));
+    let service = text(Field::EventSource)
+        .or_else(|| of_schema(Field::EcsMark, Field::EcsProvider))
+        .or_else(|| of_schema(Field::OcsfMark, Field::OcsfService));
+    let (Some(action), Some(service)) = (action, service) else { return Err(values) };
     let identity_account = or_empty(Field::IdentityAccountId);
     Ok(Event {
         provider: Provider::Aws,

@@ -123,9 +123,9 @@ pub(super) fn event(mut values: Values<'_>) -> Result<Event<'_>, Values<'_>> {
     let outcome = outcome(&status);
     let change = change(&[or_empty(Field::Substatus), or_empty(Field::StatusCode)]);
     let resource = or_empty(Field::ResourceId);
-    let account = part(&resource, "/subscriptions/").map(str::to_owned);
+    let account = super::part(&resource, "/subscriptions/").map(str::to_owned);
     let account = account.map_or_else(|| or_empty(Field::SubscriptionId), Cow::Owned);
-    let group = part(&resource, "/resourcegroups/").map(str::to_owned);
+    let group = super::part(&resource, "/resourcegroups/").map(str::to_owned);
     let group = group.unwrap_or_else(|| or_empty(Field::ResourceGroup).to_ascii_lowercase());
     let object = or_empty(Field::ClaimObject);
     let names = [Field::Caller, Field::ClaimUpn, Field::ClaimName, Field::ClaimApplication];
@@ -188,10 +188,4 @@ fn change(codes: &[Cow<'_, str>; 2]) -> &'static str {
         () if is("ok", "200") => "update",
         () => "unknown",
     }
-}
-
-/// The part of a lower-case resource id behind `key`.
-fn part<'a>(id: &'a str, key: &str) -> Option<&'a str> {
-    let (_, rest) = id.split_once(key)?;
-    rest.split('/').next().filter(|part| !part.is_empty())
 }

@@ -7,8 +7,6 @@ use super::projection::{Alias, Holds};
 
 pub(super) const ALIASES: &[Alias] = &[
     // Elastic, any source.
-    alias(&["event", "action"], "eventName"),
-    alias(&["event", "provider"], "eventSource"),
     alias(&["event", "id"], "eventID"),
     alias(&["source", "address"], "sourceIPAddress"),
     alias(&["source", "ip"], "callerIpAddress"),
@@ -49,8 +47,6 @@ pub(super) const ALIASES: &[Alias] = &[
     alias(&["protoPayload", "request_metadata", "caller_ip"], "protoPayload.requestMetadata.callerIp"),
     alias(&["cloud", "project", "id"], "resource.labels.project_id"),
     // Security Lake.
-    alias(&["api", "operation"], "eventName"),
-    alias(&["api", "service", "name"], "eventSource"),
     alias(&["api", "request", "data"], "requestParameters"),
     alias(&["api", "response", "data"], "responseElements"),
     alias(&["api", "response", "error"], "errorCode"),

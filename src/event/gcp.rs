@@ -85,9 +85,9 @@ pub(super) fn event(mut values: Values<'_>) -> Result<Event<'_>, Values<'_>> {
     };
     let resource = or_empty(Field::Resource);
     let project =
-        project.unwrap_or_else(|| part(&resource, "projects/").map_or("".into(), |part| part.to_owned().into()));
+        project.unwrap_or_else(|| super::part(&resource, "projects/").map_or("".into(), |part| part.to_owned().into()));
     let zone = text(Field::Zone)
-        .or_else(|| part(&resource, "/zones/").map(|zone| Cow::Owned(zone.to_owned())))
+        .or_else(|| super::part(&resource, "/zones/").map(|zone| Cow::Owned(zone.to_owned())))
         .unwrap_or_default();
     let snapshot = match &*action {
         "compute.disks.createSnapshot" => {
@@ -154,9 +154,4 @@ fn resource_name(text: &str, project: Option<&str>) -> Option<String> {
     }
     let partial = ["zones/", "regions/", "global/"].iter().any(|start| name.starts_with(start));
     partial.then(|| project.map(|project| format!("projects/{project}/{name}"))).flatten()
-}
-
-fn part<'a>(name: &'a str, key: &str) -> Option<&'a str> {
-    let (_, rest) = name.split_once(key)?;
-    rest.split('/').next().filter(|part| !part.is_empty())
 }

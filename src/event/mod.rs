@@ -124,3 +124,9 @@ fn time(text: Option<Cow<'_, str>>) -> Result<i64, TimeProblem> {
     let text = text.ok_or(TimeProblem::Missing)?;
     timestamp::parse(&text).ok_or_else(|| TimeProblem::NotATime(text.into_owned()))
 }
+
+/// The part of a resource's name behind `key`, up to the next slash.
+fn part<'a>(name: &'a str, key: &str) -> Option<&'a str> {
+    let (_, rest) = name.split_once(key)?;
+    rest.split('/').next().filter(|part| !part.is_empty())
+}
