@@ -11,28 +11,31 @@ use crate::shape::ValueScanner;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
+/// A record's place in a batch, and whether to look into it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// From its `{` to behind its `}`.
+    pub bytes: Range<usize>,
+    /// Whether the prefilter lets it through.
+    pub candidate: bool,
+    /// Whether it may hold other records in base64; it is a candidate then.
+    pub envelope: bool,
+}
+
 /// What a batch is made of, in the order of its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Piece {
     /// A line that holds one record.
     Record {
-        /// The record: from its `{` to behind its `}`.
-        record: Range<usize>,
+        /// The record.
+        record: Place,
         /// The whole line with what ends it.
         line: Range<usize>,
-        /// Whether the prefilter lets it through.
-        candidate: bool,
-        /// Whether it may hold other records in base64; it is a candidate then.
-        envelope: bool,
     },
     /// A record in a container. Elements come between [`Piece::Container`] and [`Piece::ContainerEnd`].
     Element {
-        /// The record: from its `{` to behind its `}`.
-        record: Range<usize>,
-        /// Whether the prefilter lets it through.
-        candidate: bool,
-        /// Whether it may hold other records in base64; it is a candidate then.
-        envelope: bool,
+        /// The record.
+        record: Place,
     },
     /// A container begins.
     Container,
@@ -55,6 +58,17 @@ pub(crate) enum Piece {
         /// The whole line with what ends it.
         line: Range<usize>,
     },
+}
+
+impl Piece {
+    /// The record that the piece is, if it is one.
+    #[inline]
+    pub(crate) fn record(&self) -> Option<&Place> {
+        match self {
+            Self::Record { record, .. } | Self::Element { record } => Some(record),
+            _ => None,
+        }
+    }
 }
 
 /// Why bytes cannot be a record.
@@ -122,7 +136,8 @@ impl<'a> Pieces<'a> {
         let bytes = first..end;
         match (self.byte(first), self.byte(end - 1)) {
             (Some(b'{'), Some(b'}')) if end - first > 1 => {
-                Piece::Record { record: bytes, line, candidate: seen.candidate || envelope, envelope }
+                let record = Place { bytes, candidate: seen.candidate || envelope, envelope };
+                Piece::Record { record, line }
             }
             (Some(b'{'), _) => Piece::Unreadable { bytes, line, why: Unreadable::Truncated },
             _ => Piece::Unreadable { bytes, line, why: Unreadable::NotAnObject },
@@ -171,7 +186,7 @@ impl<'a> Pieces<'a> {
         } else if object {
             let envelope = head(self.batch, at) == Head::Envelope;
             let candidate = envelope || self.prefilter.scan(self.batch, at, end).candidate;
-            Piece::Element { record, candidate, envelope }
+            Piece::Element { record: Place { bytes: record, candidate, envelope } }
         } else {
             unreadable(Unreadable::NotAnObject)
         };

@@ -40,7 +40,8 @@ const LONGEST_PREFIX: usize = 16;
 /// Prefixes that are kept in no byte of their own. Checkpoints hold places of this list: it only gets longer.
 const PREFIXES: [&str; 6] = ["vol-", "snap-", "i-", "ami-", "lt-", "eni-"];
 
-/// Appends a text, one text always in the same way; event ids and resource ids, which are most of what is kept, in less than half their length.
+/// Appends a text, one text always in the same way; event ids and resource ids, which are most of what is kept, in less
+/// than half their length.
 pub(crate) fn put_text(to: &mut Vec<u8>, text: &str) {
     if let Some(bytes) = uuid(text) {
         to.push(kept::UUID);

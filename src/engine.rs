@@ -1,7 +1,7 @@
 //! The correlator: batches in, outcomes out.
 
 use crate::Error;
-use crate::batch::{Piece, Pieces, Unreadable};
+use crate::batch::{Piece, Pieces, Place, Unreadable};
 use crate::chain::{Chain, Chains, Clock, Matched};
 use crate::checkpoint;
 use crate::config::Config;
@@ -136,27 +136,15 @@ impl<'e> Examiner<'e> {
     /// Parses a record, matches it and joins it. A record that is no candidate is never refused: nobody asked for it.
     #[inline]
     fn examine(&mut self, batch: &[u8], piece: &Piece, findings: &mut Vec<Finding>, nested: usize) -> Verdict<'e> {
-        let (Piece::Record { record, candidate, envelope, .. } | Piece::Element { record, candidate, envelope }) =
-            piece
-        else {
-            return Verdict::Irrelevant;
-        };
-        if *candidate || !self.config.prefilter {
-            let bytes = batch.get(record.clone()).unwrap_or_default();
-            self.read(bytes, *candidate, *envelope, findings, nested)
-        } else {
-            Verdict::Irrelevant
+        match piece.record() {
+            Some(place) if place.candidate || !self.config.prefilter => self.read(batch, place, findings, nested),
+            _ => Verdict::Irrelevant,
         }
     }
 
-    fn read(
-        &mut self,
-        record: &[u8],
-        candidate: bool,
-        envelope: bool,
-        findings: &mut Vec<Finding>,
-        nested: usize,
-    ) -> Verdict<'e> {
+    fn read(&mut self, batch: &[u8], place: &Place, findings: &mut Vec<Finding>, nested: usize) -> Verdict<'e> {
+        let Place { ref bytes, candidate, envelope } = *place;
+        let record = batch.get(bytes.clone()).unwrap_or_default();
         let read = match event::read(record, envelope, &self.rules.projection) {
             Ok(read) => read,
             Err(error) if candidate => return Verdict::Rejected(Reason::MalformedJson, error.to_string()),
@@ -198,7 +186,7 @@ impl<'e> Examiner<'e> {
             let records = match event::open(records, self.config.limits.batch_bytes) {
                 Ok(records) => records,
                 Err(why) => {
-                    together = together.and(Verdict::Rejected(Reason::BadEnvelope, why.into_owned()));
+                    together = together.and(Verdict::Rejected(Reason::BadEnvelope, why));
                     continue;
                 }
             };

@@ -173,14 +173,16 @@ impl Output {
     #[inline]
     pub(crate) fn add(&mut self, piece: Piece, verdict: Verdict<'_>, config: &Config) {
         match piece {
-            Piece::Record { record, line, .. } => {
+            Piece::Record { record, line } => {
+                let record = record.bytes;
                 let kept = self.settle(record.start, record.end, &verdict);
                 if !kept {
                     self.delete(line);
                 }
                 self.annotate(record.end, &verdict, config);
             }
-            Piece::Element { record, .. } => {
+            Piece::Element { record } => {
+                let record = record.bytes;
                 let kept = self.settle(record.start, record.end, &verdict);
                 self.pass_element(record.start, record.end, kept);
                 self.annotate(record.end, &verdict, config);

@@ -48,7 +48,6 @@ impl Prefilter {
         let mut prefilter = Self { actions: vec![Vec::new(); 256], spelled: [false; 128] };
         prefilter.spell(b"\"\\:{/eventNameOperationNameValueoperation_namemethod_nameclass_uiduser_identityvalue");
         for action in actions {
-            prefilter.spell(action.as_bytes());
             prefilter.spell(action.to_ascii_uppercase().as_bytes());
             prefilter.spell(action.to_ascii_lowercase().as_bytes());
             let first = action.as_bytes().first().copied().unwrap_or(b'"').to_ascii_lowercase();

@@ -39,19 +39,14 @@ impl Correlator {
         let mut routes: Vec<Route> = Vec::new();
         let mut current = 0;
         for piece in Pieces::new(batch, &self.prefilter) {
-            let (run, record) = match piece {
-                Piece::Record { record, line, candidate, envelope } => (line, candidate.then_some((record, envelope))),
-                Piece::Element { record, candidate, envelope } => {
-                    (record.clone(), candidate.then_some((record, envelope)))
-                }
-                Piece::Unreadable { line, .. } | Piece::Blank { line } => (line, None),
-                Piece::Container | Piece::ContainerEnd { .. } => continue,
-            };
-            if let Some(partition) =
-                record.and_then(|(record, envelope)| self.partition(batch.get(record)?, envelope, partitions, 0))
-            {
+            if let Some(partition) = self.partition(batch, &piece, partitions, 0) {
                 current = partition;
             }
+            let run = match piece {
+                Piece::Record { line, .. } | Piece::Unreadable { line, .. } | Piece::Blank { line } => line,
+                Piece::Element { record } => record.bytes,
+                Piece::Container | Piece::ContainerEnd { .. } => continue,
+            };
             let (start, end) = (offset(run.start), offset(run.end));
             match routes.last_mut() {
                 Some(last) if last.partition == current && last.end == start => last.end = end,
@@ -61,18 +56,14 @@ impl Correlator {
         Ok(routes)
     }
 
-    /// The partition of a record; of one that holds others that of the first of them.
-    fn partition(&self, record: &[u8], envelope: bool, partitions: u32, nested: usize) -> Option<u32> {
-        let read = event::read(record, envelope, &self.rules.projection).ok()?;
+    /// The partition of a piece that is a candidate; of one that holds other records that of the first of them.
+    fn partition(&self, batch: &[u8], piece: &Piece, partitions: u32, nested: usize) -> Option<u32> {
+        let place = piece.record().filter(|place| place.candidate)?;
+        let read = event::read(batch.get(place.bytes.clone())?, place.envelope, &self.rules.projection).ok()?;
         for inside in read.inside.into_iter().filter(|_| nested < event::MOST_NESTED) {
             let Ok(records) = event::open(inside, self.config.limits.batch_bytes) else { continue };
-            let mut pieces = Pieces::new(&records, &self.prefilter).filter_map(|piece| match piece {
-                Piece::Record { record, candidate: true, envelope, .. }
-                | Piece::Element { record, candidate: true, envelope } => Some((record, envelope)),
-                _ => None,
-            });
-            let found = pieces
-                .find_map(|(record, envelope)| self.partition(records.get(record)?, envelope, partitions, nested + 1));
+            let found = Pieces::new(&records, &self.prefilter)
+                .find_map(|piece| self.partition(&records, &piece, partitions, nested + 1));
             if found.is_some() {
                 return found;
             }

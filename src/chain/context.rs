@@ -71,15 +71,15 @@ impl<'a> Context<'a> {
             account,
             region,
             source,
-            ..
+            scope,
+            level,
         } = *self;
         let mut encoded = Vec::new();
-        for field in [identity_way, caller, actor_kind, actor_name, actor_account, account, region, source] {
+        let fields = [identity_way, caller, actor_kind, actor_name, actor_account, account, region, source];
+        // Most contexts, those of AWS, have neither.
+        let more = [scope, level].into_iter().filter(|_| !scope.is_empty() || !level.is_empty());
+        for field in fields.into_iter().chain(more) {
             put_bytes(&mut encoded, field.as_bytes());
-        }
-        if !self.scope.is_empty() || !self.level.is_empty() {
-            put_bytes(&mut encoded, self.scope.as_bytes());
-            put_bytes(&mut encoded, self.level.as_bytes());
         }
         encoded
     }

@@ -2,7 +2,7 @@ use super::KeyedHash;
 use super::arena::{Arena, Handle};
 use super::list::List;
 use super::slab::Slab;
-use super::table::{self, Hashed, Table};
+use super::table::{self, Hashed, Table, high_bits};
 
 /// The identities that have pending events.
 #[derive(Debug, Default)]
@@ -21,14 +21,14 @@ struct Identity {
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    /// The high half of the text's hash.
+    /// See [`hash_of`].
     hash: u32,
     slot: u32,
 }
 
 impl Hashed for Entry {
     fn hash(&self) -> u64 {
-        u64::from(self.hash) << 32
+        high_bits(self.hash)
     }
 }
 
@@ -38,22 +38,22 @@ const OVERHEAD: usize = size_of::<Option<Identity>>() + size_of::<Entry>() + tab
 impl Identities {
     /// The identity of this name.
     pub(super) fn find(&self, hash: &KeyedHash, text: &str) -> Option<u32> {
-        self.find_hashed(hash_of(hash, text), text)
+        self.find_hashed(hash_of(hash, text.as_bytes()), text)
     }
 
-    fn find_hashed(&self, hash: u64, text: &str) -> Option<u32> {
-        let is = |entry: &Entry| entry.hash == (hash >> 32) as u32 && self.text(entry.slot) == text.as_bytes();
-        self.by_text.find(hash, is).map(|entry| entry.slot)
+    fn find_hashed(&self, hash: u32, text: &str) -> Option<u32> {
+        let is = |entry: &Entry| entry.hash == hash && self.text(entry.slot) == text.as_bytes();
+        self.by_text.find(high_bits(hash), is).map(|entry| entry.slot)
     }
 
     /// The identity of this name, or a new one whose list is empty. `None` only where two billion are alive.
     pub(super) fn find_or_insert(&mut self, hash: &KeyedHash, text: &str) -> Option<u32> {
-        let hash = hash_of(hash, text);
+        let hash = hash_of(hash, text.as_bytes());
         if let Some(known) = self.find_hashed(hash, text) {
             return Some(known);
         }
         let slot = self.insert_unindexed(text)?;
-        self.by_text.insert(Entry { hash: (hash >> 32) as u32, slot });
+        self.by_text.insert(Entry { hash, slot });
         Some(slot)
     }
 
@@ -65,8 +65,8 @@ impl Identities {
 
     /// Makes every identity be found by its name; none may be so before.
     pub(super) fn index_all(&mut self, hash: &KeyedHash) {
-        let hash = |text| (hash.of(&[b"identity", self.texts.get(text)]) >> 32) as u32;
-        let mut entries: Vec<_> = self.slots.iter().map(|(slot, identity)| (hash(identity.text), slot)).collect();
+        let hash = |identity: &Identity| hash_of(hash, self.texts.get(identity.text));
+        let mut entries: Vec<_> = self.slots.iter().map(|(slot, identity)| (hash(identity), slot)).collect();
         entries.sort_unstable();
         self.by_text.reserve(entries.len());
         for (hash, slot) in entries {
@@ -76,8 +76,8 @@ impl Identities {
 
     pub(super) fn remove(&mut self, hash: &KeyedHash, slot: u32) {
         let Some(identity) = self.slots.remove(slot) else { return };
-        let hash = hash.of(&[b"identity", self.texts.get(identity.text)]);
-        self.by_text.remove(hash, |entry| entry.slot == slot);
+        let hash = hash_of(hash, self.texts.get(identity.text));
+        self.by_text.remove(high_bits(hash), |entry| entry.slot == slot);
         self.texts.remove(identity.text);
     }
 
@@ -105,6 +105,7 @@ impl Identities {
     }
 }
 
-fn hash_of(hash: &KeyedHash, text: &str) -> u64 {
-    hash.of(&[b"identity", text.as_bytes()])
+/// The high half of a text's keyed hash.
+fn hash_of(hash: &KeyedHash, text: &[u8]) -> u32 {
+    (hash.of(&[b"identity", text]) >> 32) as u32
 }

@@ -1,5 +1,5 @@
 use super::slab::Slab;
-use super::table::{Hashed, Table};
+use super::table::{Hashed, Table, high_bits};
 
 /// Finds pending events by a key, the earliest first.
 ///
@@ -13,6 +13,7 @@ pub(super) struct Index {
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
+    /// A part of a keyed hash.
     key: u32,
     /// An event, or, with [`LIST`] set, a list of them.
     head: u32,
@@ -20,14 +21,9 @@ struct Entry {
 
 const LIST: u32 = 1 << 31;
 
-/// The key is a part of a keyed hash.
-fn hash(key: u32) -> u64 {
-    u64::from(key) << 32
-}
-
 impl Hashed for Entry {
     fn hash(&self) -> u64 {
-        hash(self.key)
+        high_bits(self.key)
     }
 }
 
@@ -40,7 +36,7 @@ impl Index {
     /// Puts an event under a key, behind those that happened before it or at the same time.
     pub(super) fn insert(&mut self, key: u64, event: u32, time: impl Fn(u32) -> i64) -> Option<()> {
         let key = key as u32;
-        let Some(entry) = self.entries.find_mut(hash(key), |entry| entry.key == key) else {
+        let Some(entry) = self.entries.find_mut(high_bits(key), |entry| entry.key == key) else {
             self.entries.insert(Entry { key, head: event });
             return Some(());
         };
@@ -56,11 +52,11 @@ impl Index {
     /// Takes an event from under a key.
     pub(super) fn remove(&mut self, key: u64, event: u32, time: impl Fn(u32) -> i64) -> Option<()> {
         let key = key as u32;
-        let entry = self.entries.find_mut(hash(key), |entry| entry.key == key)?;
+        let entry = self.entries.find_mut(high_bits(key), |entry| entry.key == key)?;
         let head = entry.head;
         if head & LIST == 0 {
             if head == event {
-                self.entries.remove(hash(key), |entry| entry.key == key);
+                self.entries.remove(high_bits(key), |entry| entry.key == key);
             }
             return Some(());
         }
@@ -79,7 +75,7 @@ impl Index {
     /// The events under a key.
     pub(super) fn get(&self, key: u64) -> &[u32] {
         let key = key as u32;
-        match self.entries.find(hash(key), |entry| entry.key == key) {
+        match self.entries.find(high_bits(key), |entry| entry.key == key) {
             None => &[],
             Some(entry) if entry.head & LIST == 0 => std::slice::from_ref(&entry.head),
             Some(entry) => self.lists.get(entry.head & !LIST).map_or(&[], Vec::as_slice),

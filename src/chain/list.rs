@@ -1,7 +1,7 @@
 use super::slab::Slab;
 
 /// The number that stands for no item.
-pub(super) const NOBODY: u32 = u32::MAX;
+const NOBODY: u32 = u32::MAX;
 
 /// A list that runs through the items of a slab: what is removed from the middle costs no search, and an item no more than
 /// its two links.

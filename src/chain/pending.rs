@@ -7,8 +7,7 @@ use super::identities::Identities;
 use super::index::Index;
 use super::list::{Links, List};
 use super::slab::Slab;
-use super::table;
-use super::{KeyedHash, Matched};
+use super::{KeyedHash, Matched, table};
 use crate::codec::{Kept, Take, put_number, put_text};
 use crate::event::Slot;
 use crate::rule::{Binding, Rules};
@@ -97,7 +96,7 @@ impl Call {
 /// A new event, its parts known to the store.
 pub(super) struct New<'a> {
     pub time: i64,
-    /// From [`Store::identity`].
+    /// From [`Store::new_identity`], or one that is known.
     pub identity: u32,
     /// From [`Store::context`].
     pub context: u32,
@@ -200,7 +199,7 @@ impl Store {
         context: &Context<'_>,
         bucket: &mut List,
     ) -> Option<PendingId> {
-        let identity = self.identity(hash, context.identity)?;
+        let identity = self.identities.find_or_insert(hash, context.identity)?;
         let known = self.calls.iter().position(|call| call.is_of(matched)).map(u32::try_from);
         let call = match known {
             Some(known) => known.ok()?,
@@ -213,17 +212,17 @@ impl Store {
             call,
             content: content(rules, matched).into(),
         };
-        self.insert_known(hash, rules, new, bucket)
+        let slot = self.insert_unindexed(new, bucket)?;
+        for key in self.keys(hash, rules, slot) {
+            let slots = &self.slots;
+            self.by_value.insert(key, slot, |slot| time_of(slots, slot));
+        }
+        self.id(slot)
     }
 
     /// An identity that the store does not know yet, for [`Self::insert_unindexed`].
     pub(super) fn new_identity(&mut self, text: &str) -> Option<u32> {
         self.identities.insert_unindexed(text)
-    }
-
-    /// The identity of this name. It must get an event.
-    fn identity(&mut self, hash: &KeyedHash, text: &str) -> Option<u32> {
-        self.identities.find_or_insert(hash, text)
     }
 
     /// A context, for one event. It must get that event.
@@ -234,16 +233,6 @@ impl Store {
     /// A context that is known, for one event more.
     pub(super) fn same_context(&mut self, context: u32) {
         self.contexts.acquire_again(context);
-    }
-
-    /// Keeps an event whose parts are known.
-    fn insert_known(&mut self, hash: &KeyedHash, rules: &Rules, new: New<'_>, bucket: &mut List) -> Option<PendingId> {
-        let slot = self.insert_unindexed(new, bucket)?;
-        for key in self.keys(hash, rules, slot) {
-            let slots = &self.slots;
-            self.by_value.insert(key, slot, |slot| time_of(slots, slot));
-        }
-        self.id(slot)
     }
 
     /// Keeps an event that is not found by its values until [`Self::index_all`].

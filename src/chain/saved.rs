@@ -53,8 +53,8 @@ impl Chains {
         }
     }
 
-    /// Takes back what [`Self::save`] wrote; `texts_unchanged` says that it keeps texts as it does today. Gives the ids of the rules whose state could not be taken over, or `None`
-    /// where the bytes are not of that form.
+    /// Takes back what [`Self::save`] wrote; `texts_unchanged` says that it keeps texts as it does today. Gives the ids of
+    /// the rules whose state could not be taken over, or `None` where the bytes are not of that form.
     #[cold]
     pub(crate) fn restore(&mut self, rules: &Rules, texts_unchanged: bool, take: &mut Take<'_>) -> Option<Vec<String>> {
         self.hash.key = take.fixed()?;

@@ -16,6 +16,11 @@ pub(super) trait Hashed: Copy {
     fn hash(&self) -> u64;
 }
 
+/// The hash of what keeps only 32 bits of one: they are the high bits.
+pub(super) fn high_bits(kept: u32) -> u64 {
+    u64::from(kept) << 32
+}
+
 /// An event id stands for itself: it is a keyed hash.
 impl Hashed for u64 {
     fn hash(&self) -> u64 {

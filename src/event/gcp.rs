@@ -125,7 +125,7 @@ pub(super) fn event(mut values: Values<'_>) -> Result<Event<'_>, Values<'_>> {
 }
 
 /// A method without the version of the interface: `v1.`, `beta.`, `alpha.`.
-pub(crate) fn without_version(method: &str) -> &str {
+fn without_version(method: &str) -> &str {
     match method.split_once('.') {
         Some((version, rest)) if rest.starts_with("compute.") && version.len() <= LONGEST_VERSION => rest,
         _ => method,

@@ -1,4 +1,3 @@
-use std::borrow::Cow;
 use std::io::Read as _;
 
 use base64::Engine as _;
@@ -15,11 +14,11 @@ pub(crate) const MOST_NESTED: usize = 4;
 /// Opens what holds records: `Err` says why it cannot be.
 ///
 /// Records are one a line then. Allocates at most `most` bytes for what was compressed.
-pub(crate) fn open(inside: Inside, most: usize) -> Result<Vec<u8>, Cow<'static, str>> {
+pub(crate) fn open(inside: Inside, most: usize) -> Result<Vec<u8>, String> {
     decode(inside, most).map(on_one_line)
 }
 
-fn decode(inside: Inside, most: usize) -> Result<Vec<u8>, Cow<'static, str>> {
+fn decode(inside: Inside, most: usize) -> Result<Vec<u8>, String> {
     let encoded = match inside {
         Inside::Json(records) => return Ok(records),
         Inside::Base64(text) => text,
@@ -31,8 +30,8 @@ fn decode(inside: Inside, most: usize) -> Result<Vec<u8>, Cow<'static, str>> {
     let mut records = Vec::new();
     let limit = u64::try_from(most).unwrap_or(u64::MAX);
     match GzDecoder::new(&*bytes).take(limit.saturating_add(1)).read_to_end(&mut records) {
-        Err(error) => Err(format!("its data cannot be decompressed: {error}").into()),
-        Ok(length) if length > most => Err(format!("its data is more than {most} bytes once decompressed").into()),
+        Err(error) => Err(format!("its data cannot be decompressed: {error}")),
+        Ok(length) if length > most => Err(format!("its data is more than {most} bytes once decompressed")),
         Ok(_) => Ok(records),
     }
 }

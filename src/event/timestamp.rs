@@ -13,8 +13,9 @@ pub(super) fn parse(text: &str) -> Option<i64> {
     if text.len() == 13 && text.bytes().all(|byte| byte.is_ascii_digit()) {
         return text.parse().ok();
     }
-    let text = if text.contains('/') { from_american(text)? } else { complete(text)? };
-    let nanos = OffsetDateTime::parse(&text, &Rfc3339).ok()?.unix_timestamp_nanos();
+    let rfc_3339 = |text: &str| OffsetDateTime::parse(text, &Rfc3339).ok();
+    let rewritten = || if text.contains('/') { from_american(text) } else { complete(text) };
+    let nanos = rfc_3339(text).or_else(|| rfc_3339(&rewritten()?))?.unix_timestamp_nanos();
     i64::try_from(nanos.div_euclid(1_000_000)).ok().filter(|millis| *millis >= 0)
 }
 

@@ -1,12 +1,10 @@
 //! Findings as documents of the Elastic Common Schema (ECS 8.17). What it has no field for stands under `labels`.
 
-use std::net::IpAddr;
-
 use serde_json::{Map, Value, json};
 
 use super::attack::{AttackVersion, Named, Placed};
 use super::report::{Report, instant};
-use crate::rule::{Confidence, Provider, Severity};
+use crate::rule::{Provider, Severity};
 
 /// The version of ECS that documents are written after.
 const ECS_VERSION: &str = "8.17.0";
@@ -15,7 +13,7 @@ const ECS_VERSION: &str = "8.17.0";
 pub(super) fn body(report: &Report<'_>, version: AttackVersion) -> String {
     let context = report.context;
     let last = report.events.last().map(|(_, event)| *event);
-    let is_address = context.source.parse::<IpAddr>().is_ok();
+    let address = report.source_address().unwrap_or_default();
     let mut document = json!({
         "@timestamp": instant(report.times.1),
         "ecs": {"version": ECS_VERSION},
@@ -51,11 +49,10 @@ pub(super) fn body(report: &Report<'_>, version: AttackVersion) -> String {
             "instance": {"id": report.instances.first().copied().unwrap_or_default()},
         },
         "user": {"id": context.who(), "name": context.actor_name},
-        "source": if is_address { json!({"ip": context.source, "address": context.source}) }
-            else { json!({"address": context.source}) },
+        "source": {"ip": address, "address": context.source},
         "related": {
             "user": [context.who()],
-            "ip": if is_address { vec![context.source] } else { Vec::new() },
+            "ip": [address],
             "hosts": report.instances,
         },
         "labels": {
@@ -63,11 +60,7 @@ pub(super) fn body(report: &Report<'_>, version: AttackVersion) -> String {
             "identity_from": context.identity_way,
             "scope": context.scope(),
             "level": context.level,
-            "confidence": match report.confidence {
-                Confidence::Low => "low",
-                Confidence::Medium => "medium",
-                Confidence::High => "high",
-            },
+            "confidence": report.confidence.as_str(),
             "events": report.events.iter().map(|(_, event)| &*event.event_id).collect::<Vec<_>>().join(","),
             "resources": report.resources.iter().map(|(uid, _)| *uid).collect::<Vec<_>>().join(","),
             "status": if report.exception.is_some() { "suppressed" } else { "new" },

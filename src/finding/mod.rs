@@ -8,13 +8,15 @@ mod sentinel;
 
 use std::borrow::Cow;
 
+use serde::Deserialize;
+
 use crate::chain::{Context, KeptEvent, Matched, Pressure};
 use crate::codec::Kept;
 use crate::digest::Digest;
 use crate::rule::{Binding, Confidence, ExceptionPlan, IdentityWay, Provider, RulePlan, Severity, StepPlan};
+
 pub use attack::AttackVersion;
 use report::{INSTANCE, Report};
-use serde::Deserialize;
 
 /// Something that a rule has found.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -308,7 +308,7 @@ fn severity(severity: Severity) -> (u8, &'static str) {
 }
 
 /// OCSF's `confidence_id` and `confidence`.
-fn confidence(confidence: Confidence) -> (u8, &'static str) {
+pub(super) fn confidence(confidence: Confidence) -> (u8, &'static str) {
     match confidence {
         Confidence::Low => (1, "Low"),
         Confidence::Medium => (2, "Medium"),

@@ -1,3 +1,7 @@
+use std::net::IpAddr;
+
+use serde::Serialize;
+
 use super::Evidence;
 use crate::chain::Context;
 use crate::rule::{Attack, Confidence, Exception, Provider, Severity};
@@ -32,7 +36,13 @@ pub(super) struct Report<'a> {
 /// The bound name of the instances that a rule finds.
 pub(super) const INSTANCE: &str = "instance";
 
-impl Report<'_> {
+impl<'a> Report<'a> {
+    /// Where it came from, if that is told as an IP address.
+    pub(super) fn source_address(&self) -> Option<&'a str> {
+        let source = self.context.source;
+        source.parse::<IpAddr>().is_ok().then_some(source)
+    }
+
     /// What the published query for T1578.002 projects, under its names for the columns.
     pub(super) fn columns(&self) -> Columns<'_> {
         Columns {
@@ -49,7 +59,7 @@ impl Report<'_> {
 }
 
 /// The columns of the published query; see docs/query.md.
-#[derive(serde::Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Columns<'a> {
     pub time_generated: String,

@@ -5,8 +5,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::attack::{AttackVersion, Placed};
+use super::ocsf;
 use super::report::{Columns, Report, instant};
-use crate::rule::{Confidence, Provider, Severity};
+use crate::rule::{Provider, Severity};
 use crate::sorted;
 
 #[derive(Serialize)]
@@ -51,11 +52,7 @@ pub(super) fn body(report: &Report<'_>, version: AttackVersion) -> String {
             // Sentinel knows nothing above.
             Severity::High | Severity::Critical => "High",
         },
-        confidence: match report.confidence {
-            Confidence::Low => "Low",
-            Confidence::Medium => "Medium",
-            Confidence::High => "High",
-        },
+        confidence: ocsf::confidence(report.confidence).1,
         confidence_reason: report.confidence_reason,
         status: if report.exception.is_some() { "Suppressed" } else { "New" },
         status_reason: report.exception.map_or("", |exception| &exception.reason),
@@ -80,8 +77,8 @@ fn entities(report: &Report<'_>) -> Vec<Value> {
             None => json!({"Type": "account", "FullName": who}),
         });
     }
-    if report.context.source.parse::<std::net::IpAddr>().is_ok() {
-        entities.push(json!({"Type": "ip", "Address": report.context.source}));
+    if let Some(address) = report.source_address() {
+        entities.push(json!({"Type": "ip", "Address": address}));
     }
     for (uid, _) in report.resources.iter().filter(|_| report.provider == Provider::Azure) {
         entities.push(json!({"Type": "azure-resource", "ResourceId": uid}));
