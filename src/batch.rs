@@ -121,7 +121,7 @@ impl<'a> Pieces<'a> {
         while matches!(self.byte(first), Some(b' ' | b'\t' | b'\r')) {
             first += 1;
         }
-        let head = head(self.batch, first);
+        let head = head(self.batch, first, self.batch.len());
         if let Head::Container(elements) = head {
             return self.open_container(start, elements);
         }
@@ -184,7 +184,7 @@ impl<'a> Pieces<'a> {
         let piece = if container.truncated {
             unreadable(Unreadable::ContainerTruncated)
         } else if object {
-            let envelope = head(self.batch, at) == Head::Envelope;
+            let envelope = head(self.batch, at, end) == Head::Envelope;
             let candidate = envelope || self.prefilter.scan(self.batch, at, end).candidate;
             Piece::Element { record: Place { bytes: record, candidate, envelope } }
         } else {

@@ -1,5 +1,7 @@
 //! The correlator: batches in, outcomes out.
 
+use std::collections::BTreeMap;
+
 use crate::Error;
 use crate::batch::{Piece, Pieces, Place, Unreadable};
 use crate::chain::{Chain, Chains, Clock, Matched};
@@ -104,9 +106,10 @@ impl Correlator {
             prefilter: &self.prefilter,
             chains: &mut self.chains,
             counters: &mut self.counters,
+            inflatable: self.config.limits.batch_bytes,
         };
         for piece in Pieces::new(batch, &self.prefilter) {
-            let verdict = examiner.examine(batch, &piece, output.findings(), 0);
+            let verdict = examiner.examine(batch, &piece, output.findings());
             output.add(piece, verdict, &self.config);
         }
         let outcome = output.into_outcome();
@@ -130,38 +133,73 @@ struct Examiner<'e> {
     prefilter: &'e Prefilter,
     chains: &'e mut Chains,
     counters: &'e mut Counters,
+    /// How many bytes may still come out of what is compressed in the batch.
+    inflatable: usize,
+}
+
+/// Where a record stands in others.
+#[derive(Clone, Copy, Default)]
+struct Nesting {
+    depth: usize,
+    /// Whether something around it would be matched if it were no event itself, so that this has to be known.
+    asked: bool,
+}
+
+/// What a record, or several taken together, turned out to be.
+struct Seen<'e> {
+    verdict: Verdict<'e>,
+    /// Whether there was an event, wanted by a rule or not.
+    is_event: bool,
+}
+
+impl Default for Seen<'_> {
+    fn default() -> Self {
+        Self { verdict: Verdict::Irrelevant, is_event: false }
+    }
+}
+
+impl Seen<'_> {
+    fn rejected(reason: Reason, detail: String) -> Self {
+        Self { verdict: Verdict::Rejected(reason, detail), is_event: false }
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self { verdict: self.verdict.and(other.verdict), is_event: self.is_event || other.is_event }
+    }
 }
 
 impl<'e> Examiner<'e> {
     /// Parses a record, matches it and joins it. A record that is no candidate is never refused: nobody asked for it.
     #[inline]
-    fn examine(&mut self, batch: &[u8], piece: &Piece, findings: &mut Vec<Finding>, nested: usize) -> Verdict<'e> {
+    fn examine(&mut self, batch: &[u8], piece: &Piece, findings: &mut Vec<Finding>) -> Verdict<'e> {
         match piece.record() {
-            Some(place) if place.candidate || !self.config.prefilter => self.read(batch, place, findings, nested),
+            Some(place) if place.candidate || !self.config.prefilter => {
+                self.read(batch, place, findings, Nesting::default()).verdict
+            }
             _ => Verdict::Irrelevant,
         }
     }
 
-    fn read(&mut self, batch: &[u8], place: &Place, findings: &mut Vec<Finding>, nested: usize) -> Verdict<'e> {
+    fn read(&mut self, batch: &[u8], place: &Place, findings: &mut Vec<Finding>, nesting: Nesting) -> Seen<'e> {
         let Place { ref bytes, candidate, envelope } = *place;
         let record = batch.get(bytes.clone()).unwrap_or_default();
         let read = match event::read(record, envelope, &self.rules.projection) {
             Ok(read) => read,
-            Err(error) if candidate => return Verdict::Rejected(Reason::MalformedJson, error.to_string()),
-            Err(_) => return Verdict::Irrelevant,
+            Err(error) if candidate => return Seen::rejected(Reason::MalformedJson, error.to_string()),
+            Err(_) => return Seen::default(),
         };
+        let steps = read.event.as_ref().map(|event| self.rules.steps_of(event)).unwrap_or_default();
         if candidate && !read.inside.is_empty() {
-            let verdict = self.read_inside(read.inside, findings, nested);
-            if !matches!(verdict, Verdict::Irrelevant) {
-                return verdict;
+            // What is around a record repeats it in other words. It counts only where nothing inside is known.
+            let nesting = Nesting { asked: nesting.asked || !steps.is_empty(), ..nesting };
+            let seen = self.read_inside(read.inside, findings, nesting);
+            if seen.is_event || !matches!(seen.verdict, Verdict::Irrelevant) {
+                return seen;
             }
         }
-        let Some(event) = read.event else { return Verdict::Irrelevant };
-        let steps = self.rules.steps_of(&event);
-        if steps.is_empty() {
-            return Verdict::Irrelevant;
-        }
-        match &event.time {
+        let Some(event) = read.event else { return Seen::default() };
+        let verdict = match &event.time {
+            _ if steps.is_empty() => Verdict::Irrelevant,
             Ok(time) => Verdict::Matched(self.observe(record, &event, *time, &steps, findings)),
             Err(TimeProblem::Missing) => {
                 let detail = format!("{} has no time", event.action);
@@ -171,34 +209,39 @@ impl<'e> Examiner<'e> {
                 let detail = format!("{} has the time {text:?}: expected RFC 3339", event.action);
                 Verdict::Rejected(Reason::BadEventTime, detail)
             }
-        }
+        };
+        Seen { verdict, is_event: true }
     }
 
     /// What the records in a record are, taken together. One that cannot be read has the whole of it rejected, once the
     /// others have been joined.
-    fn read_inside(&mut self, inside: Vec<Inside>, findings: &mut Vec<Finding>, nested: usize) -> Verdict<'e> {
-        let mut together = Verdict::Irrelevant;
-        if nested == event::MOST_NESTED {
+    fn read_inside(&mut self, inside: Vec<Inside>, findings: &mut Vec<Finding>, nesting: Nesting) -> Seen<'e> {
+        if nesting.depth == event::MOST_NESTED {
             let detail = format!("it holds records that are more than {} deep in others", event::MOST_NESTED);
-            return Verdict::Rejected(Reason::NestedTooDeep, detail);
+            return Seen::rejected(Reason::NestedTooDeep, detail);
         }
+        let nesting = Nesting { depth: nesting.depth + 1, ..nesting };
+        let mut together = Seen::default();
         for records in inside {
-            let records = match event::open(records, self.config.limits.batch_bytes) {
+            let records = match event::open(records, &mut self.inflatable) {
                 Ok(records) => records,
                 Err(why) => {
-                    together = together.and(Verdict::Rejected(Reason::BadEnvelope, why));
+                    together = together.and(Seen::rejected(Reason::BadEnvelope, why));
                     continue;
                 }
             };
             for piece in Pieces::new(&records, self.prefilter) {
-                let verdict = match &piece {
-                    Piece::Unreadable { why, .. } if *why != Unreadable::NotAnObject => {
+                let seen = match (&piece, piece.record()) {
+                    (Piece::Unreadable { why, .. }, _) if *why != Unreadable::NotAnObject => {
                         let (reason, detail) = why.explain();
-                        Verdict::Rejected(reason, format!("a record inside it: {detail}"))
+                        Seen::rejected(reason, format!("a record inside it: {detail}"))
                     }
-                    _ => self.examine(&records, &piece, findings, nested + 1),
+                    (_, Some(place)) if place.candidate || nesting.asked || !self.config.prefilter => {
+                        self.read(&records, place, findings, nesting)
+                    }
+                    _ => Seen::default(),
                 };
-                together = together.and(verdict);
+                together = together.and(seen);
             }
         }
         together
@@ -222,12 +265,7 @@ impl<'e> Examiner<'e> {
             let Some((rule, plan)) = self.rules.step(*step) else { continue };
             let found = if rule.is_chain() {
                 let chains = observed.chains.iter().filter(|(completed, _)| completed == step);
-                let mut found: Vec<Finding> = Vec::new();
-                for finding in chains.filter_map(|(_, chain)| self.chain(rule, chain)) {
-                    let place = found.partition_point(|other| other.id < finding.id);
-                    found.insert(place, finding);
-                }
-                found
+                self.chains_found(rule, chains.map(|(_, chain)| chain))
             } else {
                 let ways = self.rules.identities.get(rule.identity).map_or(&[][..], Vec::as_slice);
                 let evidence = Evidence::of_event(plan, &matched, ways);
@@ -239,11 +277,8 @@ impl<'e> Examiner<'e> {
             };
             annotation.add(rule, plan, found.iter().map(|finding| finding.id.clone()).collect());
             // What several records tell of is found by each of them.
-            findings.extend(
-                found
-                    .into_iter()
-                    .filter(|found| event.operation.is_none() || self.chains.is_new_finding(&found.id, time)),
-            );
+            let told_once = event.operation.is_none() && !rule.tells_operations;
+            findings.extend(found.into_iter().filter(|found| told_once || self.chains.is_new_finding(&found.id, time)));
         }
         let form = self.config.form();
         findings
@@ -251,16 +286,26 @@ impl<'e> Examiner<'e> {
         annotation
     }
 
-    /// The finding of a chain, unless an exception takes it.
-    fn chain(&mut self, rule: &RulePlan, chain: &Chain) -> Option<Finding> {
-        let steps = self.rules.steps.iter().skip(rule.first_step);
-        let evidence: Vec<_> = steps
-            .zip(chain)
-            .filter_map(|(plan, id)| Some(Evidence::of_kept(plan, self.chains.event((*id)?)?)))
-            .collect();
-        let exception = self.exception(rule, &evidence);
-        self.counters.add_excepted(exception, 1);
-        is_emitted(exception).then(|| finding::finding(rule, &evidence, None, exception, self.config.form()))
+    /// The findings of chains, but of those that an exception takes, in the order of their ids: each once, though several
+    /// records may tell of one step.
+    fn chains_found<'c>(&mut self, rule: &RulePlan, chains: impl Iterator<Item = &'c Chain>) -> Vec<Finding> {
+        let steps = || self.rules.steps.iter().skip(rule.first_step);
+        let evidence = |chain: &Chain| {
+            let kept =
+                steps().zip(chain).filter_map(|(plan, id)| Some(Evidence::of_kept(plan, self.chains.event((*id)?)?)));
+            kept.collect::<Vec<_>>()
+        };
+        let by_id: BTreeMap<_, _> =
+            chains.map(evidence).map(|chain| (finding::id(rule, &chain, None), chain)).collect();
+        let mut found = Vec::new();
+        for evidence in by_id.values() {
+            let exception = self.exception(rule, evidence);
+            self.counters.add_excepted(exception, 1);
+            if is_emitted(exception) {
+                found.push(finding::finding(rule, evidence, None, exception, self.config.form()));
+            }
+        }
+        found
     }
 
     /// The findings of a rule of one step: one, or one for each value that it asks for.

@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use memchr::memchr;
+
 use crate::bytes::skip_space;
 use crate::shape::ValueScanner;
 
@@ -53,17 +55,20 @@ const ENVELOPES: [&[u8]; 9] = [
 /// The members of a container that are looked through for its list.
 const MOST_MEMBERS: usize = 16;
 
-/// Looks at what begins at `first`.
+/// Looks at what begins at `first` and ends with the line, or at `limit` where that comes first.
 #[inline]
-pub(crate) fn head(batch: &[u8], first: usize) -> Head {
+pub(crate) fn head(batch: &[u8], first: usize, limit: usize) -> Head {
     match batch.get(first) {
         Some(b'[') => Head::Container(first + 1),
         Some(b'{') => {
-            let at = skip_space(batch, first + 1, batch.len());
+            let mut at = first + 1;
+            while matches!(batch.get(at), Some(b' ' | b'\t' | b'\r')) {
+                at += 1;
+            }
             // By far the commonest first members: `eventVersion`, `protoPayload`, `time`. None of the others begins so.
             match batch.get(at + 1) {
                 Some(b'e' | b'p' | b't') | None => Head::Record,
-                _ => object(batch, at),
+                _ => object(batch, at, limit),
             }
         }
         _ => Head::Record,
@@ -72,59 +77,55 @@ pub(crate) fn head(batch: &[u8], first: usize) -> Head {
 
 #[cold]
 #[inline(never)]
-fn object(batch: &[u8], at: usize) -> Head {
-    let Some(mut member) = member(batch, at) else { return Head::Record };
-    let name = |member: &Member| batch.get(member.name.clone()).unwrap_or_default();
-    if ENVELOPES.contains(&name(&member)) {
+fn object(batch: &[u8], at: usize, limit: usize) -> Head {
+    let first = member_name(batch, at).and_then(|name| batch.get(name)).unwrap_or_default();
+    if ENVELOPES.contains(&first) {
         return Head::Envelope;
     }
-    if !BEFORE_LISTS.contains(&name(&member)) && !LISTS.contains(&name(&member)) {
+    if !BEFORE_LISTS.contains(&first) && !LISTS.contains(&first) {
         return Head::Record;
     }
+    // What is not on this line is another record's.
+    let rest = batch.get(at..limit).unwrap_or_default();
+    let line_end = memchr(b'\n', rest).map_or(limit, |length| at + length);
+    batch.get(..line_end).and_then(|line| list(line, at)).map_or(Head::Record, Head::Container)
+}
+
+/// Where the list begins that is among the first members, from `at` on, of the object that ends with `line`.
+fn list(line: &[u8], at: usize) -> Option<usize> {
+    let mut at = at;
     for _ in 0..MOST_MEMBERS {
-        if LISTS.contains(&name(&member)) {
-            return match batch.get(member.value) {
-                Some(b'[') => Head::Container(member.value + 1),
-                _ => Head::Record,
-            };
+        let name = member_name(line, at)?;
+        let colon = skip_space(line, name.end + 1, line.len());
+        if line.get(colon) != Some(&b':') {
+            return None;
         }
-        let next = end_of_value(batch, member.value)
-            .map(|end| skip_space(batch, end, batch.len()))
-            .filter(|comma| batch.get(*comma) == Some(&b','))
-            .and_then(|comma| self::member(batch, skip_space(batch, comma + 1, batch.len())));
-        let Some(next) = next else { return Head::Record };
-        member = next;
-    }
-    Head::Record
-}
-
-/// A member of an object: the bytes of its name, and where its value begins.
-struct Member {
-    name: Range<usize>,
-    value: usize,
-}
-
-/// The member whose name's quote is at `at`. A name with an escape in it is none of those above.
-fn member(batch: &[u8], at: usize) -> Option<Member> {
-    let rest = batch.get(at..)?.strip_prefix(b"\"")?;
-    let length = rest.iter().take(64).position(|byte| matches!(byte, b'"' | b'\\' | b'\n'))?;
-    let name = at + 1..at + 1 + length;
-    if batch.get(name.end) != Some(&b'"') {
-        return None;
-    }
-    let colon = skip_space(batch, name.end + 1, batch.len());
-    (batch.get(colon) == Some(&b':')).then(|| Member { name, value: skip_space(batch, colon + 1, batch.len()) })
-}
-
-/// Behind the value that begins at `at`, if it ends on this line.
-fn end_of_value(batch: &[u8], at: usize) -> Option<usize> {
-    match batch.get(at)? {
-        b'{' | b'[' => ValueScanner::new(at).end(batch, batch.len()),
-        b'"' => end_of_string(batch, at, batch.len()),
-        _ => {
-            let rest = batch.get(at..)?;
-            rest.iter().position(|byte| matches!(byte, b',' | b'}' | b'\n')).map(|length| at + length)
+        let value = skip_space(line, colon + 1, line.len());
+        if LISTS.contains(&line.get(name)?) {
+            return (line.get(value) == Some(&b'[')).then_some(value + 1);
         }
+        let comma = skip_space(line, end_of_value(line, value)?, line.len());
+        if line.get(comma) != Some(&b',') {
+            return None;
+        }
+        at = skip_space(line, comma + 1, line.len());
+    }
+    None
+}
+
+/// The name of the member whose quote is at `at`. One with an escape in it is none of those above.
+fn member_name(bytes: &[u8], at: usize) -> Option<Range<usize>> {
+    let rest = bytes.get(at..)?.strip_prefix(b"\"")?;
+    let length = rest.iter().take(64).position(|byte| *byte == b'"')?;
+    Some(at + 1..at + 1 + length)
+}
+
+/// Behind the value that begins at `at`, if it ends.
+fn end_of_value(line: &[u8], at: usize) -> Option<usize> {
+    match line.get(at)? {
+        b'{' | b'[' => ValueScanner::new(at).end(line, line.len()),
+        b'"' => end_of_string(line, at, line.len()),
+        _ => line.get(at..)?.iter().position(|byte| matches!(byte, b',' | b'}')).map(|length| at + length),
     }
 }
 

@@ -38,8 +38,9 @@ impl Correlator {
         }
         let mut routes: Vec<Route> = Vec::new();
         let mut current = 0;
+        let mut inflatable = self.config.limits.batch_bytes;
         for piece in Pieces::new(batch, &self.prefilter) {
-            if let Some(partition) = self.partition(batch, &piece, partitions, 0) {
+            if let Some(partition) = self.partition(batch, &piece, partitions, (0, &mut inflatable)) {
                 current = partition;
             }
             let run = match piece {
@@ -57,13 +58,15 @@ impl Correlator {
     }
 
     /// The partition of a piece that is a candidate; of one that holds other records that of the first of them.
-    fn partition(&self, batch: &[u8], piece: &Piece, partitions: u32, nested: usize) -> Option<u32> {
+    /// `nested` is how deep the piece is in others, and how much may still come out of what is compressed.
+    fn partition(&self, batch: &[u8], piece: &Piece, partitions: u32, nested: (usize, &mut usize)) -> Option<u32> {
+        let (depth, inflatable) = nested;
         let place = piece.record().filter(|place| place.candidate)?;
         let read = event::read(batch.get(place.bytes.clone())?, place.envelope, &self.rules.projection).ok()?;
-        for inside in read.inside.into_iter().filter(|_| nested < event::MOST_NESTED) {
-            let Ok(records) = event::open(inside, self.config.limits.batch_bytes) else { continue };
+        for inside in read.inside.into_iter().filter(|_| depth < event::MOST_NESTED) {
+            let Ok(records) = event::open(inside, inflatable) else { continue };
             let found = Pieces::new(&records, &self.prefilter)
-                .find_map(|piece| self.partition(&records, &piece, partitions, nested + 1));
+                .find_map(|piece| self.partition(&records, &piece, partitions, (depth + 1, &mut *inflatable)));
             if found.is_some() {
                 return found;
             }

@@ -11,6 +11,32 @@ fn process(config: &str, batch: &[u8]) -> (String, Vec<catena::Finding>) {
     (String::from_utf8(outcome.apply(batch)).expect("the output is text"), outcome.findings)
 }
 
+#[test]
+fn a_finding_that_several_rows_tell_of_is_named_once() {
+    let chain = common::records::azure_chain();
+    let rows = [
+        chain[0].clone(),
+        chain[1].clone(),
+        common::records::azure("disks", "disk1", 3, "Success", "Succeeded.", None),
+        chain[2].clone(),
+    ];
+    let mut with_body = rows[2].clone();
+    with_body["properties"] = rows[1]["properties"].clone();
+    let batch: String = [&rows[0], &rows[1], &with_body, &rows[3]].map(|row| format!("{row}\n")).concat();
+    let mut both = Both::open("{}");
+    let exception = serde_json::json!({"id": "ours", "action": "drop", "reason": "ours", "provider": "azure", "where": [{"field": "callerIpAddress", "equals": "203.0.113.7"}]});
+    let outcome = both.process(batch.as_bytes());
+    assert_eq!(common::run::rules(&outcome.findings), ["azure-instance-created", "azure-snapshot-staging"]);
+    let output = String::from_utf8(outcome.apply(batch.as_bytes())).unwrap();
+    let last: Value = serde_json::from_str(output.lines().last().unwrap()).expect("is JSON");
+    let matches = last["catena"]["matches"].as_array().unwrap();
+    let staging = matches.iter().find(|one| one["analytic"]["uid"] == "azure-snapshot-staging").unwrap();
+    assert_eq!(staging["finding_info"].as_array().map(Vec::len), Some(1), "{staging}");
+    let mut dropping = Both::open(&serde_json::json!({ "exceptions": [exception] }).to_string());
+    assert_eq!(dropping.process(batch.as_bytes()).findings, []);
+    assert_eq!(dropping.metric("excepted"), 2);
+}
+
 /// A configuration with the detection and the first of the chains alone.
 fn two_rules() -> String {
     let others = catena::built_in().unwrap().into_iter().map(|rule| rule.id);

@@ -180,6 +180,38 @@ fn nesting_ten_thousand_deep() {
     }
 }
 
+/// JSON in text in JSON, each with the parser's whole depth, ran the sandbox out of its stack.
+#[test]
+fn nesting_deep_in_text_that_is_nested_deep() {
+    let mut deep = launch().to_string();
+    for _ in 0..12 {
+        let text = Value::from(deep).to_string();
+        deep = format!("{}{text}{}", r#"{"detail":"#.repeat(120), "}".repeat(120));
+        if deep.len() > 1 << 22 {
+            break;
+        }
+    }
+    let (found, rejected) =
+        between(&deep.replacen('{', r#"{"eventName":"RunInstances","eventSource":"ec2.amazonaws.com","#, 1));
+    assert_eq!((found.len(), rejected), (0, vec!["no-event-time"]));
+}
+
+/// A list was looked for behind the line's end, line by line: 6.4 s for 880 KB.
+#[test]
+fn lines_that_begin_a_container_and_do_not_end() {
+    let lines = "{\"owner\":{\n".repeat(200_000);
+    let outcome = Both::open("{}").process(lines.as_bytes());
+    assert_eq!((outcome.records, outcome.rejections.len()), (200_000, 200_000));
+    // What stands on the next line is another record's.
+    for (first, rest) in
+        [("{\"Records\":", "[{}]}"), ("{", "\"Records\":[{}]}"), ("{\"owner\":", "1,\"Records\":[{}]}")]
+    {
+        let outcome = Both::open("{}").process(format!("{first}\n{rest}\n").as_bytes());
+        assert_eq!(outcome.records, 2, "{first}");
+        assert_eq!((outcome.rejections[0].start, outcome.rejections[0].end as usize), (0, first.len()), "{first}");
+    }
+}
+
 /// newrelic/aws_s3_log_ingestion_lambda#99.
 #[test]
 fn a_line_of_fifty_megabytes() {

@@ -138,6 +138,8 @@ fn what_only_looks_like_an_envelope_passes() {
         r#"{"messageType":"CONTROL_MESSAGE","logEvents":[{"id":"","message":"CWL CONTROL MESSAGE: Checking health"}]}"#,
         r#"{"message":"a line of some log","level":"info"}"#,
         r#"{"records":"not a list"}"#,
+        r#"{"data":"hello world"}"#,
+        r#"{"data":"aGVsbG8gd29ybGQ="}"#,
     ] {
         let outcome = Both::open("{}").process(line.as_bytes());
         assert_eq!((outcome.matched, outcome.rejections.len(), outcome.splices.len()), (0, 0, 0), "{line}");
@@ -148,7 +150,7 @@ fn what_only_looks_like_an_envelope_passes() {
 fn what_cannot_be_decoded_is_rejected_with_its_reason_and_costs_its_neighbours_nothing() {
     let cut = gzip(chain().join("\n").as_bytes());
     let records = [
-        (r#"{"recordId":"1","data":"%%%"}"#.to_owned(), "bad-envelope"),
+        (r#"{"recordId":"1","data":"eyJldmVudE5hbWUi%%%"}"#.to_owned(), "bad-envelope"),
         (json!({"recordId": "2", "data": base64(&cut[..cut.len() / 2])}).to_string(), "bad-envelope"),
         (json!({"recordId": "3", "data": base64(b"{\"eventName\":\"RunInstances\"")}).to_string(), "truncated"),
         (json!({"recordId": "4", "data": base64(chain().join("\n").as_bytes())}).to_string(), ""),
@@ -177,5 +179,43 @@ fn what_grows_beyond_the_limit_is_refused_unread() {
     let bomb = json!({"data": base64(&gzip(&vec![b' '; 4 << 20]))}).to_string();
     let outcome = Both::open(r#"{"limits":{"batch_bytes":1000000}}"#).process(bomb.as_bytes());
     assert_eq!(outcome.rejections[0].reason.code(), "bad-envelope");
-    assert!(outcome.rejections[0].detail.contains("1000000"));
+    assert!(outcome.rejections[0].detail.contains("limits.batch_bytes"));
+}
+
+/// 6.8 MB of envelopes, each of them within the limit, took 18 s.
+#[test]
+fn what_grows_beyond_the_limit_in_many_envelopes_is_refused() {
+    let envelope = json!({"data": base64(&gzip(&vec![b' '; 400_000]))}).to_string() + "\n";
+    let mut both = Both::open(r#"{"limits":{"batch_bytes":1000000}}"#);
+    for _ in 0..2 {
+        let outcome = both.process(envelope.repeat(5).as_bytes());
+        let told: Vec<_> = outcome.rejections.iter().map(|rejection| rejection.reason.code()).collect();
+        assert_eq!(told, ["bad-envelope"; 3], "the limit is for each batch");
+    }
+}
+
+/// What several writers have appended to one object.
+#[test]
+fn gzip_of_several_members_is_read_to_its_end() {
+    let bytes: Vec<u8> = chain().iter().flat_map(|record| gzip(format!("{record}\n").as_bytes())).collect();
+    let outcome = Both::open("{}").process(json!({"data": base64(&bytes)}).to_string().as_bytes());
+    assert!(outcome.findings.iter().any(|finding| finding.rule == "aws-snapshot-staging"));
+}
+
+/// Rows of LookupEvents tell the call outside, too, but not that it was refused, nor when it was made.
+#[test]
+fn what_is_around_a_record_that_no_rule_wants_does_not_count() {
+    let mut refused = value(&chain()[2]);
+    refused["errorCode"] = json!("Client.UnauthorizedOperation");
+    let row = json!({"EventId": "1", "EventName": "RunInstances", "EventSource": "ec2.amazonaws.com",
+                     "CloudTrailEvent": refused.to_string()});
+    let mut document = ecs(&value(&chain()[2]));
+    document["event"]["original"] = json!(refused.to_string());
+    for text in [json!({"Events": [row]}).to_string(), document.to_string()] {
+        let outcome = Both::open("{}").process(text.as_bytes());
+        assert_eq!((outcome.matched, &*outcome.findings, &*outcome.rejections), (0, &[][..], &[][..]), "{text}");
+    }
+    document["event"]["original"] = json!("{\"a\":1}");
+    let outcome = Both::open("{}").process(document.to_string().as_bytes());
+    assert_eq!(outcome.matched, 1, "nothing is known inside");
 }

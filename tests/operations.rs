@@ -44,6 +44,52 @@ fn an_update_is_no_creation_where_the_record_tells() {
     assert_eq!(found(&[vm("Success", "Succeeded.", 0)]), ["azure-instance-created"], "here it does not");
 }
 
+/// Tables of two generations have a column for people beside the one for programs, in any order.
+#[test]
+fn words_for_people_do_not_hide_what_programs_read() {
+    let mut row = json!({"TimeGenerated": "2026-01-05T10:00:00Z", "CorrelationId": "c", "Caller": "alice@contoso.com",
+        "_ResourceId": format!("{GROUP}Microsoft.Compute/virtualMachines/vm1")});
+    let pairs = [
+        (
+            "OperationName",
+            "OperationNameValue",
+            ["Create or Update Virtual Machine", "MICROSOFT.COMPUTE/VIRTUALMACHINES/WRITE"],
+        ),
+        ("ActivityStatus", "ActivityStatusValue", ["Réussi", "Success"]),
+        ("ActivitySubstatus", "ActivitySubstatusValue", ["Créé (HTTP Status Code: 201)", "Created"]),
+    ];
+    for (people, programs, values) in pairs {
+        row[people] = json!(values[0]);
+        row[programs] = json!(values[1]);
+    }
+    let text = row.to_string();
+    // The same members, those for people last.
+    let mut swapped = text.clone();
+    for (people, programs, values) in pairs {
+        let (first, second) = (json!(values[0]).to_string(), json!(values[1]).to_string());
+        swapped = swapped.replace(&format!("\"{people}\":{first}"), "\"@\":@");
+        swapped = swapped.replace(&format!("\"{programs}\":{second}"), &format!("\"{people}\":{first}"));
+        swapped = swapped.replace("\"@\":@", &format!("\"{programs}\":{second}"));
+    }
+    for text in [text, swapped] {
+        let outcome = Both::open("{}").process(text.as_bytes());
+        assert_eq!(rules(&outcome.findings), ["azure-instance-created"], "{text}");
+        assert!(outcome.findings[0].body.contains("create"), "{}", outcome.findings[0].body);
+        let update = text.replace("Créé (HTTP Status Code: 201)", "OK (HTTP Status Code: 200)").replace("Created", "");
+        assert_eq!(rules(&Both::open("{}").process(update.as_bytes()).findings), [] as [&str; 0], "{update}");
+    }
+}
+
+/// An operation that is accepted twice tells its body in one of the two records.
+#[test]
+fn the_order_of_two_acceptances_of_an_operation_does_not_matter() {
+    let chain = azure_chain();
+    let bare = azure("virtualMachines", "vm1", 3, "Accept", "Accepted.Created", None);
+    for rows in [[&bare, &chain[0], &chain[1], &chain[2]], [&chain[0], &chain[1], &chain[2], &bare]] {
+        assert_eq!(found(&rows.map(Clone::clone)), ["azure-instance-created", "azure-snapshot-staging"]);
+    }
+}
+
 #[test]
 fn an_azure_chain_is_one_finding_with_every_row_of_its_operations() {
     let chain = azure_chain();
@@ -71,6 +117,18 @@ fn first_and_last_in_either_order_are_one_creation() {
     let mut fine = last;
     fine["protoPayload"]["status"] = json!({});
     assert_eq!(found(&[fine]), ["gcp-instance-created"], "an empty status says that all is well");
+}
+
+/// elastic/integrations#3390: Elastic keeps the operation apart.
+#[test]
+fn first_and_last_in_documents_of_elastic_are_one_creation() {
+    let document = |phase: &str| {
+        json!({"@timestamp": "2026-01-05T10:03:00Z", "event": {"id": phase}, "cloud": {"project": {"id": "p1"}},
+            "gcp": {"audit": {"method_name": "v1.compute.instances.insert", "service_name": "compute.googleapis.com",
+                "resource_name": GCP_INSTANCE, "logentry_operation": {"id": "operation-1", phase: true}}}})
+    };
+    assert_eq!(found(&[document("first"), document("last")]), ["gcp-instance-created"]);
+    assert_eq!(found(&[document("first")]), [] as [&str; 0]);
 }
 
 #[test]

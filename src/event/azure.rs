@@ -108,20 +108,19 @@ pub(super) const TEXTS: &[(&str, Holds)] = &[
 
 /// Makes an event of a record's values; the values back where it is no Azure Activity record.
 pub(super) fn event(mut values: Values<'_>) -> Result<Event<'_>, Values<'_>> {
-    let Some(operation) = values.text(Field::Operation.slot()).map(|operation| operation.to_ascii_lowercase()) else {
-        return Err(values);
-    };
-    let Some((service, _)) = operation.split_once('/') else { return Err(values) };
-    let service = service.to_owned();
+    // Of rows of both generations one column has the operation and the other its name in some language.
+    let operation = values.all(Field::Operation.slot()).filter(|operation| operation.contains('/')).last();
+    let Some(operation) = operation.map(str::to_ascii_lowercase) else { return Err(values) };
+    let service = operation.split('/').next().unwrap_or_default().to_owned();
     values.rewrite(|text| {
         let is_id = text.get(..15).is_some_and(|start| start.eq_ignore_ascii_case("/subscriptions/"));
         is_id.then(|| text.to_ascii_lowercase())
     });
     let text = |field: Field| values.text(field.slot());
     let or_empty = |field: Field| text(field).unwrap_or(Cow::Borrowed(""));
-    let status = or_empty(Field::Status).to_ascii_lowercase();
+    let status = status(values.all(Field::Status.slot()));
     let outcome = outcome(&status);
-    let change = change(&[or_empty(Field::Substatus), or_empty(Field::StatusCode)]);
+    let change = change(values.all(Field::Substatus.slot()).chain(values.all(Field::StatusCode.slot())));
     let resource = or_empty(Field::ResourceId);
     let account = super::part(&resource, "/subscriptions/").map(str::to_owned);
     let account = account.map_or_else(|| or_empty(Field::SubscriptionId), Cow::Owned);
@@ -133,12 +132,15 @@ pub(super) fn event(mut values: Values<'_>) -> Result<Event<'_>, Values<'_>> {
     let caller = if caller.is_empty() { or_empty(Field::IdentityName) } else { caller };
     let correlation = text(Field::CorrelationId);
     let told_by = correlation.map(|correlation| format!("{correlation} {operation} {resource}").to_ascii_lowercase());
+    let time = super::time(text(Field::Time).or_else(|| super::row_time(&values)));
+    // A long operation is accepted more than once.
+    let at = time.as_ref().map_or(0, |time| *time);
     let event = Event {
         provider: Provider::Azure,
         service: service.into(),
         outcome,
-        time: super::time(text(Field::Time).or_else(|| super::row_time(&values))),
-        id: told_by.as_ref().map(|operation| format!("{operation} {status}").into()),
+        time,
+        id: told_by.as_ref().map(|operation| format!("{operation} {status} {at}").into()),
         // One that failed in the end is not the same as one that was accepted.
         operation: told_by.filter(|_| outcome == Outcome::Success).map(Cow::Owned),
         action: operation.into(),
@@ -164,6 +166,17 @@ pub(super) fn event(mut values: Values<'_>) -> Result<Event<'_>, Values<'_>> {
     Ok(Event { values, ..event })
 }
 
+/// The one of an event's statuses that is no translation, in lower case.
+fn status<'a>(statuses: impl Iterator<Item = &'a str>) -> String {
+    const KNOWN: [&str; 6] = ["start", "accept", "succ", "fail", "cancel", "in progress"];
+    let is_known = |status: &str| KNOWN.iter().any(|known| status.starts_with(known));
+    let told = |chosen: Option<String>, status: &str| {
+        let status = status.to_ascii_lowercase();
+        Some(chosen.filter(|chosen| is_known(chosen) && !is_known(&status)).unwrap_or(status))
+    };
+    statuses.fold(None, told).unwrap_or_default()
+}
+
 /// `Success` and `Succeeded`, `Accept` and `Accepted` are the same (Azure/Azure-Sentinel#7260, #7334, #7619); some
 /// operations end with `Accept`.
 fn outcome(status: &str) -> Outcome {
@@ -175,17 +188,16 @@ fn outcome(status: &str) -> Outcome {
 }
 
 /// Creating and updating are one operation; only HTTP's 201 tells that a resource is new, and often nothing does
-/// (MicrosoftDocs/azure-docs#9554).
-fn change(codes: &[Cow<'_, str>; 2]) -> &'static str {
-    let is = |name: &str, number: &str| {
-        codes.iter().any(|code| {
-            let code = code.rsplit(['.', ' ']).find(|part| !part.is_empty()).unwrap_or_default();
-            code.eq_ignore_ascii_case(name) || code == number
-        })
-    };
-    match () {
-        () if is("created", "201") => "create",
-        () if is("ok", "200") => "update",
-        () => "unknown",
+/// (MicrosoftDocs/azure-docs#9554). `OK`, `Succeeded.OK.200` and `OK (HTTP Status Code: 200)` all occur.
+fn change<'a>(codes: impl Iterator<Item = &'a str>) -> &'static str {
+    let mut change = "unknown";
+    for word in codes.flat_map(|code| code.split(|letter: char| !letter.is_ascii_alphanumeric())) {
+        if word.eq_ignore_ascii_case("created") || word == "201" {
+            return "create";
+        }
+        if word.eq_ignore_ascii_case("ok") || word == "200" {
+            change = "update";
+        }
     }
+    change
 }

@@ -45,6 +45,7 @@ pub(super) const ALIASES: &[Alias] = &[
         "protoPayload.authenticationInfo.principalEmail",
     ),
     alias(&["protoPayload", "request_metadata", "caller_ip"], "protoPayload.requestMetadata.callerIp"),
+    alias(&["protoPayload", "logentry_operation"], "operation"),
     alias(&["cloud", "project", "id"], "resource.labels.project_id"),
     // Security Lake.
     alias(&["api", "request", "data"], "requestParameters"),

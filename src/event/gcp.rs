@@ -127,12 +127,16 @@ pub(super) fn event(mut values: Values<'_>) -> Result<Event<'_>, Values<'_>> {
 /// A method without the version of the interface: `v1.`, `beta.`, `alpha.`.
 fn without_version(method: &str) -> &str {
     match method.split_once('.') {
-        Some((version, rest)) if rest.starts_with("compute.") && version.len() <= LONGEST_VERSION => rest,
+        Some((version, rest)) if rest.starts_with("compute.") && is_version(version) => rest,
         _ => method,
     }
 }
 
-/// The longest name of a version that [`without_version`] takes off.
+fn is_version(name: &str) -> bool {
+    name.len() <= LONGEST_VERSION && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+/// The longest name of a version of an interface.
 pub(crate) const LONGEST_VERSION: usize = 16;
 
 /// The one form of a resource's name, for what is one in another: without the host, with the project, by its id where the

@@ -2,38 +2,60 @@ use std::io::Read as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use flate2::read::GzDecoder;
+use flate2::read::MultiGzDecoder;
 
 use super::Inside;
-use crate::bytes::skip_space;
+use crate::bytes::{is_space, skip_space};
 use crate::shape::ValueScanner;
 
 /// How deep records may stand in others. Firehose delivers what CloudWatch Logs delivers, which holds records as text.
 pub(crate) const MOST_NESTED: usize = 4;
 
+const GZIP: &[u8] = &[0x1F, 0x8B];
+
 /// Opens what holds records: `Err` says why it cannot be.
 ///
-/// Records are one a line then. Allocates at most `most` bytes for what was compressed.
-pub(crate) fn open(inside: Inside, most: usize) -> Result<Vec<u8>, String> {
-    decode(inside, most).map(on_one_line)
+/// Records are one a line then. Allocates at most `inflatable` bytes for what was compressed, and takes off it what came
+/// out.
+pub(crate) fn open(inside: Inside, inflatable: &mut usize) -> Result<Vec<u8>, String> {
+    decode(inside, inflatable).map(on_one_line)
 }
 
-fn decode(inside: Inside, most: usize) -> Result<Vec<u8>, String> {
+fn decode(inside: Inside, inflatable: &mut usize) -> Result<Vec<u8>, String> {
     let encoded = match inside {
         Inside::Json(records) => return Ok(records),
         Inside::Base64(text) => text,
     };
-    let bytes = STANDARD.decode(encoded.trim()).map_err(|error| format!("its data is no base64: {error}"))?;
-    if !bytes.starts_with(&[0x1F, 0x8B]) {
+    let bytes = match STANDARD.decode(encoded.trim()) {
+        Ok(bytes) => bytes,
+        Err(_) if !begins_like_records(encoded.trim()) => return Ok(Vec::new()),
+        Err(error) => return Err(format!("its data is no base64: {error}")),
+    };
+    if !bytes.starts_with(GZIP) {
         return Ok(bytes);
     }
     let mut records = Vec::new();
-    let limit = u64::try_from(most).unwrap_or(u64::MAX);
-    match GzDecoder::new(&*bytes).take(limit.saturating_add(1)).read_to_end(&mut records) {
+    let limit = u64::try_from(*inflatable).unwrap_or(u64::MAX);
+    match MultiGzDecoder::new(&*bytes).take(limit.saturating_add(1)).read_to_end(&mut records) {
         Err(error) => Err(format!("its data cannot be decompressed: {error}")),
-        Ok(length) if length > most => Err(format!("its data is more than {most} bytes once decompressed")),
-        Ok(_) => Ok(records),
+        Ok(length) => match inflatable.checked_sub(length) {
+            Some(left) => {
+                *inflatable = left;
+                Ok(records)
+            }
+            None => {
+                *inflatable = 0;
+                Err("what is compressed in the batch has more than limits.batch_bytes once decompressed".to_owned())
+            }
+        },
     }
+}
+
+/// Whether a text that is not base64 to its end begins as records in base64 do: other members are called `data` too.
+fn begins_like_records(text: &str) -> bool {
+    let start = text.get(..4).and_then(|start| STANDARD.decode(start).ok()).unwrap_or_default();
+    let first = start.iter().find(|byte| !is_space(**byte));
+    start.starts_with(GZIP) || matches!(first, Some(b'{' | b'['))
 }
 
 /// One document that was written on several lines, on one: where JSON allows a line feed it allows a blank.

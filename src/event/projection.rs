@@ -10,7 +10,7 @@ use std::fmt;
 use hashbrown::HashMap;
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::{aws, azure, ecs, gcp};
+use super::{MOST_NESTED, aws, azure, ecs, gcp};
 use crate::rule::{Path, Segment};
 use crate::sorted;
 
@@ -182,7 +182,7 @@ impl Projection {
 
     /// Reads a record. `envelope` says that it may hold records in base64.
     pub(crate) fn read<'a>(&self, record: &'a [u8], envelope: bool) -> Result<Values<'a>, serde_json::Error> {
-        let mut values = Values { found: Vec::new(), inside: Vec::new(), envelope };
+        let mut values = Values { envelope, ..Values::default() };
         let mut json = serde_json::Deserializer::from_slice(record);
         Reader { nodes: &self.nodes, node: ROOT, values: &mut values }.deserialize(&mut json)?;
         json.end()?;
@@ -197,6 +197,8 @@ pub(crate) struct Values<'a> {
     /// What holds records of its own.
     inside: Vec<Inside>,
     envelope: bool,
+    /// How deep the text that is read stands in other texts: each has the parser's whole stack before it.
+    depth: usize,
 }
 
 /// Bytes of a record that hold records of their own.
@@ -308,9 +310,13 @@ impl<'a> Reader<'_, 'a> {
         }
     }
 
-    /// Reads a text as the JSON that it holds. Of one that is cut short only that it was there is kept.
+    /// Reads a text as the JSON that it holds. Of one that is cut short, or too deep in others, only that it was there is
+    /// kept.
     fn read_inside(&mut self, text: &str) {
-        let mut values = Values::default();
+        if self.values.depth == MOST_NESTED {
+            return self.keep_found(&Found::Composite);
+        }
+        let mut values = Values { depth: self.values.depth + 1, ..Values::default() };
         let mut json = serde_json::Deserializer::from_str(text);
         let read = Reader { nodes: self.nodes, node: self.node, values: &mut values }.deserialize(&mut json);
         if read.and_then(|()| json.end()).is_err() {

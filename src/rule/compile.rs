@@ -43,6 +43,8 @@ pub(crate) struct RulePlan {
     pub within: i64,
     /// Who has to be the same, as a place in [`Rules::identities`].
     pub identity: usize,
+    /// Whether several records may tell of the call that a step stands for.
+    pub tells_operations: bool,
 }
 
 /// One step, compiled.
@@ -137,7 +139,14 @@ impl Rules {
             self.identities.push(ways.to_vec());
             self.identities.len() - 1
         });
-        self.rules.push(RulePlan { fingerprint: fingerprint(&rule, ways), rule, first_step, within, identity });
+        self.rules.push(RulePlan {
+            fingerprint: fingerprint(&rule, ways),
+            tells_operations: rule.steps.iter().any(|step| step.provider == Provider::Azure),
+            rule,
+            first_step,
+            within,
+            identity,
+        });
         Ok(())
     }
 
