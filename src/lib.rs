@@ -57,6 +57,7 @@ mod digest;
 mod engine;
 mod error;
 mod event;
+mod examine;
 mod finding;
 mod head;
 mod metrics;

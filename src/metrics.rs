@@ -52,12 +52,12 @@ impl Counters {
         }
     }
 
-    /// Counts what an exception, if there is one, does to so many findings.
-    pub(crate) fn add_excepted(&mut self, exception: Option<&ExceptionPlan>, findings: usize) {
+    /// Counts what an exception, if there is one, does to a finding.
+    pub(crate) fn add_excepted(&mut self, exception: Option<&ExceptionPlan>) {
         match exception.map(|exception| exception.exception.action) {
             None => {}
-            Some(ExceptionAction::Tag) => self.suppressed += findings as u64,
-            Some(ExceptionAction::Drop) => self.excepted += findings as u64,
+            Some(ExceptionAction::Tag) => self.suppressed += 1,
+            Some(ExceptionAction::Drop) => self.excepted += 1,
         }
     }
 

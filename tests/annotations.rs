@@ -33,7 +33,8 @@ fn a_finding_that_several_rows_tell_of_is_named_once() {
     let staging = matches.iter().find(|one| one["analytic"]["uid"] == "azure-snapshot-staging").unwrap();
     assert_eq!(staging["finding_info"].as_array().map(Vec::len), Some(1), "{staging}");
     let mut dropping = Both::open(&serde_json::json!({ "exceptions": [exception] }).to_string());
-    assert_eq!(dropping.process(batch.as_bytes()).findings, []);
+    let again = common::records::azure("virtualMachines", "vm1", 5, "Success", "Succeeded.", None);
+    assert_eq!(dropping.process(format!("{batch}{again}").as_bytes()).findings, []);
     assert_eq!(dropping.metric("excepted"), 2);
 }
 
