@@ -95,8 +95,8 @@ fn rejection(engine::Rejection { start, end, reason, detail }: engine::Rejection
     Rejection { start, end, code: reason.code().to_owned(), detail }
 }
 
-fn route(engine::Route { start, end, partition }: engine::Route) -> Route {
-    Route { start, end, partition }
+fn route(engine::Route { start, end, records, partition }: engine::Route) -> Route {
+    Route { start, end, records, partition }
 }
 
 fn fault(error: engine::Error) -> Fault {

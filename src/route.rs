@@ -16,13 +16,15 @@ pub struct Route {
     pub start: u32,
     /// Behind the last byte.
     pub end: u32,
-    /// The partition, from 0.
-    pub partition: u32,
+    /// How many records it holds.
+    pub records: u32,
+    /// The partition, from 0; `None` where no rule can ask for any of the records, so that no correlator needs them.
+    pub partition: Option<u32>,
 }
 
 impl Correlator {
-    /// Cuts a batch into runs of records, each run for one of `partitions` correlators: records of one identity that a
-    /// rule may match always go to the same one. All other records go with those before them, so that there are few runs.
+    /// Cuts a batch into runs of records, each run for one of `partitions` correlators, or for none: records of one
+    /// identity that a rule may match always go to the same one.
     ///
     /// Runs come in order and hold every record once: whole lines, or one record of a container without what is around
     /// it. Give a correlator its runs one behind the other, with an LF behind each that does not end with one. The state
@@ -37,21 +39,37 @@ impl Correlator {
             return Err(Error::LimitExceeded("expected at least one partition".to_owned()));
         }
         let mut routes: Vec<Route> = Vec::new();
-        let mut current = 0;
         let mut inflatable = self.config.limits.batch_bytes;
+        let mut container_is_empty = false;
         for piece in Pieces::new(batch, &self.prefilter) {
-            if let Some(partition) = self.partition(batch, &piece, partitions, (0, &mut inflatable)) {
-                current = partition;
-            }
-            let run = match piece {
-                Piece::Record { line, .. } | Piece::Unreadable { line, .. } | Piece::Blank { line } => line,
-                Piece::Element { record } => record.bytes,
-                Piece::Container | Piece::ContainerEnd { .. } => continue,
+            let candidate = piece.record().is_some_and(|place| place.candidate);
+            let partition = match &piece {
+                // Whoever gets it rejects it.
+                Piece::Unreadable { .. } => Some(0),
+                // What tells of nobody may still be found, but joins nothing.
+                _ if candidate => {
+                    Some(self.partition(batch, &piece, partitions, (0, &mut inflatable)).unwrap_or_default())
+                }
+                _ => None,
             };
+            let (run, records) = match piece {
+                Piece::Record { line, .. } | Piece::Unreadable { line, .. } => (line, 1),
+                Piece::Element { record } => (record.bytes, 1),
+                Piece::Blank { line } => (line, 0),
+                Piece::ContainerEnd { line } if container_is_empty => (line, 0),
+                Piece::Container | Piece::ContainerEnd { .. } => {
+                    container_is_empty = true;
+                    continue;
+                }
+            };
+            container_is_empty = false;
             let (start, end) = (offset(run.start), offset(run.end));
             match routes.last_mut() {
-                Some(last) if last.partition == current && last.end == start => last.end = end,
-                _ => routes.push(Route { start, end, partition: current }),
+                Some(last) if last.partition == partition && last.end == start => {
+                    last.end = end;
+                    last.records += records;
+                }
+                _ => routes.push(Route { start, end, records, partition }),
             }
         }
         Ok(routes)

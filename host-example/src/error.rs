@@ -12,6 +12,15 @@ pub enum Error {
     Fault(Fault),
     /// The component failed: it ran into a bug or a limit. It cannot go on.
     Trap(wasmtime::Error),
+    /// The component's answer is none that `wit/catena.wit` allows. What it remembers cannot be trusted.
+    Answer(String),
+}
+
+impl Error {
+    /// Whether the component can go on after it.
+    pub fn is_fault(&self) -> bool {
+        matches!(self, Self::Fault(_))
+    }
 }
 
 impl fmt::Display for Error {
@@ -25,6 +34,7 @@ impl fmt::Display for Error {
                 | Fault::Other(why),
             ) => f.write_str(why),
             Self::Trap(error) => write!(f, "the component failed: {error:#}"),
+            Self::Answer(why) => write!(f, "the component's answer breaks its contract: {why}"),
         }
     }
 }

@@ -14,10 +14,16 @@
 
 #![deny(unsafe_code, missing_docs)]
 
+mod answer;
+mod assembly;
 mod error;
+mod limits;
 mod sandbox;
+mod shards;
+mod supervisor;
 
 pub use error::Error;
-pub use sandbox::{
-    BUILT_IN, Correlator, Fault, Finding, Limits, Metric, Outcome, Rejection, Route, Sandbox, Severity, Splice,
-};
+pub use limits::Limits;
+pub use sandbox::{BUILT_IN, Correlator, Fault, Finding, Metric, Outcome, Rejection, Route, Sandbox, Severity, Splice};
+pub use shards::Shards;
+pub use supervisor::{Bounds, Health, POISON, Supervisor};

@@ -1,14 +1,12 @@
-//! The component behind wasmtime: loading it, calling it, and the limits it runs under.
+//! The component behind wasmtime: loading it and calling it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::Duration;
+use std::path::Path;
 
 use wasmtime::component::{Component, Linker, ResourceAny};
-use wasmtime::{Config, Engine, ResourceLimiter, Store};
+use wasmtime::{Cache, CacheConfig, Config, Engine, Store, Trap};
 
-use crate::Error;
+use crate::limits::{Epochs, Usage};
+use crate::{Error, Limits, answer};
 
 #[allow(missing_docs, reason = "generated; the documentation is in wit/catena.wit")]
 mod bindings {
@@ -27,31 +25,12 @@ pub use bindings::exports::catena::pipeline::correlation::{
 /// The component that is built into this crate.
 pub const BUILT_IN: &[u8] = include_bytes!(env!("CATENA_BUILT_IN_COMPONENT"));
 
-/// How often the epoch counts up: the grain of [`Limits::call`].
-const EPOCH: Duration = Duration::from_millis(10);
-
-/// What one correlator may use.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// How long one call may take. It traps where it takes longer.
-    pub call: Duration,
-    /// How much memory it may have, in bytes.
-    pub memory: usize,
-}
-
-impl Default for Limits {
-    /// Ten seconds, far more than any batch takes, and 1 GiB.
-    fn default() -> Self {
-        Self { call: Duration::from_secs(10), memory: 1 << 30 }
-    }
-}
-
 /// A component, compiled and ready to be instantiated.
 ///
-/// Compiling takes some tenths of a second; instantiating takes microseconds.
+/// Compiling takes some tenths of a second, or some milliseconds with a cache; instantiating takes microseconds.
 pub struct Sandbox {
     engine: Engine,
-    ready: bindings::PluginPre<State>,
+    ready: bindings::PluginPre<Usage>,
     component: Component,
     limits: Limits,
     _epochs: Epochs,
@@ -61,34 +40,11 @@ pub struct Sandbox {
 ///
 /// After a trap it is unusable: every call gives [`Error::Trap`].
 pub struct Correlator {
-    store: Store<State>,
+    store: Store<Usage>,
     plugin: bindings::Plugin,
     handle: ResourceAny,
-    epochs: u64,
+    limits: Limits,
 }
-
-/// What the sandbox holds a correlator to, and what it has taken of it.
-struct State {
-    most_memory: usize,
-    memory: usize,
-}
-
-impl ResourceLimiter for State {
-    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let granted = self.memory - current + desired <= self.most_memory;
-        if granted {
-            self.memory += desired - current;
-        }
-        Ok(granted)
-    }
-
-    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(desired <= MOST_TABLE_ELEMENTS)
-    }
-}
-
-/// Functions that are called through pointers: some hundreds in the engine.
-const MOST_TABLE_ELEMENTS: usize = 20_000;
 
 impl Sandbox {
     /// Compiles a component.
@@ -97,12 +53,29 @@ impl Sandbox {
     ///
     /// [`Error::Component`] where the bytes are no component, where it imports anything, or where its world is another.
     pub fn new(component: &[u8], limits: Limits) -> Result<Self, Error> {
+        Self::compile(component, limits, None)
+    }
+
+    /// Compiles a component, or takes what was compiled of it before from a folder, which is made if it is not there.
+    ///
+    /// What lies in the folder is run as it is: nobody else may write to it.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new); [`Error::Component`] too where the folder cannot be used.
+    pub fn cached(component: &[u8], limits: Limits, folder: &Path) -> Result<Self, Error> {
+        let mut cache = CacheConfig::new();
+        cache.with_directory(folder);
+        Self::compile(component, limits, Some(Cache::new(cache).map_err(Error::Component)?))
+    }
+
+    fn compile(component: &[u8], limits: Limits, cache: Option<Cache>) -> Result<Self, Error> {
         let mut config = Config::new();
-        config.epoch_interruption(true);
+        config.epoch_interruption(true).concurrency_support(false).cache(cache);
         let engine = Engine::new(&config).map_err(Error::Component)?;
         let component = Component::new(&engine, component).map_err(Error::Component)?;
         // Nothing is linked: a component that asks for something does not get in.
-        let linker = Linker::<State>::new(&engine);
+        let linker = Linker::<Usage>::new(&engine);
         let ready = linker.instantiate_pre(&component).and_then(bindings::PluginPre::new).map_err(Error::Component)?;
         let epochs = Epochs::start(engine.clone());
         Ok(Self { engine, ready, component, limits, _epochs: epochs })
@@ -144,18 +117,26 @@ impl Sandbox {
 
     fn start(
         &self,
-        call: impl FnOnce(&mut Store<State>, &bindings::Plugin) -> wasmtime::Result<Result<ResourceAny, Fault>>,
+        call: impl FnOnce(&mut Store<Usage>, &bindings::Plugin) -> wasmtime::Result<Result<ResourceAny, Fault>>,
     ) -> Result<Correlator, Error> {
-        let mut store = Store::new(&self.engine, State { most_memory: self.limits.memory, memory: 0 });
-        store.limiter(|state| state);
-        // What one call may bring out of the sandbox. wasmtime's 128 MiB are less than a large checkpoint.
-        store.set_hostcall_fuel(self.limits.memory);
-        let epochs = (self.limits.call.as_millis() / EPOCH.as_millis()) as u64 + 1;
-        store.set_epoch_deadline(epochs);
-        let plugin = self.ready.instantiate(&mut store).map_err(Error::Trap)?;
-        let handle = call(&mut store, &plugin).map_err(Error::Trap)?.map_err(Error::Fault)?;
-        Ok(Correlator { store, plugin, handle, epochs })
+        let limits = self.limits;
+        let mut store = Store::new(&self.engine, Usage::new(&limits));
+        store.limiter(|usage| usage);
+        store.set_hostcall_fuel(limits.output);
+        store.set_epoch_deadline(limits.epochs());
+        let started = self.ready.instantiate(&mut store).and_then(|plugin| Ok((call(&mut store, &plugin)?, plugin)));
+        let (opened, plugin) = started.map_err(|error| trapped(error, &store, &limits))?;
+        Ok(Correlator { handle: opened.map_err(Error::Fault)?, store, plugin, limits })
     }
+}
+
+/// The error of a call that did not come back, with the limit that was behind it.
+fn trapped(error: wasmtime::Error, store: &Store<Usage>, limits: &Limits) -> Error {
+    Error::Trap(match error.downcast_ref::<Trap>() {
+        Some(Trap::Interrupt) => error.context(format!("the call took longer than {:?}", limits.call)),
+        _ if store.data().refused => error.context(format!("it asked for more than {} bytes of memory", limits.memory)),
+        _ => error,
+    })
 }
 
 impl Correlator {
@@ -163,7 +144,7 @@ impl Correlator {
     ///
     /// # Errors
     ///
-    /// [`Error::Fault`]: nothing was consumed, the correlator can go on. [`Error::Trap`]: it cannot.
+    /// [`Error::Fault`]: nothing was consumed, the correlator can go on. [`Error::Trap`], [`Error::Answer`]: it cannot.
     pub fn process(&mut self, batch: &[u8], now: u64) -> Result<Outcome, Error> {
         self.process_batch(Batch::Bytes(batch), now)
     }
@@ -178,7 +159,15 @@ impl Correlator {
     }
 
     fn process_batch(&mut self, batch: Batch<'_>, now: u64) -> Result<Outcome, Error> {
-        self.call(|guest, store, handle| guest.call_process(store, handle, batch, now))?.map_err(Error::Fault)
+        let length = match batch {
+            Batch::Bytes(bytes) => bytes.len(),
+            Batch::Text(text) => text.len(),
+        };
+        self.store.set_hostcall_fuel(self.limits.output);
+        let outcome =
+            self.call(|guest, store, handle| guest.call_process(store, handle, batch, now))?.map_err(Error::Fault)?;
+        answer::check(&outcome, length).map_err(Error::Answer)?;
+        Ok(outcome)
     }
 
     /// Cuts a batch by identity, see `wit/catena.wit`.
@@ -187,8 +176,13 @@ impl Correlator {
     ///
     /// As [`process`](Self::process).
     pub fn route(&mut self, batch: &[u8], partitions: u32) -> Result<Vec<Route>, Error> {
-        let batch = Batch::Bytes(batch);
-        self.call(|guest, store, handle| guest.call_route(store, handle, batch, partitions))?.map_err(Error::Fault)
+        self.store.set_hostcall_fuel(self.limits.output);
+        let bytes = Batch::Bytes(batch);
+        let routes = self
+            .call(|guest, store, handle| guest.call_route(store, handle, bytes, partitions))?
+            .map_err(Error::Fault)?;
+        answer::check_routes(&routes, batch.len(), partitions).map_err(Error::Answer)?;
+        Ok(routes)
     }
 
     /// All that [`Sandbox::resume`] needs to go on from here.
@@ -197,6 +191,8 @@ impl Correlator {
     ///
     /// [`Error::Trap`].
     pub fn checkpoint(&mut self) -> Result<Vec<u8>, Error> {
+        // It holds what the memory does.
+        self.store.set_hostcall_fuel(self.limits.memory);
         self.call(|guest, store, handle| guest.call_checkpoint(store, handle))
     }
 
@@ -211,41 +207,17 @@ impl Correlator {
     ///
     /// [`Error::Trap`].
     pub fn metrics(&mut self) -> Result<Vec<Metric>, Error> {
+        self.store.set_hostcall_fuel(self.limits.output);
         self.call(|guest, store, handle| guest.call_metrics(store, handle))
     }
 
     /// Makes one call, under the deadline that each call has.
     fn call<T>(
         &mut self,
-        call: impl FnOnce(GuestCorrelator<'_>, &mut Store<State>, ResourceAny) -> wasmtime::Result<T>,
+        call: impl FnOnce(GuestCorrelator<'_>, &mut Store<Usage>, ResourceAny) -> wasmtime::Result<T>,
     ) -> Result<T, Error> {
-        self.store.set_epoch_deadline(self.epochs);
+        self.store.set_epoch_deadline(self.limits.epochs());
         let guest = self.plugin.catena_pipeline_correlation().correlator();
-        call(guest, &mut self.store, self.handle).map_err(Error::Trap)
-    }
-}
-
-/// Counts the engine's epochs up for as long as the sandbox lives.
-struct Epochs {
-    stop: Arc<AtomicBool>,
-}
-
-impl Epochs {
-    fn start(engine: Engine) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        thread::spawn(move || {
-            while !stopped.load(Ordering::Relaxed) {
-                thread::sleep(EPOCH);
-                engine.increment_epoch();
-            }
-        });
-        Self { stop }
-    }
-}
-
-impl Drop for Epochs {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        call(guest, &mut self.store, self.handle).map_err(|error| trapped(error, &self.store, &self.limits))
     }
 }

@@ -1,0 +1,42 @@
+//! Whether an answer of the component is one that its contract allows: a host must not slice its buffer by what a
+//! component says before it has looked.
+
+use crate::sandbox::{Outcome, Route};
+
+/// Checks what became of a batch of `length` bytes: everything lies in it, in order, and the counts agree.
+pub(crate) fn check(outcome: &Outcome, length: usize) -> Result<(), String> {
+    in_order("splice", length, outcome.splices.iter().map(|splice| (splice.start, splice.end)))?;
+    // A record in a container may be rejected beside others, so these may touch.
+    in_order("rejection", length, outcome.rejections.iter().map(|rejection| (rejection.start, rejection.end)))?;
+    let rejected = outcome.rejections.len() as u64;
+    let Outcome { records, matched, dropped, .. } = *outcome;
+    if u64::from(dropped) + rejected > u64::from(records) || matched > records {
+        return Err(format!(
+            "{records} records, of which {matched} matched, {dropped} were dropped, {rejected} rejected"
+        ));
+    }
+    Ok(())
+}
+
+/// Checks how a batch of `length` bytes was cut up for so many partitions.
+pub(crate) fn check_routes(routes: &[Route], length: usize, partitions: u32) -> Result<(), String> {
+    in_order("route", length, routes.iter().map(|route| (route.start, route.end)))?;
+    match routes.iter().filter_map(|route| route.partition).find(|partition| *partition >= partitions) {
+        Some(partition) => Err(format!("a route goes to partition {partition} of {partitions}")),
+        None => Ok(()),
+    }
+}
+
+fn in_order(what: &str, length: usize, ranges: impl Iterator<Item = (u32, u32)>) -> Result<(), String> {
+    let mut behind = 0;
+    for (at, (start, end)) in ranges.enumerate() {
+        if start > end || end as usize > length {
+            return Err(format!("{what} {at} is at {start}..{end} of {length} bytes"));
+        }
+        if start < behind {
+            return Err(format!("{what} {at} at {start}..{end} begins before the one before it ends"));
+        }
+        behind = end;
+    }
+    Ok(())
+}
