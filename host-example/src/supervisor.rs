@@ -417,6 +417,11 @@ impl Supervisor {
         self.health
     }
 
+    /// How many bytes of batches are kept to be replayed.
+    pub fn replayable(&self) -> usize {
+        self.since_bytes
+    }
+
     /// How much memory the instance has, in bytes.
     pub fn memory(&self) -> usize {
         self.correlator.memory()

@@ -1,0 +1,90 @@
+//! Guests that do what they should not, as components of the world that the host loads.
+
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
+
+/// What a guest does with a batch: instructions that may use the batch at `$at`, of `$length` bytes, and the outcome at
+/// address 1024, which is all zeros but for the number of records.
+pub struct Guest {
+    pub process: &'static str,
+    /// Declarations of its own.
+    pub more: &'static str,
+}
+
+/// Takes everything, and fails on a batch that has a `!` in it. A checkpoint is the number of records it has taken.
+pub const FAILS_ON_EXCLAMATION: Guest = Guest { process: "", more: "" };
+
+const EXPORT: &str = "catena:pipeline/correlation@0.1.0";
+
+impl Guest {
+    /// The guest as a component.
+    pub fn component(&self) -> Vec<u8> {
+        encode(&self.module(), "plugin")
+    }
+
+    fn module(&self) -> String {
+        format!(
+            r#"(module
+  (import "[export]{EXPORT}" "[resource-new]correlator" (func $new (param i32) (result i32)))
+  (memory (export "memory") 16)
+  (global $taken (mut i32) (i32.const 0))
+  ;; There is one argument a call: it always lies in the same place.
+  (func (export "cabi_realloc") (param i32 i32 i32) (param $size i32) (result i32)
+    (block $fits
+      (br_if $fits (i32.le_u (i32.add (local.get $size) (i32.const 65536)) (i32.mul (memory.size) (i32.const 65536))))
+      (drop (memory.grow (i32.add (i32.shr_u (local.get $size) (i32.const 16)) (i32.const 1)))))
+    (i32.const 65536))
+  (func $open (result i32)
+    (i32.store8 (i32.const 512) (i32.const 0))
+    (i32.store (i32.const 516) (call $new (i32.const 1)))
+    (i32.const 512))
+  (func (export "{EXPORT}#[static]correlator.open") (param i32 i32) (result i32) (call $open))
+  (func (export "{EXPORT}#[static]correlator.resume") (param i32 i32) (param $at i32) (param i32) (result i32)
+    (global.set $taken (i32.load (local.get $at)))
+    (call $open))
+  (func (export "{EXPORT}#[method]correlator.checkpoint") (param i32) (result i32)
+    (i32.store (i32.const 768) (global.get $taken))
+    (i32.store (i32.const 512) (i32.const 768))
+    (i32.store (i32.const 516) (i32.const 4))
+    (i32.const 512))
+  (func (export "{EXPORT}#[method]correlator.metrics") (param i32) (result i32)
+    (i64.store (i32.const 512) (i64.const 0))
+    (i32.const 512))
+  (func (export "{EXPORT}#[method]correlator.route") (param i32 i32 i32 i32 i32) (result i32)
+    (i64.store (i32.const 512) (i64.const 0))
+    (i64.store (i32.const 520) (i64.const 0))
+    (i32.const 512))
+  (func (export "{EXPORT}#[method]correlator.process")
+    (param i32 i32) (param $at i32) (param $length i32) (param i64) (result i32)
+    (local $here i32) (local $end i32)
+    (memory.fill (i32.const 1024) (i32.const 0) (i32.const 64))
+    (local.set $here (local.get $at))
+    (local.set $end (i32.add (local.get $at) (local.get $length)))
+    (block $done
+      (loop $each
+        (br_if $done (i32.ge_u (local.get $here) (local.get $end)))
+        (if (i32.eq (i32.load8_u (local.get $here)) (i32.const 0x21)) (then (unreachable)))
+        (if (i32.eq (i32.load8_u (local.get $here)) (i32.const 0x0A))
+          (then
+            (global.set $taken (i32.add (global.get $taken) (i32.const 1)))
+            (i32.store (i32.const 1028) (i32.add (i32.load (i32.const 1028)) (i32.const 1)))))
+        (local.set $here (i32.add (local.get $here) (i32.const 1)))
+        (br $each)))
+    {}
+    (i32.const 1024))
+  {})"#,
+            self.process, self.more
+        )
+    }
+}
+
+/// A core module in text as a component of a world of the contract.
+pub fn encode(module: &str, world: &str) -> Vec<u8> {
+    let mut module = wat::parse_str(module).expect("is WebAssembly");
+    let mut resolve = Resolve::default();
+    let (package, _) = resolve.push_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../wit")).expect("the contract parses");
+    let world = resolve.select_world(&[package], Some(world)).expect("there is such a world");
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).expect("takes the contract");
+    let encoder = ComponentEncoder::default().module(&module).expect("is a module of the contract");
+    encoder.validate(true).encode().expect("is a component")
+}
