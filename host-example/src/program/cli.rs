@@ -1,4 +1,6 @@
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -31,7 +33,15 @@ pub enum Command {
     /// Check, list, explain and try rules
     #[command(subcommand)]
     Rules(Rules),
+    Bench(Bench),
     Sample(Sample),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the man page
+    Man,
 }
 
 #[derive(Debug, Subcommand)]
@@ -62,15 +72,17 @@ pub enum Rules {
 /// Correlate the records of files, folders or a pipe.
 ///
 /// Inputs are records of AWS CloudTrail, Azure Activity and GCP audit logs: NDJSON, files ({"Records":[...]},
-/// {"records":[...]}) or JSON arrays, on one line or pretty-printed, plain or gzip, as they come or in the envelopes of
+/// {"records":[...]}) or JSON arrays, on one line or pretty-printed, plain, gzip or zstd, as they come or in the envelopes of
 /// EventBridge, CloudWatch Logs, Firehose, Event Hubs, Pub/Sub, Sentinel, Elastic and others. Each is recognised by its
 /// content. CloudTrail digest and insight files are skipped and counted. In folders, all files
-/// are read whose names end in .json, .jsonl, .ndjson, .log or .gz.
+/// are read whose names end in .json, .jsonl, .ndjson, .log, .gz or .zst.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   catena run --mode findings trail/              what is in these files?
   tail -F audit.ndjson | catena run | shipper    annotate a live stream
-  catena run --mode filter -o hits.ndjson --findings findings.ndjson logs/*.json.gz")]
+  catena run --mode filter -o hits.ndjson --findings findings.ndjson logs/*.json.gz
+  catena run --follow --state state/ -o out.ndjson --findings findings.ndjson /var/log/cloudtrail/
+                                                 beside a shipper, for ever")]
 pub struct Run {
     /// Files and folders; - is the standard input, which is also the default
     pub inputs: Vec<PathBuf>,
@@ -98,6 +110,32 @@ pub struct Run {
     /// The longest record, or document of several lines, but not less than --batch-bytes; longer ones are rejected unread
     #[arg(long, value_name = "BYTES", default_value_t = 64 << 20, value_parser = clap::value_parser!(u32).range(1..=1 << 28))]
     pub max_record_bytes: u32,
+    /// On how many cores: so many correlators share the records by identity. The order of the stream is kept, that of
+    /// findings only for each identity
+    #[arg(short, long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub jobs: u16,
+    /// Keep in this folder what is needed to go on after any end, a crash too: nothing is found, written or rejected
+    /// twice or not at all. Inputs and outputs have to be files
+    #[arg(long, value_name = "FOLDER")]
+    pub state: Option<PathBuf>,
+    /// With --state: how often it is saved, and how much is done again after a crash
+    #[arg(long, value_name = "SPAN", default_value = "10s", value_parser = span, requires = "state")]
+    pub save_every: Duration,
+    /// Go on reading what comes to be in the files, and new files in the folders, until a signal ends it
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Serve Prometheus metrics at /metrics and the state of health at /health; a port alone is one of the loopback
+    #[arg(long, value_name = "[ADDRESS:]PORT", value_parser = address)]
+    pub metrics: Option<SocketAddr>,
+    /// How messages are written on the standard error
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+    /// The least important messages that are written
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    pub log_level: tracing::Level,
+    /// Compile the component anew instead of taking it from the cache
+    #[arg(long)]
+    pub no_cache: bool,
     /// End with a line of JSON on the standard error: records, passed, dropped, rejected, findings, bytes, seconds, files,
     /// skipped
     #[arg(long)]
@@ -108,6 +146,38 @@ pub struct Run {
     /// Another component than the one that is built in
     #[arg(long, value_name = "FILE")]
     pub component: Option<PathBuf>,
+}
+
+/// How messages are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+/// A span of time as the configuration has them.
+fn span(text: &str) -> Result<Duration, String> {
+    let number = text.trim_end_matches(|letter: char| !letter.is_ascii_digit());
+    let unit = match &text[number.len()..] {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err("expected a number and ms, s, m or h, such as 10s".to_owned()),
+    };
+    let number: u64 = number.parse().map_err(|_| "expected a number and a unit, such as 10s".to_owned())?;
+    number.checked_mul(unit).map(Duration::from_millis).ok_or_else(|| "that is too long".to_owned())
+}
+
+/// An address to listen at; a port alone is one of the loopback.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let text = text.strip_prefix(':').unwrap_or(text);
+    match text.parse::<u16>() {
+        Ok(port) => Ok(SocketAddr::from(([127, 0, 0, 1], port))),
+        Err(_) => text.parse().map_err(|_| "expected a port, or an IP address and a port".to_owned()),
+    }
 }
 
 /// What becomes of the stream.
@@ -138,6 +208,31 @@ pub enum Format {
 #[derive(Debug, Args)]
 pub struct Inspect {
     /// A component [default: the one that is built in]
+    pub component: Option<PathBuf>,
+}
+
+/// Measure the component beside the native engine and a bare search for line ends, in one run.
+///
+/// Each combination of batch size and share of records that matter is measured in turns, so that a busy machine disturbs
+/// all alike. The table gives the medians; what to compare is the ratios.
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// A file of NDJSON to measure with [default: made-up CloudTrail records of 1.3 KB]
+    pub input: Option<PathBuf>,
+    /// Sizes of batches, in KiB
+    #[arg(long, value_delimiter = ',', default_values_t = [64, 256, 1024, 4096])]
+    pub batch_kib: Vec<u32>,
+    /// Shares of the made-up records that matter, in percent
+    #[arg(long, value_delimiter = ',', default_values_t = [0.0, 0.1, 1.0, 10.0])]
+    pub shares: Vec<f64>,
+    /// For how long each combination is measured
+    #[arg(long, value_name = "SPAN", default_value = "2s", value_parser = span)]
+    pub time: Duration,
+    /// Draw the throughput over the share of records that matter, as SVG
+    #[arg(long, value_name = "FILE")]
+    pub plot: Option<PathBuf>,
+    /// Another component than the one that is built in
+    #[arg(long, value_name = "FILE")]
     pub component: Option<PathBuf>,
 }
 

@@ -4,13 +4,17 @@
 //! pretty-printers write it, is turned into it without moving a byte: inside a document each LF becomes a space in the
 //! copy that the component gets, so that offsets hold in the bytes that were read.
 
+use bytes::Bytes;
 use catena::ValueScanner;
 use memchr::{memchr, memchr_iter, memrchr};
+use serde::{Deserialize, Serialize};
 
 /// How an input is laid out, known from its first lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 enum Layout {
     /// Not known yet.
+    #[default]
     Unknown,
     /// A record, or a container of records, in each line.
     Lines,
@@ -18,13 +22,31 @@ enum Layout {
     Documents,
 }
 
+/// How far an input has been cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// The first byte that has not been given out, counted in what the input holds decompressed.
+    pub offset: u64,
+    /// The line that it is on, counted from 1.
+    pub line: u64,
+    layout: Layout,
+    /// Inside a record that is too long.
+    skipping: bool,
+}
+
+impl Default for Position {
+    fn default() -> Self {
+        Self { offset: 0, line: 1, layout: Layout::Unknown, skipping: false }
+    }
+}
+
 /// Whole records, as read and as the component takes them.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Batch<'a> {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
     /// The bytes as they were read.
-    pub original: &'a [u8],
+    pub original: Bytes,
     /// The same with documents in one line each, where they were not.
-    pub flattened: Option<Vec<u8>>,
+    pub flattened: Option<Bytes>,
     /// The line in the input that it begins on, counted from 1.
     pub line: u64,
     /// The offset in the input that it begins at.
@@ -45,50 +67,60 @@ pub enum Kind {
     },
 }
 
-impl Batch<'_> {
+impl Batch {
     /// What the component takes.
-    pub fn bytes(&self) -> &[u8] {
-        self.flattened.as_deref().unwrap_or(self.original)
+    pub fn bytes(&self) -> &Bytes {
+        self.flattened.as_ref().unwrap_or(&self.original)
     }
 }
 
 /// Cuts one input.
 #[derive(Debug)]
 pub struct Framer {
-    layout: Layout,
+    position: Position,
     /// What has been read and not been given out: the beginning of a record.
     rest: Vec<u8>,
     /// How far into the rest a document has been looked through.
     scanner: Option<ValueScanner>,
-    line: u64,
-    offset: u64,
     longest: usize,
-    /// Inside a record that is too long.
-    skipping: bool,
 }
 
 impl Framer {
-    /// A framer for an input whose records, or documents, have at most `longest` bytes.
-    pub fn new(longest: usize) -> Self {
-        Self { layout: Layout::Unknown, rest: Vec::new(), scanner: None, line: 1, offset: 0, longest, skipping: false }
+    /// A framer for an input that is read from `position` on and whose records, or documents, have at most `longest`
+    /// bytes.
+    pub fn new(position: Position, longest: usize) -> Self {
+        Self { position, rest: Vec::new(), scanner: None, longest }
+    }
+
+    /// Whether what has been read and not given out is one whole record, but perhaps for what ends its line, or nothing.
+    pub fn rest_is_whole(&self) -> bool {
+        let rest = self.rest.trim_ascii();
+        rest.is_empty() || ValueScanner::new(0).end(rest, rest.len()) == Some(rest.len())
+    }
+
+    /// How far the input has been given out.
+    pub fn position(&self) -> Position {
+        self.position
     }
 
     /// Takes what was read and gives out what it completes.
-    pub fn push<E>(&mut self, bytes: &[u8], mut give: impl FnMut(Batch<'_>) -> Result<(), E>) -> Result<(), E> {
-        if self.layout == Layout::Unknown {
-            self.rest.extend_from_slice(bytes);
-            self.layout = layout(&self.rest, false);
-            return match self.layout {
-                Layout::Unknown => Ok(()),
-                _ => {
-                    let read = std::mem::take(&mut self.rest);
-                    self.push(&read, give)
-                }
+    pub fn push<E>(&mut self, bytes: Bytes, mut give: impl FnMut(Batch) -> Result<(), E>) -> Result<(), E> {
+        if self.position.layout == Layout::Unknown {
+            // All of it counts as read once it is known how.
+            let read = match std::mem::take(&mut self.rest) {
+                rest if rest.is_empty() => bytes,
+                rest => [&*rest, &*bytes].concat().into(),
             };
+            self.position.layout = layout(&read, false);
+            if self.position.layout == Layout::Unknown {
+                self.rest = read.into();
+                return Ok(());
+            }
+            return self.push(read, give);
         }
-        match self.layout {
+        match self.position.layout {
             Layout::Documents => {
-                self.rest.extend_from_slice(bytes);
+                self.rest.extend_from_slice(&bytes);
                 self.give_documents(false, &mut give)
             }
             _ => self.give_lines(bytes, &mut give),
@@ -96,98 +128,103 @@ impl Framer {
     }
 
     /// The input pauses: gives out a document that is whole but for what ends its line.
-    pub fn pause<E>(&mut self, mut give: impl FnMut(Batch<'_>) -> Result<(), E>) -> Result<(), E> {
-        match self.layout {
+    pub fn pause<E>(&mut self, mut give: impl FnMut(Batch) -> Result<(), E>) -> Result<(), E> {
+        match self.position.layout {
             Layout::Documents => self.give_documents(true, &mut give),
             _ => Ok(()),
         }
     }
 
     /// The input has ended: gives out what is left.
-    pub fn finish<E>(&mut self, mut give: impl FnMut(Batch<'_>) -> Result<(), E>) -> Result<(), E> {
-        if self.layout == Layout::Unknown {
-            self.layout = layout(&self.rest, true);
+    pub fn finish<E>(&mut self, mut give: impl FnMut(Batch) -> Result<(), E>) -> Result<(), E> {
+        if self.position.layout == Layout::Unknown {
+            self.position.layout = layout(&self.rest, true);
             let read = std::mem::take(&mut self.rest);
-            self.push(&read, &mut give)?;
+            self.push(read.into(), &mut give)?;
         }
         self.pause(&mut give)?;
         let rest = std::mem::take(&mut self.rest);
         if rest.is_empty() {
             return Ok(());
         }
-        let flattened = (self.layout == Layout::Documents).then(|| flatten(&rest, rest.len()));
-        let kind = if self.skipping { Kind::TooLong { first: false } } else { Kind::Records };
-        self.give(&rest, flattened, kind, &mut give)
+        let rest = Bytes::from(rest);
+        let flattened = (self.position.layout == Layout::Documents).then(|| flatten(&rest, rest.len()));
+        let kind = if self.position.skipping { Kind::TooLong { first: false } } else { Kind::Records };
+        self.give(rest, flattened, kind, &mut give)
     }
 
     fn give<E>(
         &mut self,
-        original: &[u8],
-        flattened: Option<Vec<u8>>,
+        original: Bytes,
+        flattened: Option<Bytes>,
         kind: Kind,
-        give: &mut impl FnMut(Batch<'_>) -> Result<(), E>,
+        give: &mut impl FnMut(Batch) -> Result<(), E>,
     ) -> Result<(), E> {
         if original.is_empty() {
             return Ok(());
         }
-        let batch = Batch { original, flattened, line: self.line, offset: self.offset, kind };
-        give(batch)?;
-        self.line += memchr_iter(b'\n', original).count() as u64;
-        self.offset += original.len() as u64;
-        Ok(())
+        let Position { line, offset, .. } = self.position;
+        self.position.line += memchr_iter(b'\n', &original).count() as u64;
+        self.position.offset += original.len() as u64;
+        give(Batch { original, flattened, line, offset, kind })
     }
 
-    fn give_lines<E>(&mut self, mut bytes: &[u8], give: &mut impl FnMut(Batch<'_>) -> Result<(), E>) -> Result<(), E> {
-        if !self.rest.is_empty() || self.skipping {
+    fn give_lines<E>(&mut self, mut bytes: Bytes, give: &mut impl FnMut(Batch) -> Result<(), E>) -> Result<(), E> {
+        if !self.rest.is_empty() || self.position.skipping {
             // The line that was begun is given out alone, so that the others need not be copied.
-            let Some(end) = memchr(b'\n', bytes) else {
-                self.rest.extend_from_slice(bytes);
+            let Some(end) = memchr(b'\n', &bytes) else {
+                self.rest.extend_from_slice(&bytes);
                 return self.give_if_too_long(give);
             };
-            let (ending, after) = bytes.split_at(end + 1);
-            self.rest.extend_from_slice(ending);
-            bytes = after;
+            self.rest.extend_from_slice(&bytes.split_to(end + 1));
             let line = std::mem::take(&mut self.rest);
-            let kind = match std::mem::take(&mut self.skipping) {
+            let kind = match std::mem::take(&mut self.position.skipping) {
                 true => Kind::TooLong { first: false },
                 false if line.len() > self.longest => Kind::TooLong { first: true },
                 false => Kind::Records,
             };
-            self.give(&line, None, kind, give)?;
+            self.give(line.into(), None, kind, give)?;
         }
-        let whole = memrchr(b'\n', bytes).map_or(0, |at| at + 1);
-        let (lines, rest) = bytes.split_at(whole);
+        let whole = memrchr(b'\n', &bytes).map_or(0, |at| at + 1);
+        let lines = bytes.split_to(whole);
+        self.rest.extend_from_slice(&bytes);
         self.give(lines, None, Kind::Records, give)?;
-        self.rest.extend_from_slice(rest);
         self.give_if_too_long(give)
     }
 
-    fn give_if_too_long<E>(&mut self, give: &mut impl FnMut(Batch<'_>) -> Result<(), E>) -> Result<(), E> {
-        if self.rest.len() <= self.longest && !(self.skipping && self.rest.len() > 1 << 20) {
+    fn give_if_too_long<E>(&mut self, give: &mut impl FnMut(Batch) -> Result<(), E>) -> Result<(), E> {
+        if self.rest.len() <= self.longest && !(self.position.skipping && self.rest.len() > 1 << 20) {
             return Ok(());
         }
-        let kind = Kind::TooLong { first: !std::mem::replace(&mut self.skipping, true) };
+        let kind = Kind::TooLong { first: !std::mem::replace(&mut self.position.skipping, true) };
         let part = std::mem::take(&mut self.rest);
-        self.give(&part, None, kind, give)
+        self.give(part.into(), None, kind, give)
     }
 
-    fn give_documents<E>(&mut self, paused: bool, give: &mut impl FnMut(Batch<'_>) -> Result<(), E>) -> Result<(), E> {
-        let mut read = std::mem::take(&mut self.rest);
-        let mut from = 0;
+    fn give_document<E>(
+        &mut self,
+        document: Bytes,
+        kind: Kind,
+        give: &mut impl FnMut(Batch) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let flattened = flatten(&document, document.len() - 1);
+        self.give(document, Some(flattened), kind, give)
+    }
+
+    fn give_documents<E>(&mut self, paused: bool, give: &mut impl FnMut(Batch) -> Result<(), E>) -> Result<(), E> {
+        let mut rest = Bytes::from(std::mem::take(&mut self.rest));
         loop {
-            let rest = &read[from..];
             let start = rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
             let Some(first) = rest.get(start) else { break };
             if !matches!(first, b'{' | b'[') {
                 // No document: what it is, the component says of its line.
                 let Some(end) = memchr(b'\n', &rest[start..]) else { break };
                 let end = start + end + 1;
-                self.give(&rest[..end], Some(flatten(&rest[..end], end - 1)), Kind::Records, give)?;
-                from += end;
+                self.give_document(rest.split_to(end), Kind::Records, give)?;
                 continue;
             }
             let scanner = self.scanner.insert(self.scanner.unwrap_or(ValueScanner::new(start)));
-            let Some(end) = scanner.end(rest, rest.len()) else { break };
+            let Some(end) = scanner.end(&rest, rest.len()) else { break };
             // The LF behind a document ends its line.
             let line_end = end + rest[end..].iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r')).count();
             let end = match rest.get(line_end) {
@@ -197,13 +234,12 @@ impl Framer {
             };
             self.scanner = None;
             let kind = if end > self.longest { Kind::TooLong { first: true } } else { Kind::Records };
-            self.give(&rest[..end], Some(flatten(&rest[..end], end - 1)), kind, give)?;
-            from += end;
+            self.give_document(rest.split_to(end), kind, give)?;
         }
-        self.rest = read.split_off(from);
+        self.rest = rest.into();
         if self.rest.len() > self.longest {
             self.scanner = None;
-            self.layout = Layout::Lines;
+            self.position.layout = Layout::Lines;
             return self.give_if_too_long(give);
         }
         Ok(())
@@ -211,12 +247,12 @@ impl Framer {
 }
 
 /// A copy of `bytes` in which the LFs before `end` are spaces.
-fn flatten(bytes: &[u8], end: usize) -> Vec<u8> {
+fn flatten(bytes: &[u8], end: usize) -> Bytes {
     let mut flattened = bytes.to_vec();
     for byte in flattened.iter_mut().take(end).filter(|byte| **byte == b'\n') {
         *byte = b' ';
     }
-    flattened
+    flattened.into()
 }
 
 /// Tells the layout of an input from its beginning; `whole` where there is no more of it.
@@ -271,15 +307,15 @@ mod tests {
 
     /// What a framer gives out of `input`, read in chunks of `chunk` bytes.
     fn frame(input: &[u8], chunk: usize, longest: usize) -> Vec<Given> {
-        let mut framer = Framer::new(longest);
+        let mut framer = Framer::new(Position::default(), longest);
         let mut given = Vec::new();
-        let mut take = |batch: Batch<'_>| {
+        let mut take = |batch: Batch| {
             let (original, taken) = (batch.original.to_vec(), batch.bytes().to_vec());
             given.push(Given { original, taken, line: batch.line, offset: batch.offset });
             Ok::<_, Infallible>(())
         };
         for chunk in input.chunks(chunk) {
-            let Ok(()) = framer.push(chunk, &mut take);
+            let Ok(()) = framer.push(Bytes::copy_from_slice(chunk), &mut take);
         }
         let Ok(()) = framer.finish(&mut take);
         given

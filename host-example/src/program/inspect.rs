@@ -3,7 +3,7 @@ use std::fs;
 use catena_host::{BUILT_IN, Sandbox};
 use wasmtime::component::types::ComponentItem;
 
-use super::run::load;
+use super::setup::load;
 use super::{DONE, Failure, cli};
 
 /// The prefix of the metric that each rule has.
@@ -12,7 +12,7 @@ const RULE: &str = "findings:";
 /// `catena inspect`.
 pub fn inspect(arguments: &cli::Inspect) -> Result<u8, Failure> {
     let file = arguments.component.as_deref();
-    let sandbox = load(file)?;
+    let sandbox = load(file, true)?;
     let (name, size) = match file {
         None => ("built-in component".to_owned(), BUILT_IN.len() as u64),
         Some(file) => (file.display().to_string(), fs::metadata(file).map_or(0, |metadata| metadata.len())),

@@ -1,20 +1,28 @@
 //! The program `catena`, on top of the library.
 
+mod bench;
 mod cli;
 mod describe;
+mod durable;
 mod framing;
 mod input;
 mod inspect;
+mod log;
+mod monitor;
 mod output;
+mod pipeline;
 mod rules;
 mod run;
 mod sample;
+mod setup;
+mod sink;
 mod stop;
 mod summary;
 
+use std::io;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 /// Everything was done.
 const DONE: u8 = 0;
@@ -46,7 +54,13 @@ pub fn main() -> ExitCode {
         cli::Command::Run(arguments) => run::run(&arguments),
         cli::Command::Inspect(arguments) => inspect::inspect(&arguments),
         cli::Command::Rules(command) => rules::rules(&command),
+        cli::Command::Bench(arguments) => bench::bench(&arguments),
         cli::Command::Sample(arguments) => sample::sample(&arguments),
+        cli::Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut cli::Arguments::command(), "catena", &mut io::stdout());
+            Ok(DONE)
+        }
+        cli::Command::Man => man(),
     };
     match result {
         Ok(code) => ExitCode::from(code),
@@ -55,4 +69,16 @@ pub fn main() -> ExitCode {
             ExitCode::from(failure.code)
         }
     }
+}
+
+/// The man page, of all commands.
+fn man() -> Result<u8, Failure> {
+    let fail = |error: io::Error| Failure::new(format!("cannot write to the standard output: {error}"));
+    let mut command = cli::Arguments::command();
+    command.build();
+    clap_mangen::Man::new(command.clone()).render(&mut io::stdout()).map_err(fail)?;
+    for command in command.get_subcommands().filter(|command| command.get_name() != "help") {
+        clap_mangen::Man::new(command.clone()).render(&mut io::stdout()).map_err(fail)?;
+    }
+    Ok(DONE)
 }

@@ -1,55 +1,21 @@
-//! Where things go: the stream, the findings, and the records that cannot be read.
+//! What a run writes: the stream, the findings, and the records that cannot be read.
 
-use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use catena_host::{Finding, Outcome, Rejection};
 use memchr::memchr_iter;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use tracing::warn;
 
 use super::Failure;
 use super::cli::{Format, Mode, Run};
 use super::describe::describe;
 use super::framing::Batch;
+use super::sink::{Sink, Unwritten};
 
 /// Rejections that are told one by one where nobody keeps them.
 const TOLD: u64 = 10;
-
-/// Why something was not written.
-#[derive(Debug)]
-pub enum Unwritten {
-    /// Whoever read the output has gone. `name` is the output's.
-    ReaderGone { name: String },
-    /// Anything else.
-    Failed(Failure),
-}
-
-/// A file or the standard output, buffered.
-struct Sink {
-    name: String,
-    writer: BufWriter<Box<dyn Write>>,
-}
-
-impl Sink {
-    fn open(target: &Path) -> Result<Self, Failure> {
-        let (name, writer): (_, Box<dyn Write>) = if target.as_os_str() == "-" {
-            ("the standard output".to_owned(), Box::new(io::stdout()))
-        } else {
-            let name = target.display().to_string();
-            let file = File::create(target).map_err(|error| Failure::new(format!("cannot write {name}: {error}")))?;
-            (name, Box::new(file))
-        };
-        Ok(Self { name, writer: BufWriter::with_capacity(64 << 10, writer) })
-    }
-
-    fn write(&mut self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Unwritten> {
-        write(&mut self.writer).map_err(|error| match error.kind() {
-            io::ErrorKind::BrokenPipe => Unwritten::ReaderGone { name: self.name.clone() },
-            _ => Unwritten::Failed(Failure::new(format!("cannot write {}: {error}", self.name))),
-        })
-    }
-}
 
 /// All outputs of a run.
 pub struct Outputs {
@@ -62,6 +28,15 @@ pub struct Outputs {
     rejects: Option<Sink>,
     quiet: bool,
     told: u64,
+}
+
+/// How much of each output counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Written {
+    stream: Option<u64>,
+    line_open: bool,
+    findings: Option<u64>,
+    rejects: Option<u64>,
 }
 
 /// A rejected record, as a line of the rejects file.
@@ -77,8 +52,8 @@ struct RejectedRecord<'a> {
 }
 
 impl Outputs {
-    /// Opens them all.
-    pub fn open(arguments: &Run, mode: Mode) -> Result<Self, Failure> {
+    /// Opens them all, to go on behind what is `written`.
+    pub fn open(arguments: &Run, mode: Mode, written: Written) -> Result<Self, Failure> {
         let standard = || PathBuf::from("-");
         let stream = match (&arguments.output, mode) {
             (Some(_), Mode::Findings) => {
@@ -97,58 +72,70 @@ impl Outputs {
         if findings.is_some() && findings == arguments.rejects {
             return Err(Failure::usage("the findings and the rejects need different outputs"));
         }
+        if arguments.state.is_some() {
+            let targets = [(&stream, "--output"), (&findings, "--findings"), (&arguments.rejects, "--rejects")];
+            for (target, argument) in targets {
+                if target.as_deref().is_some_and(|target| !is_file(target)) {
+                    let why = "what went elsewhere cannot be taken back after a crash";
+                    return Err(Failure::usage(format!("with --state, {argument} has to be a file: {why}")));
+                }
+            }
+        }
         let to_terminal = match &findings {
             Some(target) => target.as_os_str() == "-" && io::stdout().is_terminal(),
             // Without a place of their own they go to the standard error.
             None => true,
         };
         let default = if to_terminal { Format::Text } else { Format::Ocsf };
-        let open = |target: Option<PathBuf>| target.as_deref().map(Sink::open).transpose();
+        let open =
+            |target: Option<PathBuf>, length| target.as_deref().map(|target| Sink::open(target, length)).transpose();
         Ok(Self {
-            stream: open(stream)?,
-            line_open: false,
+            stream: open(stream, written.stream)?,
+            line_open: written.line_open,
             filter: mode == Mode::Filter,
-            findings: open(findings)?,
+            findings: open(findings, written.findings)?,
             format: arguments.findings_format.unwrap_or(default),
-            rejects: open(arguments.rejects.clone())?,
+            rejects: open(arguments.rejects.clone(), written.rejects)?,
             quiet: arguments.quiet,
             told: 0,
         })
     }
 
     /// Writes what a batch has led to: findings first, so that none is lost where the stream's reader has gone.
-    pub fn write(&mut self, input: &str, batch: &Batch<'_>, outcome: &Outcome) -> Result<(), Unwritten> {
+    pub fn write(&mut self, input: &str, batch: &Batch, outcome: &Outcome) -> Result<(), Unwritten> {
         for finding in &outcome.findings {
             self.finding(finding)?;
         }
         for rejection in &outcome.rejections {
             self.rejection(input, batch, rejection)?;
         }
+        if self.stream.is_none() {
+            return Ok(());
+        }
+        let mut pieces = Vec::with_capacity(2 * outcome.splices.len() + 1);
         let mut from = 0;
         for splice in &outcome.splices {
-            self.pass(&batch.original[from..splice.start as usize])?;
-            self.pass(splice.text.as_bytes())?;
+            pieces.push(&batch.original[from..splice.start as usize]);
+            pieces.push(splice.text.as_bytes());
             from = splice.end as usize;
         }
-        self.pass(&batch.original[from..])?;
+        pieces.push(&batch.original[from..]);
+        self.pass(&pieces)?;
         // What would have ended the line may be dropped with what comes behind it.
         if self.filter { self.end_line() } else { Ok(()) }
     }
 
     /// Another input begins: its records go on lines of their own.
-    pub fn begin_input(&mut self) -> Result<(), Unwritten> {
-        self.end_line()
+    pub fn end_line(&mut self) -> Result<(), Unwritten> {
+        if self.line_open { self.pass(&[b"\n"]) } else { Ok(()) }
     }
 
-    fn end_line(&mut self) -> Result<(), Unwritten> {
-        if self.line_open { self.pass(b"\n") } else { Ok(()) }
-    }
-
-    /// Passes bytes of the stream on as they are.
-    pub fn pass(&mut self, bytes: &[u8]) -> Result<(), Unwritten> {
-        let (Some(stream), Some(last)) = (&mut self.stream, bytes.last()) else { return Ok(()) };
+    /// Passes pieces of the stream on as they are.
+    pub fn pass(&mut self, pieces: &[&[u8]]) -> Result<(), Unwritten> {
+        let last = pieces.iter().rev().find_map(|piece| piece.last());
+        let (Some(stream), Some(last)) = (&mut self.stream, last) else { return Ok(()) };
         self.line_open = *last != b'\n';
-        stream.write(|to| to.write_all(bytes))
+        stream.write(pieces)
     }
 
     fn finding(&mut self, finding: &Finding) -> Result<(), Unwritten> {
@@ -157,7 +144,7 @@ impl Outputs {
             Format::Ocsf | Format::Ecs | Format::Sentinel => format!("{}\n", finding.body),
         };
         match &mut self.findings {
-            Some(sink) => sink.write(|to| to.write_all(text.as_bytes())),
+            Some(sink) => sink.write(&[text.as_bytes()]),
             None => {
                 if !self.quiet {
                     eprint!("{text}");
@@ -168,7 +155,7 @@ impl Outputs {
     }
 
     /// Tells of a record that cannot be read.
-    pub fn rejection(&mut self, input: &str, batch: &Batch<'_>, rejection: &Rejection) -> Result<(), Unwritten> {
+    pub fn rejection(&mut self, input: &str, batch: &Batch, rejection: &Rejection) -> Result<(), Unwritten> {
         let before = &batch.original[..rejection.start as usize];
         let line = batch.line + memchr_iter(b'\n', before).count() as u64;
         match &mut self.rejects {
@@ -182,29 +169,44 @@ impl Outputs {
                     detail: &rejection.detail,
                     record: &String::from_utf8_lossy(bytes),
                 };
-                sink.write(|to| {
-                    serde_json::to_writer(&mut *to, &rejected)?;
-                    to.write_all(b"\n")
-                })
+                let rejected = serde_json::to_vec(&rejected).unwrap_or_default();
+                sink.write(&[&rejected, b"\n"])
             }
             None => {
                 self.told += 1;
-                if !self.quiet && self.told <= TOLD {
-                    eprintln!("catena: {input}:{line}: rejected: {} ({})", rejection.detail, rejection.code);
+                if self.told <= TOLD {
+                    warn!("{input}:{line}: rejected: {} ({})", rejection.detail, rejection.code);
                 }
-                if !self.quiet && self.told == TOLD + 1 {
-                    eprintln!("catena: further rejections are only counted; --rejects FILE keeps them all");
+                if self.told == TOLD + 1 {
+                    warn!("further rejections are only counted; --rejects FILE keeps them all");
                 }
                 Ok(())
             }
         }
     }
 
+    fn sinks(&mut self) -> impl Iterator<Item = &mut Sink> {
+        [&mut self.findings, &mut self.rejects, &mut self.stream].into_iter().flatten()
+    }
+
     /// Sends out what is buffered.
     pub fn flush(&mut self) -> Result<(), Unwritten> {
-        for sink in [&mut self.findings, &mut self.rejects, &mut self.stream].into_iter().flatten() {
-            sink.write(|to| to.flush())?;
-        }
-        Ok(())
+        self.sinks().try_for_each(Sink::flush)
     }
+
+    /// Waits until all outputs are on the disk, and says how much of each that is.
+    pub fn sync(&mut self) -> Result<Written, Unwritten> {
+        let length = |sink: &mut Option<Sink>| sink.as_mut().map(Sink::sync).transpose();
+        Ok(Written {
+            findings: length(&mut self.findings)?,
+            rejects: length(&mut self.rejects)?,
+            stream: length(&mut self.stream)?,
+            line_open: self.line_open,
+        })
+    }
+}
+
+/// Whether a target is, or will be, a regular file.
+fn is_file(target: &Path) -> bool {
+    target.as_os_str() != "-" && target.metadata().map_or(true, |metadata| metadata.is_file())
 }

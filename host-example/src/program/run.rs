@@ -1,291 +1,392 @@
-use std::fs;
-use std::io::{self, IsTerminal};
-use std::path::Path;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use catena_host::{BUILT_IN, Correlator, Limits, Rejection, Sandbox};
-use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::{Value, json};
+use catena_host::{Outcome, Rejection};
+use indicatif::ProgressBar;
+use tracing::{Level, error, info, warn};
 
-use super::cli::{self, Format, Mode};
-use super::framing::{Batch, Framer, Kind};
-use super::input::{self, Event, Input, Inputs};
-use super::output::{Outputs, Unwritten};
-use super::rules::{RuleFile, to_json};
+use super::cli::{self, LogFormat, Mode};
+use super::durable::{Progress, StateFolder};
+use super::framing::{Batch, Framer, Kind, Position};
+use super::input::{self, Event, Events, Input, Inputs, Next, Planned, Saved};
+use super::monitor::Monitor;
+use super::output::Outputs;
+use super::pipeline::{Fault, Job, Pipeline, Take};
+use super::setup::{configuration, load, progress};
+use super::sink::Unwritten;
 use super::stop::Stop;
 use super::summary::Summary;
-use super::{DONE, FAILED, Failure};
+use super::{DONE, FAILED, Failure, log};
 
 /// How long signals may go unnoticed.
 const TICK: Duration = Duration::from_millis(20);
+/// How long an input may keep silent before what is done so far goes out.
+const PATIENCE: Duration = Duration::from_millis(2);
+/// How often whoever watches is told.
+const TELL: Duration = Duration::from_secs(1);
 /// What shells know a process by that SIGPIPE has ended.
 const READER_GONE: u8 = 128 + 13;
 
 /// `catena run`.
 pub fn run(arguments: &cli::Run) -> Result<u8, Failure> {
     let began = Instant::now();
+    let inputs = Inputs::find(&arguments.inputs);
+    check(arguments, &inputs)?;
+    let progress = progress(arguments, &inputs);
+    log::start(arguments.log_format, if arguments.quiet { Level::ERROR } else { arguments.log_level }, &progress);
     let (config, mode) = configuration(arguments)?;
-    let sandbox = load(arguments.component.as_deref())?;
-    let correlator = sandbox.open(&config).map_err(|error| match error {
+    let state = arguments.state.as_deref().map(StateFolder::open).transpose()?;
+    let (saved, checkpoints) = match &state {
+        Some(state) => state.load()?.unwrap_or_default(),
+        None => Default::default(),
+    };
+    let jobs = usize::from(arguments.jobs);
+    if !checkpoints.is_empty() && checkpoints.len() != jobs {
+        let before = checkpoints.len();
+        return Err(Failure::usage(format!(
+            "the state is that of a run with --jobs {before}: it cannot be shared anew"
+        )));
+    }
+    let sandbox = load(arguments.component.as_deref(), !arguments.no_cache)?;
+    let pipeline = Pipeline::open(sandbox, &config, jobs, &checkpoints).map_err(|error| match error {
         catena_host::Error::Fault(_) => Failure::usage(match &arguments.config {
             Some(file) => format!("{}: {error}", file.display()),
             None => error.to_string(),
         }),
         _ => Failure::new(error.to_string()),
     })?;
-    let outputs = Outputs::open(arguments, mode)?;
+    let monitor = Monitor::new();
+    if let Some(address) = arguments.metrics {
+        let address = monitor.serve(address)?;
+        info!("metrics at http://{address}/metrics");
+    }
+    let outputs = Outputs::open(arguments, mode, saved.written)?;
     let stop = Stop::on_signals().map_err(|error| Failure::new(format!("cannot listen for signals: {error}")))?;
-    let inputs = Inputs::find(&arguments.inputs);
-    let progress = progress(arguments, &inputs);
+    let (planned, done, warnings) = input::plan(inputs.list, saved.inputs);
     let longest = arguments.max_record_bytes.max(arguments.batch_bytes) as usize;
     let mut run = Run {
-        correlator,
-        outputs,
-        summary: Summary { skipped: inputs.skipped, ..Summary::default() },
-        input: String::new(),
-        framer: Framer::new(longest),
+        pipeline,
+        state: state.map(|folder| State { folder, every: arguments.save_every, saved: Instant::now(), done }),
+        sources: HashMap::new(),
         longest,
         failed: false,
-        keep_rejected: mode == Mode::Enrich,
-        progress,
+        monitor: arguments.metrics.map(|_| monitor.clone()),
+        told: None,
+        out: Out {
+            outputs,
+            summary: Summary { skipped: inputs.skipped, ..saved.summary },
+            keep_rejected: mode == Mode::Enrich,
+            longest,
+            progress,
+            input: Arc::default(),
+        },
     };
     for (name, error) in &inputs.failed {
         run.fail(&format!("cannot read {name}: {error}"));
     }
-    let processing = Instant::now();
-    let events = input::read(inputs.list, arguments.batch_bytes as usize, stop.flag());
-    let end = run.all(&events, &stop);
-    run.progress.finish_and_clear();
-    run.summary.seconds = began.elapsed().as_secs_f64();
+    warnings.iter().for_each(|warning| warn!("{warning}"));
+    let (processing, bytes_before) = (Instant::now(), run.out.summary.bytes);
+    let chunk = arguments.batch_bytes as usize;
+    let events = if arguments.follow {
+        let done = run.state.as_ref().map_or(&[][..], |state| &state.done);
+        input::follow(arguments.inputs.clone(), planned, done, chunk, &stop.flag(), Arc::clone(&monitor.behind))
+    } else {
+        input::read(planned, chunk, jobs, &stop.flag())
+    };
+    let end = run.all(events, &stop);
+    let Out { mut summary, progress, .. } = run.out;
+    progress.finish_and_clear();
+    summary.seconds = began.elapsed().as_secs_f64();
     let code = match end {
         Ok(()) => stop.exit_code().unwrap_or(if run.failed { FAILED } else { DONE }),
-        Err(Unwritten::ReaderGone { name }) => {
-            if !arguments.quiet {
-                eprintln!("catena: the reader of {name} has gone");
-            }
+        Err(Fault::Unwritten(Unwritten::ReaderGone { name })) => {
+            warn!("the reader of {name} has gone");
             READER_GONE
         }
-        Err(Unwritten::Failed(failure)) => {
-            eprintln!("catena: {}", failure.message);
+        Err(Fault::Unwritten(Unwritten::Failed(failure))) => {
+            error!("{}", failure.message);
             failure.code
         }
+        Err(Fault::Component(why)) => {
+            error!("{why}");
+            FAILED
+        }
     };
-    if !arguments.quiet {
-        eprintln!("catena: {}", run.summary.describe(processing.elapsed()));
-    }
+    info!("{}", summary.describe(summary.bytes - bytes_before, processing.elapsed()));
     if arguments.summary {
-        eprintln!("{}", run.summary.json());
+        eprintln!("{}", summary.json());
     }
     Ok(code)
 }
 
-/// The configuration as the component takes it, and its mode.
-fn configuration(arguments: &cli::Run) -> Result<(String, Mode), Failure> {
-    let mut config = match &arguments.config {
-        None => json!({}),
-        Some(file) => {
-            let name = file.display();
-            let text =
-                fs::read_to_string(file).map_err(|error| Failure::usage(format!("cannot read {name}: {error}")))?;
-            to_json(&name.to_string(), &text).map_err(Failure::usage)?
-        }
-    };
-    let Some(members) = config.as_object_mut() else {
-        return Err(Failure::usage("the configuration is not a mapping"));
-    };
-    add_rule_files(members, arguments.config.as_deref())?;
-    if let Some(mode) = arguments.mode {
-        let name = match mode {
-            Mode::Enrich => "enrich",
-            Mode::Filter => "filter",
-            Mode::Findings => "findings",
-        };
-        members.insert("mode".to_owned(), name.into());
+/// What cannot go together, and clap cannot know.
+fn check(arguments: &cli::Run, inputs: &Inputs) -> Result<(), Failure> {
+    let standard = inputs.list.contains(&Input::Standard);
+    if standard && arguments.state.is_some() {
+        return Err(Failure::usage(
+            "with --state, inputs have to be files: what came through a pipe cannot be read again",
+        ));
     }
-    if let Some(format) = arguments.findings_format {
-        let name = match format {
-            // Words are made of OCSF's.
-            Format::Ocsf | Format::Text => "ocsf",
-            Format::Ecs => "ecs",
-            Format::Sentinel => "sentinel",
-        };
-        members.insert("findings".to_owned(), name.into());
+    if standard && arguments.follow {
+        return Err(Failure::usage("--follow is for files and folders; the standard input is read as it comes anyway"));
     }
-    // What is no mode, the component says.
-    let mode = match members.get("mode").and_then(Value::as_str) {
-        Some("filter") => Mode::Filter,
-        Some("findings") => Mode::Findings,
-        _ => Mode::Enrich,
-    };
-    Ok((config.to_string(), mode))
-}
-
-/// Replaces `rule_files`, which only the program knows, by the rules in them. Their paths are relative to the
-/// configuration's folder.
-fn add_rule_files(members: &mut serde_json::Map<String, Value>, config: Option<&Path>) -> Result<(), Failure> {
-    let Some(files) = members.remove("rule_files") else { return Ok(()) };
-    let files: Option<Vec<&str>> = files.as_array().and_then(|files| files.iter().map(Value::as_str).collect());
-    let files = files.ok_or_else(|| Failure::usage("rule_files: expected a list of files"))?;
-    let folder = config.and_then(Path::parent).unwrap_or(Path::new(""));
-    let rules = members.entry("rules").or_insert_with(|| json!([]));
-    let rules = rules.as_array_mut().ok_or_else(|| Failure::usage("rules: expected a list of rules"))?;
-    for file in files {
-        let file = RuleFile::read(&folder.join(file)).map_err(|failure| Failure::usage(failure.message))?;
-        if let Some(problem) = file.problem() {
-            return Err(Failure::usage(problem));
-        }
-        rules.push(file.json);
+    if arguments.log_format == LogFormat::Json && arguments.summary {
+        return Err(Failure::usage("--summary is a line of its own kind: it does not go with --log-format json"));
     }
     Ok(())
 }
 
-/// The component, ready to run.
-pub fn load(file: Option<&Path>) -> Result<Sandbox, Failure> {
-    let (name, bytes) = match file {
-        None => ("the built-in component".to_owned(), BUILT_IN.to_vec()),
-        Some(file) => {
-            let name = file.display().to_string();
-            let bytes = fs::read(file).map_err(|error| Failure::usage(format!("cannot read {name}: {error}")))?;
-            (name, bytes)
-        }
-    };
-    Sandbox::new(&bytes, Limits::default()).map_err(|error| Failure::usage(format!("{name}: {error}")))
-}
-
-fn progress(arguments: &cli::Run, inputs: &Inputs) -> ProgressBar {
-    // A stream on the same terminal would be torn by it.
-    if arguments.quiet || !io::stderr().is_terminal() || io::stdout().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let (bar, template) = if inputs.list.contains(&Input::Standard) {
-        (ProgressBar::new_spinner(), "{spinner} {bytes} read, {bytes_per_sec}, {elapsed}")
-    } else {
-        (ProgressBar::new(inputs.bytes), "{bar:40} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left")
-    };
-    match ProgressStyle::with_template(template) {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
-}
-
 /// A run that is going on.
 struct Run {
-    correlator: Correlator,
-    outputs: Outputs,
-    summary: Summary,
-    /// The name of the input that is being read.
-    input: String,
-    framer: Framer,
+    pipeline: Pipeline,
+    state: Option<State>,
+    /// The inputs that are open.
+    sources: HashMap<u64, Open>,
     longest: usize,
     failed: bool,
-    keep_rejected: bool,
-    progress: ProgressBar,
+    monitor: Option<Monitor>,
+    /// When whoever watches was last told.
+    told: Option<Instant>,
+    out: Out,
+}
+
+/// Where the run is kept, so that it can go on after a crash.
+struct State {
+    folder: StateFolder,
+    every: Duration,
+    saved: Instant,
+    /// The inputs that have been read to their end.
+    done: Vec<Saved>,
+}
+
+/// An input that is being read.
+struct Open {
+    name: Arc<str>,
+    planned: Planned,
+    framer: Framer,
+}
+
+impl Open {
+    fn saved(&self, position: Position, ended: bool) -> Option<Saved> {
+        let path = self.planned.input.path()?.to_owned();
+        Some(Saved { path, inode: self.planned.inode?, head: self.planned.head, position, ended })
+    }
 }
 
 impl Run {
     /// Processes everything that is read, until the inputs end or the run is asked to.
-    fn all(&mut self, events: &Receiver<Event>, stop: &Stop) -> Result<(), Unwritten> {
-        let end = self.read_all(events, stop);
+    fn all(&mut self, mut events: Events, stop: &Stop) -> Result<(), Fault> {
+        let end = self.read_all(&mut events, stop);
         if end.is_err() {
             stop.ask();
         }
-        let flushed = self.outputs.flush();
-        end.and(flushed)
+        // What was done before an error still goes out; it is not saved, so that it is done again.
+        let flushed = self.out.outputs.flush().map_err(Fault::from);
+        end.and(flushed)?;
+        self.save()?;
+        self.tell(true);
+        Ok(())
     }
 
-    fn read_all(&mut self, events: &Receiver<Event>, stop: &Stop) -> Result<(), Unwritten> {
+    fn read_all(&mut self, events: &mut Events, stop: &Stop) -> Result<(), Fault> {
         loop {
-            let event = match events.try_recv() {
-                Ok(event) => event,
-                Err(TryRecvError::Disconnected) => break,
-                Err(TryRecvError::Empty) => {
+            let event = match events.next(PATIENCE) {
+                Next::Event(event) => event,
+                Next::End => break,
+                Next::Pause => {
                     // The input pauses: what is done so far goes out.
-                    self.frame(|framer, give| framer.pause(give))?;
-                    self.outputs.flush()?;
-                    match events.recv_timeout(TICK) {
-                        Ok(event) => event,
-                        Err(RecvTimeoutError::Disconnected) => break,
+                    let open: Vec<_> = self.sources.keys().copied().collect();
+                    for id in open {
+                        self.frame(id, |framer, give| framer.pause(give))?;
+                    }
+                    self.pipeline.drain(&mut self.out)?;
+                    self.out.outputs.flush()?;
+                    match events.next(TICK) {
+                        Next::Event(event) => event,
+                        Next::End => break,
                         // The reading thread waits for input that nobody waits for any more.
-                        Err(RecvTimeoutError::Timeout) if stop.asked() => break,
-                        Err(RecvTimeoutError::Timeout) => continue,
+                        Next::Pause if stop.asked() => break,
+                        Next::Pause => {
+                            self.tick()?;
+                            continue;
+                        }
                     }
                 }
             };
             self.take(event)?;
+            self.tick()?;
         }
-        self.finish_input()
+        // What was begun is whole where the file has ended, and not where it is followed or the run was stopped.
+        if self.state.is_none() {
+            let open: Vec<_> = self.sources.keys().copied().collect();
+            for id in open {
+                self.end(id, false)?;
+            }
+        }
+        self.pipeline.drain(&mut self.out)
     }
 
-    fn take(&mut self, event: Event) -> Result<(), Unwritten> {
+    fn take(&mut self, event: Event) -> Result<(), Fault> {
         match event {
-            Event::Begin(input) => {
-                self.input = input.name();
-                self.framer = Framer::new(self.longest);
-                self.summary.files += 1;
-                self.outputs.begin_input()
-            }
-            Event::Bytes(bytes, read) => {
-                self.summary.bytes += bytes.len() as u64;
-                self.progress.inc(read);
-                self.frame(|framer, give| framer.push(&bytes, give))
-            }
-            Event::End => self.finish_input(),
-            Event::Skipped(reason) => {
-                self.summary.files -= 1;
-                self.summary.skipped += 1;
-                self.progress.suspend(|| eprintln!("catena: {}: skipped: {reason}", self.input));
+            Event::Begin(id, planned) => {
+                let framer = Framer::new(planned.position, self.longest);
+                if planned.position == Position::default() {
+                    self.out.summary.files += 1;
+                }
+                let name = planned.input.name().into();
+                self.sources.insert(id, Open { name, planned, framer });
                 Ok(())
             }
-            Event::Failed(error) => {
-                self.finish_input()?;
-                self.fail(&format!("cannot read {}: {error}", self.input));
+            Event::Bytes(id, bytes, read) => {
+                self.out.summary.bytes += bytes.len() as u64;
+                self.out.progress.inc(read);
+                if let Some(open) = self.sources.get_mut(&id) {
+                    open.planned.head.add(&bytes);
+                }
+                self.frame(id, |framer, give| framer.push(bytes, give))
+            }
+            Event::End(id, ended) => self.end(id, ended),
+            Event::Skipped(id, reason) => {
+                self.out.summary.files -= 1;
+                self.out.summary.skipped += 1;
+                if let Some(open) = self.sources.get(&id) {
+                    info!("{}: skipped: {reason}", open.name);
+                }
+                self.close(id, true);
+                Ok(())
+            }
+            Event::Failed(id, error) => {
+                let name = self.sources.get(&id).map(|open| Arc::clone(&open.name)).unwrap_or_default();
+                self.end(id, false)?;
+                self.fail(&format!("cannot read {name}: {error}"));
+                Ok(())
+            }
+            Event::Warning(text) => {
+                warn!("{text}");
                 Ok(())
             }
         }
     }
 
-    fn finish_input(&mut self) -> Result<(), Unwritten> {
-        self.frame(|framer, give| framer.finish(give))
+    /// An input has ended: `ended` where there can be no more of it.
+    fn end(&mut self, id: u64, ended: bool) -> Result<(), Fault> {
+        let Some(open) = self.sources.get(&id) else { return Ok(()) };
+        if self.state.is_some() && !ended && !open.framer.rest_is_whole() {
+            warn!("{}: ends in the middle of a record, which is left to the next run", open.name);
+        } else {
+            self.frame(id, |framer, give| framer.finish(give))?;
+        }
+        self.close(id, ended);
+        Ok(())
+    }
+
+    fn close(&mut self, id: u64, ended: bool) {
+        if let (Some(open), Some(state)) = (self.sources.remove(&id), &mut self.state) {
+            state.done.extend(open.saved(open.framer.position(), ended));
+        }
     }
 
     fn fail(&mut self, message: &str) {
         self.failed = true;
-        self.progress.suspend(|| eprintln!("catena: {message}"));
+        error!("{message}");
     }
 
-    /// Lets the framer give out batches and processes them.
+    /// Lets the framer of an input give out batches and processes them.
     fn frame(
         &mut self,
-        frame: impl FnOnce(&mut Framer, &mut dyn FnMut(Batch<'_>) -> Result<(), Unwritten>) -> Result<(), Unwritten>,
-    ) -> Result<(), Unwritten> {
-        let mut framer = std::mem::replace(&mut self.framer, Framer::new(self.longest));
-        let framed = frame(&mut framer, &mut |batch| self.process(&batch));
-        self.framer = framer;
-        framed
+        id: u64,
+        frame: impl FnOnce(&mut Framer, &mut dyn FnMut(Batch) -> Result<(), Fault>) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let Some(open) = self.sources.get_mut(&id) else { return Ok(()) };
+        let (pipeline, out) = (&mut self.pipeline, &mut self.out);
+        frame(&mut open.framer, &mut |batch| {
+            let whole = batch.kind == Kind::Records;
+            pipeline.put(Job { input: Arc::clone(&open.name), batch }, whole, out)
+        })
     }
 
-    fn process(&mut self, batch: &Batch<'_>) -> Result<(), Unwritten> {
-        if let Kind::TooLong { first } = batch.kind {
-            return self.reject_too_long(batch, first);
+    /// What has to be done from time to time.
+    fn tick(&mut self) -> Result<(), Fault> {
+        if self.state.as_ref().is_some_and(|state| state.saved.elapsed() >= state.every) {
+            self.save()?;
         }
-        let now = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_millis() as u64);
-        let outcome = self.correlator.process(batch.bytes(), now).map_err(|error| {
-            let place = format!("{}, in the {} bytes from line {}", self.input, batch.original.len(), batch.line);
-            Unwritten::Failed(Failure::new(format!("{place}: {error}")))
-        })?;
-        self.summary.add(&outcome);
-        self.outputs.write(&self.input, batch, &outcome)
+        self.tell(false);
+        Ok(())
     }
 
-    fn reject_too_long(&mut self, batch: &Batch<'_>, first: bool) -> Result<(), Unwritten> {
-        if first {
+    /// Saves how far everything is, once it is.
+    fn save(&mut self) -> Result<(), Fault> {
+        if self.state.is_none() {
+            return Ok(());
+        }
+        self.pipeline.drain(&mut self.out)?;
+        let checkpoints = self.pipeline.checkpoints().map_err(|error| Fault::Component(error.to_string()))?;
+        let written = self.out.outputs.sync()?;
+        let Some(state) = &mut self.state else { return Ok(()) };
+        // Files that are gone need not be remembered.
+        state.done.retain(Saved::is_there);
+        let open = self.sources.values().filter_map(|open| open.saved(open.framer.position(), false));
+        let progress = Progress::new(state.done.iter().cloned().chain(open), written, self.out.summary.clone());
+        let saved = state.folder.save(progress, &checkpoints);
+        saved.map_err(|failure| Fault::Unwritten(Unwritten::Failed(failure)))?;
+        state.saved = Instant::now();
+        if let Some(monitor) = &self.monitor {
+            monitor.set(|status| status.saved = Some(SystemTime::now()));
+        }
+        Ok(())
+    }
+
+    /// Tells whoever watches how it goes.
+    fn tell(&mut self, now: bool) {
+        let Some(monitor) = &self.monitor else { return };
+        if !now && self.told.is_some_and(|told| told.elapsed() < TELL) {
+            return;
+        }
+        self.told = Some(Instant::now());
+        let report = self.pipeline.report();
+        let summary = self.out.summary.clone();
+        monitor.set(|status| (status.report, status.summary, status.alive) = (report, summary, Instant::now()));
+    }
+}
+
+/// Where what comes out of the pipeline goes.
+struct Out {
+    outputs: Outputs,
+    summary: Summary,
+    keep_rejected: bool,
+    longest: usize,
+    progress: ProgressBar,
+    /// The input that was last written of.
+    input: Arc<str>,
+}
+
+impl Take for Out {
+    fn take(&mut self, job: Job, outcome: Option<Outcome>) -> Result<(), Unwritten> {
+        if !Arc::ptr_eq(&self.input, &job.input) {
+            // The records of another input go on lines of their own.
+            self.outputs.end_line()?;
+            self.input = Arc::clone(&job.input);
+        }
+        match outcome {
+            Some(outcome) => {
+                self.summary.add(&outcome);
+                self.outputs.write(&job.input, &job.batch, &outcome)
+            }
+            None => self.too_long(&job),
+        }
+    }
+}
+
+impl Out {
+    fn too_long(&mut self, job: &Job) -> Result<(), Unwritten> {
+        if job.batch.kind == (Kind::TooLong { first: true }) {
             self.summary.records += 1;
             self.summary.rejected += 1;
             let detail = format!("the record is longer than --max-record-bytes {}", self.longest);
             let rejection = Rejection { start: 0, end: 0, code: "too-long".to_owned(), detail };
-            self.outputs.rejection(&self.input, batch, &rejection)?;
+            self.outputs.rejection(&job.input, &job.batch, &rejection)?;
         }
-        if self.keep_rejected { self.outputs.pass(batch.original) } else { Ok(()) }
+        if self.keep_rejected { self.outputs.pass(&[&job.batch.original]) } else { Ok(()) }
     }
 }

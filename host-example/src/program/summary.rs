@@ -1,10 +1,10 @@
 use std::time::Duration;
 
 use catena_host::Outcome;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What a run has done. `records = passed + dropped + rejected`.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// Records read.
     pub records: u64,
@@ -43,10 +43,10 @@ impl Summary {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// The summary in words. `processing` is the time since the component was ready.
-    pub fn describe(&self, processing: Duration) -> String {
+    /// The summary in words. `processing` is the time since the component was ready, in which `read` bytes were read.
+    pub fn describe(&self, read: u64, processing: Duration) -> String {
         let seconds = processing.as_secs_f64().max(1e-9);
-        let [records, bytes] = [self.records as f64, self.bytes as f64].map(|count| count / seconds);
+        let [records, bytes] = [self.records as f64, read as f64].map(|count| count / seconds);
         format!(
             "{} records in {}: {} passed, {} dropped, {} rejected, {} found; \
              {:.2} s, {:.0} records/s, {:.2} GB/s{}",

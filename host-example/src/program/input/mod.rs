@@ -1,0 +1,180 @@
+//! Inputs: what the arguments stand for, and what is read of them on threads of their own.
+
+mod chunk;
+mod follow;
+mod read;
+mod resume;
+mod source;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use walkdir::WalkDir;
+
+pub use follow::follow;
+pub use read::read;
+pub use resume::{Planned, Saved, plan};
+
+/// File names in folders that are taken for audit records.
+const ENDINGS: &[&str] = &[".json", ".jsonl", ".ndjson", ".log", ".gz", ".zst"];
+
+/// One input, as named by the user or found in a folder.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Input {
+    /// The standard input.
+    Standard,
+    /// A file.
+    File(PathBuf),
+}
+
+/// What the reading threads have to say. Inputs have numbers; with `--follow` several are open at once.
+#[derive(Debug)]
+pub enum Event {
+    /// An input begins.
+    Begin(u64, Planned),
+    /// Some bytes of it, decompressed, and how many bytes were read to get them.
+    Bytes(u64, Bytes, u64),
+    /// It has ended. `true` where there can be no more of it: it is compressed, or has been rotated away.
+    End(u64, bool),
+    /// It is no input for a correlation: why.
+    Skipped(u64, &'static str),
+    /// It could not be read, or not to its end.
+    Failed(u64, io::Error),
+    /// What somebody should know who keeps the files.
+    Warning(String),
+}
+
+impl Input {
+    /// The name for messages.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Standard => "standard input".to_owned(),
+            Self::File(path) => path.display().to_string(),
+        }
+    }
+
+    /// The file that it is.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Standard => None,
+            Self::File(path) => Some(path),
+        }
+    }
+}
+
+/// What is read, in the order of the inputs. Who takes it too slowly is waited for.
+pub struct Events {
+    inputs: Receiver<Receiver<Event>>,
+    current: Option<Receiver<Event>>,
+}
+
+/// What [`Events::next`] gives.
+pub enum Next {
+    /// What comes next.
+    Event(Event),
+    /// Nothing has come in that time.
+    Pause,
+    /// There is no more.
+    End,
+}
+
+impl Events {
+    /// Waits for what comes next, but no longer than `patience`.
+    pub fn next(&mut self, patience: Duration) -> Next {
+        let until = Instant::now() + patience;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match &self.current {
+                None => match self.inputs.recv_timeout(left) {
+                    Ok(input) => self.current = Some(input),
+                    Err(RecvTimeoutError::Timeout) => return Next::Pause,
+                    Err(RecvTimeoutError::Disconnected) => return Next::End,
+                },
+                Some(input) => match input.recv_timeout(left) {
+                    Ok(event) => return Next::Event(event),
+                    Err(RecvTimeoutError::Timeout) => return Next::Pause,
+                    Err(RecvTimeoutError::Disconnected) => self.current = None,
+                },
+            }
+        }
+    }
+}
+
+/// What the arguments stand for.
+pub struct Inputs {
+    /// The inputs, folders replaced by the files in them, in the order of their names.
+    pub list: Vec<Input>,
+    /// How many files in folders are none.
+    pub skipped: u64,
+    /// What could not be looked at.
+    pub failed: Vec<(String, io::Error)>,
+    /// The bytes of all files, as far as they are known.
+    pub bytes: u64,
+}
+
+impl Inputs {
+    /// Finds the files that the arguments stand for; without any, the standard input.
+    pub fn find(arguments: &[PathBuf]) -> Self {
+        let mut inputs = Self { list: Vec::new(), skipped: 0, failed: Vec::new(), bytes: 0 };
+        if arguments.is_empty() {
+            inputs.list.push(Input::Standard);
+        }
+        for argument in arguments {
+            if argument.as_os_str() == "-" {
+                inputs.list.push(Input::Standard);
+            } else if argument.is_dir() {
+                inputs.folder(argument);
+            } else {
+                inputs.file(argument.clone());
+            }
+        }
+        inputs
+    }
+
+    fn file(&mut self, path: PathBuf) {
+        self.bytes += path.metadata().map_or(0, |metadata| metadata.len());
+        self.list.push(Input::File(path));
+    }
+
+    fn folder(&mut self, folder: &Path) {
+        for entry in WalkDir::new(folder).follow_links(true).sort_by_file_name() {
+            match entry {
+                Ok(entry) if entry.file_type().is_file() => {
+                    let name = entry.file_name().to_string_lossy();
+                    let hidden = name.starts_with('.');
+                    if !hidden
+                        && ENDINGS.iter().any(|ending| name.ends_with(ending))
+                        && !is_no_record_file(entry.path())
+                    {
+                        self.file(entry.into_path());
+                    } else {
+                        self.skipped += 1;
+                    }
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    let name = error.path().unwrap_or(folder).display().to_string();
+                    self.failed.push((name, error.into()));
+                }
+            }
+        }
+    }
+}
+
+/// Whether a file's name or folder says that it is one of CloudTrail's own: a digest, which proves the integrity of the
+/// others, or an insight, which is no audit record.
+fn is_no_record_file(path: &Path) -> bool {
+    path.components().any(|part| {
+        let part = part.as_os_str().to_string_lossy();
+        part.contains("CloudTrail-Digest") || part.contains("CloudTrail-Insight")
+    })
+}
+
+/// Whether a file's content is a digest's, whatever its name.
+fn is_digest(beginning: &[u8]) -> bool {
+    let beginning = &beginning[..beginning.len().min(4096)];
+    beginning.trim_ascii_start().starts_with(b"{") && memchr::memmem::find(beginning, b"\"digestStartTime\"").is_some()
+}

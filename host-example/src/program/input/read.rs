@@ -1,0 +1,118 @@
+//! Reading each input to its end, several at a time, and giving them out in order.
+
+use std::io::{self, Read};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use super::chunk::Pool;
+use super::source::Source;
+use super::{Event, Events, Input, Planned, is_digest, is_no_record_file};
+
+/// How many bytes, in chunks, each reader is ahead at most: a file of CloudTrail, decompressed.
+const READ_AHEAD: usize = 8 << 20;
+
+/// Reads inputs in chunks of `chunk` bytes, `readers` of them at a time, until `stop` is set.
+pub fn read(inputs: Vec<Planned>, chunk: usize, readers: usize, stop: &Arc<AtomicBool>) -> Events {
+    let (order, given) = sync_channel(readers);
+    let ahead = (READ_AHEAD / chunk).clamp(4, 64);
+    let queue = Arc::new(Mutex::new(Queue { inputs: inputs.into_iter(), next: 0, order }));
+    let pool = Pool::new(chunk);
+    for _ in 0..readers {
+        let (queue, pool, stop) = (Arc::clone(&queue), Arc::clone(&pool), Arc::clone(stop));
+        thread::spawn(move || {
+            while let Some((id, input, events)) = next(&queue, ahead) {
+                let reader = Reader { id, pool: &pool, events, stop: &stop };
+                let last = match reader.read(input) {
+                    Ok(None) => return,
+                    Ok(Some(last)) => last,
+                    Err(error) => Event::Failed(id, error),
+                };
+                if reader.stopped() || reader.events.send(last).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    Events { inputs: given, current: None }
+}
+
+/// The inputs that nobody reads yet.
+struct Queue {
+    inputs: std::vec::IntoIter<Planned>,
+    next: u64,
+    /// Where to tell which comes next.
+    order: SyncSender<Receiver<Event>>,
+}
+
+/// Takes the next input off the queue. Who takes one tells so before anybody takes another: so they stay in order.
+fn next(queue: &Mutex<Queue>, ahead: usize) -> Option<(u64, Planned, SyncSender<Event>)> {
+    let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+    let input = queue.inputs.next()?;
+    let (events, receiver) = sync_channel(ahead);
+    queue.order.send(receiver).ok()?;
+    queue.next += 1;
+    Some((queue.next, input, events))
+}
+
+/// Reads one input.
+struct Reader<'r> {
+    id: u64,
+    pool: &'r Arc<Pool>,
+    events: SyncSender<Event>,
+    stop: &'r AtomicBool,
+}
+
+impl Reader<'_> {
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Reads it and gives its last event; `None` where nobody listens any more.
+    fn read(&self, planned: Planned) -> io::Result<Option<Event>> {
+        let (input, offset) = (planned.input.clone(), planned.position.offset);
+        if self.events.send(Event::Begin(self.id, planned)).is_err() {
+            return Ok(None);
+        }
+        match input {
+            Input::Standard => self.send_all(Source::new(io::stdin())?, false, true),
+            Input::File(path) if is_no_record_file(&path) => {
+                Ok(Some(Event::Skipped(self.id, "a CloudTrail digest or insight file")))
+            }
+            Input::File(path) => self.send_all(Source::open_at(&path, offset)?, true, offset == 0),
+        }
+    }
+
+    /// `fill`: whether a chunk may wait for more of itself, as a file's may and a pipe's must not.
+    fn send_all(&self, mut source: Source, fill: bool, mut first: bool) -> io::Result<Option<Event>> {
+        let mut counted = 0;
+        let mut end = Ok(());
+        loop {
+            let mut chunk = self.pool.take();
+            while !chunk.room().is_empty() && end.is_ok() {
+                match source.read(chunk.room()) {
+                    Ok(0) => break,
+                    Ok(length) => chunk.fill(length),
+                    // What was read before the error is not lost with it.
+                    Err(error) => end = Err(error),
+                }
+                if !fill {
+                    break;
+                }
+            }
+            if chunk.as_ref().is_empty() {
+                return end.map(|()| Some(Event::End(self.id, !source.plain)));
+            }
+            if std::mem::take(&mut first) && is_digest(chunk.as_ref()) {
+                return Ok(Some(Event::Skipped(self.id, "a CloudTrail digest file")));
+            }
+            let total = source.bytes_read();
+            let bytes = Event::Bytes(self.id, chunk.freeze(), total - counted);
+            counted = total;
+            if self.events.send(bytes).is_err() || self.stopped() {
+                return Ok(None);
+            }
+        }
+    }
+}

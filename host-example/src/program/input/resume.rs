@@ -1,0 +1,149 @@
+//! Where to go on in inputs that have been read before: files are renamed, compressed, cut and replaced meanwhile.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::source::{Head, Inode};
+use super::{Input, source};
+use crate::program::framing::Position;
+
+/// What is known of an input that has been read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Saved {
+    /// Its name then.
+    pub path: PathBuf,
+    /// Its place in the file system then.
+    pub inode: Inode,
+    /// How it begins.
+    pub head: Head,
+    /// How far it has been processed.
+    pub position: Position,
+    /// Whether it was read to its end, and there can be no more of it.
+    pub ended: bool,
+}
+
+impl Saved {
+    /// Whether the file is still there under its name.
+    pub fn is_there(&self) -> bool {
+        self.path.metadata().is_ok_and(|metadata| Inode::from(&metadata) == self.inode)
+    }
+}
+
+/// An input that is to be read, and from where.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    pub input: Input,
+    /// `None` for what is no file, or cannot be looked at.
+    pub inode: Option<Inode>,
+    pub head: Head,
+    pub position: Position,
+}
+
+impl Planned {
+    /// An input that is read from its beginning.
+    pub fn whole(input: Input) -> Self {
+        let metadata = input.path().and_then(|path| path.metadata().ok());
+        let inode = metadata.as_ref().map(Inode::from);
+        Self { input, inode, head: Head::default(), position: Position::default() }
+    }
+
+    fn from(self, saved: &Saved) -> Self {
+        Self { head: saved.head, position: saved.position, ..self }
+    }
+}
+
+/// What is to be read of inputs, where `saved` is known of what was read before. Then what is known and needs no reading,
+/// and what somebody should know.
+///
+/// A file is the one that was read before where its inode and its beginning are the same, or where its beginning is and
+/// that file is gone. A file that is gone from its name is looked for in its folder, and read to its end first.
+pub fn plan(inputs: Vec<Input>, saved: Vec<Saved>) -> (Vec<Planned>, Vec<Saved>, Vec<String>) {
+    let mut plan = Plan { saved: saved.into_iter().map(Some).collect(), done: Vec::new(), warnings: Vec::new() };
+    let mut planned: Vec<_> = inputs.into_iter().map(|input| (Planned::whole(input), false)).collect();
+    let same: [fn(&Planned, &Saved) -> bool; 2] = [is_same, is_moved];
+    for is_it in same {
+        for (input, known) in planned.iter_mut().filter(|(_, known)| !known) {
+            if let Some(saved) = plan.take(|saved| is_it(input, saved)) {
+                *known = true;
+                plan.go_on(input, saved);
+            }
+        }
+    }
+    let mut list = Vec::new();
+    for (input, _) in planned {
+        while let Some(saved) = plan.take(|saved| input.input.path() == Some(&saved.path)) {
+            list.extend(plan.rotated(&saved));
+        }
+        if !plan.done.iter().any(|saved| Some(saved.inode) == input.inode && saved.head == input.head) {
+            list.push(input);
+        }
+    }
+    // What is no input any more and was not read to its end may become one again.
+    plan.done.extend(plan.saved.into_iter().flatten().filter(|saved| !saved.ended));
+    (list, plan.done, plan.warnings)
+}
+
+struct Plan {
+    saved: Vec<Option<Saved>>,
+    done: Vec<Saved>,
+    warnings: Vec<String>,
+}
+
+impl Plan {
+    fn take(&mut self, is_it: impl Fn(&Saved) -> bool) -> Option<Saved> {
+        self.saved.iter_mut().find(|saved| saved.as_ref().is_some_and(&is_it)).and_then(Option::take)
+    }
+
+    /// Has an input go on where it was left.
+    fn go_on(&mut self, input: &mut Planned, saved: Saved) {
+        let length = input.input.path().and_then(|path| path.metadata().ok()).map_or(0, |metadata| metadata.len());
+        if saved.ended {
+            *input = input.clone().from(&saved);
+            self.done.push(Saved { inode: input.inode.unwrap_or(saved.inode), ..saved });
+        } else if input.input.path().is_some_and(is_plain) && length < saved.position.offset {
+            let (name, offset) = (input.input.name(), saved.position.offset);
+            self.warnings
+                .push(format!("{name}: was cut to {length} bytes after {offset} were read; read from its beginning"));
+        } else {
+            *input = input.clone().from(&saved);
+        }
+    }
+
+    /// The file that had a name before another came to have it.
+    fn rotated(&mut self, saved: &Saved) -> Option<Planned> {
+        let folder = saved.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let files =
+            files.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()) && entry.path() != saved.path);
+        let mut others: Vec<_> = files.map(|entry| Planned::whole(Input::File(entry.path()))).collect();
+        others.sort_by_key(|other| (other.inode != Some(saved.inode), other.input.name()));
+        let found = others.into_iter().find(|other| is_same(other, saved) || is_moved(other, saved));
+        match found {
+            Some(found) if !saved.ended => Some(found.from(saved)),
+            Some(_) => None,
+            None => {
+                if !saved.ended {
+                    let (name, offset) = (saved.path.display(), saved.position.offset);
+                    self.warnings.push(format!(
+                        "{name}: is another file now, and what was read up to {offset} bytes is not beside it: its rest is lost"
+                    ));
+                }
+                None
+            }
+        }
+    }
+}
+
+fn is_same(input: &Planned, saved: &Saved) -> bool {
+    input.inode == Some(saved.inode) && input.input.path().is_some_and(|path| saved.head.is_of(path))
+}
+
+/// Whether a file is a copy of one that was read, such as a compressed one.
+fn is_moved(input: &Planned, saved: &Saved) -> bool {
+    saved.head != Head::default() && !saved.is_there() && input.input.path().is_some_and(|path| saved.head.is_of(path))
+}
+
+fn is_plain(path: &Path) -> bool {
+    source::Source::open(path).is_ok_and(|source| source.plain)
+}

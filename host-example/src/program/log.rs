@@ -1,0 +1,60 @@
+//! What the program says while it runs, on the standard error: for people, or as JSON for a collector.
+
+use std::fmt;
+use std::io::{self, Write};
+
+use indicatif::ProgressBar;
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
+use tracing_subscriber::fmt::{FmtContext, MakeWriter};
+use tracing_subscriber::registry::LookupSpan;
+
+use super::cli::LogFormat;
+
+/// Begins to write what is at least of `level`. It goes around a progress bar.
+pub fn start(format: LogFormat, level: Level, progress: &ProgressBar) {
+    let builder = tracing_subscriber::fmt().with_max_level(level).with_writer(Around(progress.clone()));
+    // One that is there already stays.
+    let _ = match format {
+        LogFormat::Text => tracing::subscriber::set_global_default(builder.event_format(Words).finish()),
+        LogFormat::Json => tracing::subscriber::set_global_default(builder.json().flatten_event(true).finish()),
+    };
+}
+
+/// `catena: ` and the message.
+struct Words;
+
+impl<S, N> FormatEvent<S, N> for Words
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        write!(writer, "catena: ")?;
+        context.field_format().format_fields(writer.by_ref(), event)?;
+        writeln!(writer)
+    }
+}
+
+/// The standard error, while a progress bar stands aside.
+struct Around(ProgressBar);
+
+impl<'a> MakeWriter<'a> for Around {
+    type Writer = Line<'a>;
+
+    fn make_writer(&'a self) -> Line<'a> {
+        Line(&self.0)
+    }
+}
+
+struct Line<'a>(&'a ProgressBar);
+
+impl Write for Line<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.suspend(|| io::stderr().write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}

@@ -1,0 +1,110 @@
+//! Where bytes go: a file or the standard output, buffered, with large pieces written from where they lie.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IoSlice, Seek, SeekFrom, Write};
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use super::Failure;
+
+/// Why something was not written.
+#[derive(Debug)]
+pub enum Unwritten {
+    /// Whoever read the output has gone. `name` is the output's.
+    ReaderGone { name: String },
+    /// Anything else.
+    Failed(Failure),
+}
+
+/// Less than this is gathered before it is written.
+const BUFFER: usize = 64 << 10;
+
+/// How many pieces one call of the system takes (`IOV_MAX` of Linux and macOS).
+const MOST_PIECES: usize = 1_024;
+
+/// A file or the standard output.
+pub struct Sink {
+    name: String,
+    file: File,
+    buffer: Vec<u8>,
+    /// How many bytes it has, those in the buffer included.
+    length: u64,
+}
+
+impl Sink {
+    /// Opens an output, `-` for the standard one. A file is made or emptied; where `length` says how much of it counts,
+    /// what is behind that goes and what is before it stays.
+    pub fn open(target: &Path, length: Option<u64>) -> Result<Self, Failure> {
+        let standard = target.as_os_str() == "-";
+        let name = if standard { "the standard output".to_owned() } else { target.display().to_string() };
+        let file = match length {
+            _ if standard => io::stdout().as_fd().try_clone_to_owned().map(File::from),
+            None => File::create(target),
+            Some(length) => reopen(target, length),
+        };
+        let file = file.map_err(|error| Failure::new(format!("cannot write {name}: {error}")))?;
+        Ok(Self { name, file, buffer: Vec::with_capacity(2 * BUFFER), length: length.unwrap_or_default() })
+    }
+
+    /// Writes the pieces one behind the other.
+    pub fn write(&mut self, pieces: &[&[u8]]) -> Result<(), Unwritten> {
+        let total: usize = pieces.iter().map(|piece| piece.len()).sum();
+        self.length += total as u64;
+        if self.buffer.len() + total <= BUFFER {
+            pieces.iter().for_each(|piece| self.buffer.extend_from_slice(piece));
+            return Ok(());
+        }
+        let mut slices = Vec::with_capacity(pieces.len() + 1);
+        slices.push(IoSlice::new(&self.buffer));
+        slices.extend(pieces.iter().map(|piece| IoSlice::new(piece)));
+        let written = write_all(&mut self.file, &mut slices);
+        self.buffer.clear();
+        written.map_err(|error| self.unwritten(&error))
+    }
+
+    /// Sends out what is buffered.
+    pub fn flush(&mut self) -> Result<(), Unwritten> {
+        let written = self.file.write_all(&self.buffer);
+        self.buffer.clear();
+        written.map_err(|error| self.unwritten(&error))
+    }
+
+    /// Waits until all of it is on the disk, and says how much that is.
+    pub fn sync(&mut self) -> Result<u64, Unwritten> {
+        self.flush()?;
+        self.file.sync_data().map_err(|error| self.unwritten(&error))?;
+        Ok(self.length)
+    }
+
+    fn unwritten(&self, error: &io::Error) -> Unwritten {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Unwritten::ReaderGone { name: self.name.clone() },
+            _ => Unwritten::Failed(Failure::new(format!("cannot write {}: {error}", self.name))),
+        }
+    }
+}
+
+fn reopen(target: &Path, length: u64) -> io::Result<File> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(target)?;
+    let found = file.metadata()?.len();
+    if found < length {
+        let why = format!("it has {found} bytes, and the state says that {length} were written to it");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+    }
+    file.set_len(length)?;
+    file.seek(SeekFrom::Start(length))?;
+    Ok(file)
+}
+
+fn write_all(file: &mut File, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
+    IoSlice::advance_slices(&mut slices, 0);
+    while !slices.is_empty() {
+        match file.write_vectored(&slices[..slices.len().min(MOST_PIECES)]) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(length) => IoSlice::advance_slices(&mut slices, length),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
