@@ -23,8 +23,10 @@ fn sharded(correlators: &mut [Correlator], batch: &Bytes, mode: Mode) -> Outcome
     shards.join(batch, mode, outcomes)
 }
 
-/// The output, and the ids of the findings in an order of their own.
-fn seen(outcome: &Outcome, batch: &Bytes) -> (Vec<u8>, Vec<String>, [u32; 3], Vec<(u32, u32, String)>) {
+/// The output, the ids of the findings in an order of their own, the counts, and what is rejected.
+type Seen = (Vec<u8>, Vec<String>, [u32; 3], Vec<(u32, u32, String)>);
+
+fn seen(outcome: &Outcome, batch: &Bytes) -> Seen {
     let (mut output, mut from) = (Vec::new(), 0);
     for splice in &outcome.splices {
         output.extend_from_slice(&batch[from..splice.start as usize]);
