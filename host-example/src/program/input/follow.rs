@@ -210,7 +210,8 @@ impl Follower {
             let Some(inode) = planned.inode.filter(|inode| !self.known.contains(inode)) else { continue };
             found = true;
             let path = planned.input.path().unwrap_or(Path::new(""));
-            if self.heads.iter().any(|head| *head != Head::default() && head.is_of(path)) {
+            let mut heads = self.heads.iter().chain(self.files.values().map(|file| &file.head));
+            if heads.any(|head| head.is_telling() && head.is_of(path)) {
                 self.known.insert(inode);
                 self.send(Event::Warning(format!("{}: is a copy of what was read before", path.display())))?;
             } else {

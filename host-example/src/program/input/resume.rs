@@ -141,7 +141,7 @@ fn is_same(input: &Planned, saved: &Saved) -> bool {
 
 /// Whether a file is a copy of one that was read, such as a compressed one.
 fn is_moved(input: &Planned, saved: &Saved) -> bool {
-    saved.head != Head::default() && !saved.is_there() && input.input.path().is_some_and(|path| saved.head.is_of(path))
+    saved.head.is_telling() && !saved.is_there() && input.input.path().is_some_and(|path| saved.head.is_of(path))
 }
 
 fn is_plain(path: &Path) -> bool {

@@ -13,6 +13,9 @@ use serde::{Deserialize, Serialize};
 /// How many of an input's first bytes tell it from others.
 pub const HEAD: usize = 1024;
 
+/// Fewer bytes than this may well begin two inputs.
+const LEAST_TELLING: usize = 256;
+
 const GZIP: &[u8] = b"\x1F\x8B";
 const ZSTD: &[u8] = b"\x28\xB5\x2F\xFD";
 
@@ -46,6 +49,11 @@ impl Head {
             hasher.update(more);
             *self = Self { length: self.length + more.len(), checksum: hasher.finalize() };
         }
+    }
+
+    /// Whether it is long enough to tell an input from others by it alone.
+    pub fn is_telling(&self) -> bool {
+        self.length >= LEAST_TELLING
     }
 
     /// Whether a file begins like this.

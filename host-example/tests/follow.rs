@@ -1,0 +1,197 @@
+//! `--follow`: files that grow, come, are rotated and cut; and what can be asked of a run while it runs.
+
+mod common;
+#[path = "common/guest.rs"]
+mod guest;
+
+use std::fs::{self, OpenOptions};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{catena, file, gzip, records, stderr};
+use serde_json::Value;
+
+/// Long enough for the slowest machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A run that follows, ended with the test.
+struct Following(Child);
+
+impl Following {
+    fn start(arguments: &[&str]) -> Self {
+        let mut command = catena(["run", "--follow"]);
+        command.args(arguments).stdout(Stdio::null()).stderr(Stdio::piped());
+        Self(command.spawn().expect("it starts"))
+    }
+
+    /// Ends it as an operator does, and gives its messages.
+    fn end(mut self) -> String {
+        let sent =
+            std::process::Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status().expect("kill runs");
+        assert!(sent.success());
+        let mut told = String::new();
+        self.0.stderr.take().expect("it has messages").read_to_string(&mut told).expect("they are text");
+        assert_eq!(self.0.wait().expect("it ends").code(), Some(143), "{told}");
+        told
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Waits until a file has these lines, annotations aside.
+#[track_caller]
+fn assert_becomes(path: &Path, lines: &[String]) {
+    let expected = lines.join("\n") + "\n";
+    let began = Instant::now();
+    let mut got = String::new();
+    while began.elapsed() < PATIENCE {
+        got = String::from_utf8(common::without_annotations(&fs::read(path).unwrap_or_default())).expect("it is text");
+        if got == expected {
+            return;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    panic!("{} lines, expected {}", got.lines().count(), lines.len());
+}
+
+fn append(path: &Path, lines: &[String]) {
+    let mut growing = OpenOptions::new().append(true).create(true).open(path).expect("it opens");
+    growing.write_all((lines.join("\n") + "\n").as_bytes()).expect("it grows");
+}
+
+#[test]
+fn what_comes_to_be_in_a_folder_is_read_as_it_comes() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let logs = folder.path().join("logs");
+    let lines = records();
+    let log = file(&logs, "audit.log", lines[..3].join("\n") + "\n");
+    let (output, state) = (folder.path().join("out"), folder.path().join("state"));
+    let (output_text, state_text) = (output.display().to_string(), state.display().to_string());
+    let logs_text = logs.display().to_string();
+    let arguments = ["--output", &output_text, "--state", &state_text, "--save-every", "50ms", &logs_text];
+    let run = Following::start(&arguments);
+    assert_becomes(&output, &lines[..3]);
+    append(&log, &lines[3..5]);
+    assert_becomes(&output, &lines[..5]);
+    // Another file.
+    file(&logs, "b.json.gz", gzip((lines[5..8].join("\n") + "\n").as_bytes()));
+    assert_becomes(&output, &lines[..8]);
+    // Rotated, with records that came in the last moment, and later compressed under a name that is looked at.
+    let rotated = logs.join("audit.log.1");
+    fs::rename(&log, &rotated).expect("it is renamed");
+    append(&rotated, &lines[8..9]);
+    assert_becomes(&output, &lines[..9]);
+    append(&log, &lines[9..11]);
+    assert_becomes(&output, &lines[..11]);
+    // Ended in any way, and started again.
+    drop(run);
+    append(&log, &lines[11..14]);
+    let run = Following::start(&arguments);
+    assert_becomes(&output, &lines[..14]);
+    file(&logs, "audit.log.1.gz", gzip(&fs::read(&rotated).expect("it is there")));
+    append(&log, &lines[14..15]);
+    assert_becomes(&output, &lines[..15]);
+    let told = run.end();
+    assert!(told.contains("15 passed"), "{told}");
+}
+
+#[test]
+fn a_file_that_is_cut_is_read_from_its_beginning_and_that_is_told() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let lines = records();
+    let log = file(folder.path(), "audit.log", lines[..6].join("\n") + "\n");
+    let output = folder.path().join("out");
+    let run = Following::start(&["--output", &output.display().to_string(), &log.display().to_string()]);
+    assert_becomes(&output, &lines[..6]);
+    // As `copytruncate` does it.
+    OpenOptions::new().write(true).open(&log).and_then(|file| file.set_len(0)).expect("it is cut");
+    thread::sleep(Duration::from_millis(500));
+    append(&log, &lines[6..8]);
+    assert_becomes(&output, &lines[..8]);
+    assert!(run.end().contains("was cut to 0 bytes"));
+}
+
+/// What a server answers.
+fn get(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).expect("somebody listens");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").expect("it can be asked");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    answer
+}
+
+#[test]
+fn metrics_and_health_can_be_asked_for_and_messages_be_json() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let log = file(folder.path(), "audit.log", records().join("\n") + "\n");
+    let (output, log) = (folder.path().join("out").display().to_string(), log.display().to_string());
+    let mut run =
+        Following::start(&["--metrics", "0", "--log-format", "json", "--jobs", "2", "--output", &output, &log]);
+    let mut told = std::io::BufReader::new(run.0.stderr.take().expect("it has messages"));
+    let mut address = String::new();
+    while address.is_empty() {
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut told, &mut line).expect("it says something");
+        let message: Value = serde_json::from_str(&line).expect("a message is JSON");
+        assert!(message["level"].is_string() && message["timestamp"].is_string(), "{line}");
+        let message = message["message"].as_str().unwrap_or_default();
+        if let Some((_, rest)) = message.split_once("http://") {
+            address = rest.trim_end_matches("/metrics").to_owned();
+        }
+    }
+    assert!(address.starts_with("127.0.0.1:"), "on the loopback: {address}");
+    let began = Instant::now();
+    let mut metrics = String::new();
+    while !metrics.contains("catena_records_total 23") && began.elapsed() < PATIENCE {
+        thread::sleep(Duration::from_millis(50));
+        metrics = get(&address, "/metrics");
+    }
+    for expected in [
+        "\ncatena_records_total 23\n",
+        "\n# TYPE catena_records_total counter\n",
+        "\ncatena_findings_total 2\n",
+        "\ncatena_instances 2\n",
+        "\ncatena_restarts_total 0\n",
+        "\ncatena_lag_bytes 0\n",
+        "\ncatena_engine_findings_by_kind_total{kind=\"aws-snapshot-staging\"} 1\n",
+        "\n# TYPE catena_engine_pending gauge\n",
+    ] {
+        assert!(metrics.contains(expected), "{expected} is not in {metrics}");
+    }
+    assert!(get(&address, "/health").contains("200 OK"));
+    assert!(get(&address, "/").contains("404"));
+}
+
+#[test]
+fn a_record_that_the_component_fails_on_is_kept_apart_and_the_run_goes_on() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let component = file(folder.path(), "fails.wasm", guest::FAILS_ON_EXCLAMATION.component());
+    let lines = ["{\"a\":1}", "{\"b\":\"!\"}", "{\"a\":2}"];
+    let input = file(folder.path(), "in.ndjson", lines.join("\n") + "\n");
+    let rejects = folder.path().join("rejects");
+    let output = catena(["run", "--component"])
+        .arg(&component)
+        .arg("--rejects")
+        .arg(&rejects)
+        .arg(&input)
+        .output()
+        .expect("it runs");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(common::stdout(&output), lines.join("\n") + "\n", "the stream is whole");
+    let rejected: Value = serde_json::from_slice(&fs::read(rejects).expect("it is there")).expect("one line of JSON");
+    assert_eq!(
+        (&rejected["line"], &rejected["code"], &rejected["record"]),
+        (&2.into(), &"poison".into(), &lines[1].into())
+    );
+    assert!(rejected["detail"].as_str().unwrap_or_default().contains("unreachable"), "{rejected}");
+    assert!(stderr(&output).contains("the instance is replaced"), "{}", stderr(&output));
+}
