@@ -13,7 +13,8 @@ pub(crate) const EPOCH: Duration = Duration::from_millis(10);
 /// What one correlator may use.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// How long one call may take. It traps where it takes longer.
+    /// How long one call may take. It traps where it takes longer. [`Duration::MAX`] stands for no limit, which is also
+    /// compiled in then: a little faster, and nothing ends an endless loop.
     pub call: Duration,
     /// How much memory it may have, in bytes.
     pub memory: usize,
@@ -29,6 +30,9 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Without any limit but that of the address space. To measure what limits cost, not to run with.
+    pub const NONE: Self = Self { call: Duration::MAX, memory: usize::MAX, output: usize::MAX };
+
     /// The deadline of a call in epochs.
     pub(crate) fn epochs(&self) -> u64 {
         u64::try_from(self.call.as_millis() / EPOCH.as_millis()).unwrap_or(u64::MAX - 1) + 1

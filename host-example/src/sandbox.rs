@@ -1,6 +1,7 @@
 //! The component behind wasmtime: loading it and calling it.
 
 use std::path::Path;
+use std::time::Duration;
 
 use wasmtime::component::{Component, Linker, ResourceAny};
 use wasmtime::{Cache, CacheConfig, Config, Engine, Store, Trap};
@@ -71,7 +72,7 @@ impl Sandbox {
 
     fn compile(component: &[u8], limits: Limits, cache: Option<Cache>) -> Result<Self, Error> {
         let mut config = Config::new();
-        config.epoch_interruption(true).concurrency_support(false).cache(cache);
+        config.epoch_interruption(limits.call < Duration::MAX).concurrency_support(false).cache(cache);
         let engine = Engine::new(&config).map_err(Error::Component)?;
         let component = Component::new(&engine, component).map_err(Error::Component)?;
         // Nothing is linked: a component that asks for something does not get in.
