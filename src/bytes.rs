@@ -3,7 +3,7 @@
 //! Everything above this module works with positions; only this module touches every byte. Its vectors come from
 //! [`wide`], which maps them to SSE2 on x86-64, NEON on AArch64 and `simd128` in the sandbox.
 
-use wide::u8x16;
+use wide::i8x16;
 
 /// How many bytes one step looks at.
 pub(crate) const BLOCK: usize = 64;
@@ -30,16 +30,21 @@ pub(crate) fn last_window(bytes: &[u8], at: usize) -> Window {
     padded
 }
 
-/// Sixteen bytes of a window, from `AT` on.
+/// Sixteen bytes from `AT` on, as signed numbers.
 #[inline(always)]
-fn lane<const AT: usize>(window: &Window) -> u8x16 {
-    let lane = window.split_at(AT).1.first_chunk();
-    u8x16::new(*lane.unwrap_or(&[0; 16]))
+fn lane<const AT: usize, const LENGTH: usize>(bytes: &[u8; LENGTH]) -> i8x16 {
+    let lane: &[u8; 16] = bytes.split_at(AT).1.first_chunk().unwrap_or(&[0; 16]);
+    i8x16::new(lane.map(u8::cast_signed))
 }
 
 #[inline(always)]
-fn is(lane: u8x16, byte: u8) -> u8x16 {
-    lane.simd_eq(u8x16::splat(byte))
+fn is(lane: i8x16, byte: u8) -> i8x16 {
+    lane.simd_eq(all(byte))
+}
+
+#[inline(always)]
+fn all(byte: u8) -> i8x16 {
+    i8x16::splat(byte.cast_signed())
 }
 
 /// Line ends, and the places where a [prefilter](crate::prefilter) has to look.
@@ -54,38 +59,82 @@ pub(crate) struct LineMasks {
 }
 
 impl LineMasks {
-    /// Looks at one block; `None`, by far the commonest answer, says that both masks are empty.
+    /// Looks at one block.
     #[inline(always)]
-    pub(crate) fn of(window: &Window) -> Option<Self> {
-        let lanes = [
-            Self::lane::<0, 1>(window),
-            Self::lane::<16, 17>(window),
-            Self::lane::<32, 33>(window),
-            Self::lane::<48, 49>(window),
+    pub(crate) fn of(window: &Window) -> Self {
+        let [a, b, c, d] = [
+            line_lanes::<0, 1, { BLOCK + 1 }>(window),
+            line_lanes::<16, 17, { BLOCK + 1 }>(window),
+            line_lanes::<32, 33, { BLOCK + 1 }>(window),
+            line_lanes::<48, 49, { BLOCK + 1 }>(window),
         ];
-        let [a, b, c, d] = lanes;
-        let any = ((a.0 | a.1) | (b.0 | b.1)) | ((c.0 | c.1) | (d.0 | d.1));
-        if !any.any() {
-            return None;
-        }
-        Some(Self { line_feed: join([a.0, b.0, c.0, d.0]), marker: join([a.1, b.1, c.1, d.1]) })
-    }
-
-    #[inline(always)]
-    fn lane<const AT: usize, const NEXT: usize>(window: &Window) -> (u8x16, u8x16) {
-        let (this, next) = (lane::<AT>(window), lane::<NEXT>(window));
-        // `d`, `n` and `t` are the same but for these bits; so are `f`, `l`, `v`, `|` and `~`.
-        let name = is(this & u8x16::splat(!0x1A), b'd') & is(next, b'N');
-        // Lower-case letters have the high bits 011; so have `{`, `|`, `}`, `~` and the grave accent.
-        let lower_case = is(next & u8x16::splat(0xE0), b'a' & 0xE0);
-        let escape_or_joint = (is(this, b'\\') | is(this, b'_')) & lower_case;
-        (is(this, b'\n'), name | escape_or_joint)
+        Self { line_feed: join([a.0, b.0, c.0, d.0]), marker: join([a.1, b.1, c.1, d.1]) }
     }
 }
 
+/// Where sixteen bytes end a line, and where they are markers.
 #[inline(always)]
-fn join([a, b, c, d]: [u8x16; 4]) -> Mask {
-    let bits = |lane: u8x16| u64::from(lane.to_bitmask());
+fn line_lanes<const AT: usize, const NEXT: usize, const LENGTH: usize>(bytes: &[u8; LENGTH]) -> (i8x16, i8x16) {
+    let (this, next) = (lane::<AT, LENGTH>(bytes), lane::<NEXT, LENGTH>(bytes));
+    // `d`, `n` and `t` are the same but for these bits; so are `f`, `l`, `v`, `|` and `~`.
+    let name = is(this & all(!0x1A), b'd') & is(next, b'N');
+    // The backslash and the underscore are the same but for these bits; so are `]` and `^`. Lower-case letters come behind
+    // the underscore; so do five signs. As signed numbers all others are smaller.
+    let underscore = all(b'_');
+    let escape_or_joint = (this | all(3)).simd_eq(underscore) & next.simd_gt(underscore);
+    (is(this, b'\n'), name | escape_or_joint)
+}
+
+/// How many bytes [`skip`] looks at in one step.
+const STRIDE: usize = 2 * BLOCK;
+
+/// Looks, block by block from `at` on, for one that holds something: its place, and what it holds. `None` where too little
+/// is left to tell: from that place on. `bytes` may be looked at to their end.
+///
+/// Nearly all time goes here. It is a function of its own, and asks each byte for little at first, so that all it needs
+/// stays in registers: a compiler of WebAssembly does not manage that in a large one.
+#[inline(never)]
+pub(crate) fn skip(bytes: &[u8], at: usize) -> (usize, Option<LineMasks>) {
+    let mut rest = bytes.get(at..).unwrap_or_default();
+    let length = rest.len();
+    while let Some(stride) = rest.first_chunk::<{ STRIDE + 1 }>() {
+        let first = rare::<0>(stride) | rare::<16>(stride) | rare::<32>(stride) | rare::<48>(stride);
+        let second = rare::<64>(stride) | rare::<80>(stride) | rare::<96>(stride) | rare::<112>(stride);
+        if (first | second).any() {
+            let at = at + (length - rest.len());
+            if first.any()
+                && let Some(masks) = held(stride, 0)
+            {
+                return (at, Some(masks));
+            }
+            if second.any()
+                && let Some(masks) = held(stride, BLOCK)
+            {
+                return (at + BLOCK, Some(masks));
+            }
+        }
+        rest = rest.get(STRIDE..).unwrap_or_default();
+    }
+    (at + (length - rest.len()), None)
+}
+
+/// Where sixteen bytes are of the few that everything in [`LineMasks`] has one of.
+#[inline(always)]
+fn rare<const AT: usize>(bytes: &[u8; STRIDE + 1]) -> i8x16 {
+    let lane = lane::<AT, { STRIDE + 1 }>(bytes);
+    (is(lane, b'\n') | is(lane, b'N')) | (is(lane, b'\\') | is(lane, b'_'))
+}
+
+/// What the block at `at` holds, if it is anything.
+#[inline(never)]
+fn held(stride: &[u8; STRIDE + 1], at: usize) -> Option<LineMasks> {
+    let masks = LineMasks::of(window(stride, at)?);
+    (masks.line_feed | masks.marker != 0).then_some(masks)
+}
+
+#[inline(always)]
+fn join([a, b, c, d]: [i8x16; 4]) -> Mask {
+    let bits = |lane: i8x16| u64::from(lane.to_bitmask());
     bits(a) | bits(b) << 16 | bits(c) << 32 | bits(d) << 48
 }
 
@@ -102,9 +151,14 @@ impl ShapeMasks {
     /// Looks at one block.
     #[inline(always)]
     pub(crate) fn of(window: &Window) -> Self {
-        let lanes = [lane::<0>(window), lane::<16>(window), lane::<32>(window), lane::<48>(window)];
+        let lanes = [
+            lane::<0, { BLOCK + 1 }>(window),
+            lane::<16, { BLOCK + 1 }>(window),
+            lane::<32, { BLOCK + 1 }>(window),
+            lane::<48, { BLOCK + 1 }>(window),
+        ];
         // `[` and `{`, `]` and `}` differ in one bit.
-        let folded = lanes.map(|lane| lane | u8x16::splat(0x20));
+        let folded = lanes.map(|lane| lane | all(0x20));
         Self {
             quote: join(lanes.map(|lane| is(lane, b'"'))),
             backslash: join(lanes.map(|lane| is(lane, b'\\'))),

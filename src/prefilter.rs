@@ -76,16 +76,12 @@ impl Prefilter {
     #[inline]
     pub(crate) fn scan(&self, batch: &[u8], start: usize, limit: usize) -> Seen {
         let mut candidate = false;
-        let mut at = start;
+        let (mut at, mut held) = bytes::skip(batch, start);
         while at < limit {
-            let masks = match bytes::window(batch, at) {
-                Some(window) => LineMasks::of(window),
-                None => LineMasks::of(&bytes::last_window(batch, at)),
-            };
-            let Some(masks) = masks else {
-                at += BLOCK;
-                continue;
-            };
+            let masks = held.unwrap_or_else(|| {
+                let window = bytes::window(batch, at).copied();
+                LineMasks::of(&window.unwrap_or_else(|| bytes::last_window(batch, at)))
+            });
             let line_feed = below(masks.line_feed, limit - at).trailing_zeros() as usize;
             let end = (at + line_feed).min(limit);
             let mut markers = below(masks.marker, end - at);
@@ -96,7 +92,7 @@ impl Prefilter {
             if line_feed < BLOCK {
                 return Seen { end, candidate };
             }
-            at += BLOCK;
+            (at, held) = bytes::skip(batch, at + BLOCK);
         }
         Seen { end: limit, candidate }
     }
@@ -117,8 +113,15 @@ impl Prefilter {
             return false;
         };
         let key = batch.get(start..=at).unwrap_or_default();
-        BEFORE_NAME.iter().any(|name| key.ends_with(name))
-            && self.value_may_match(value.strip_prefix(b"Value").unwrap_or(value))
+        if !BEFORE_NAME.iter().any(|name| key.ends_with(name)) {
+            return false;
+        }
+        // By far the commonest form. Only methods have versions.
+        match value.strip_prefix(b"\":\"") {
+            Some(text) if !key.ends_with(b"ethod") => self.is_action_without_version(text),
+            Some(text) => self.is_action(text),
+            None => self.value_may_match(value.strip_prefix(b"Value").unwrap_or(value)),
+        }
     }
 
     /// Whether an underscore, between `before` and `behind`, stands in a key of another schema.
@@ -130,7 +133,8 @@ impl Prefilter {
             || (behind.starts_with(b"identity") && before.ends_with(b"user"))
     }
 
-    /// Whether what stands behind a key's last letter is an action of interest.
+    /// Whether what stands behind a key's last letter is an action of interest, whatever stands between.
+    #[inline(never)]
     fn value_may_match(&self, behind: &[u8]) -> bool {
         let text = Gap::new(behind).pass(b'"').and_then(|gap| gap.pass(b':'));
         let Some(text) = text else {
@@ -145,13 +149,20 @@ impl Prefilter {
     }
 
     fn is_action(&self, text: &[u8]) -> bool {
+        if self.is_action_without_version(text) {
+            return true;
+        }
         let start = text.get(..LONGEST_VERSION + 1).unwrap_or(text);
-        let behind_version = start.iter().position(|byte| *byte == b'.').and_then(|dot| text.get(dot + 1..));
-        [Some(text), behind_version].into_iter().flatten().any(|text| {
-            let first = text.first().map_or(0, u8::to_ascii_lowercase);
-            let same_first = self.actions.get(usize::from(first));
-            same_first.is_some_and(|actions| actions.iter().any(|action| is_text(text, action)))
-        })
+        // Only methods of GCP have one.
+        let dot = start.iter().position(|byte| matches!(byte, b'.' | b'"')).filter(|at| start.get(*at) == Some(&b'.'));
+        dot.and_then(|dot| text.get(dot + 1..)).is_some_and(|text| self.is_action_without_version(text))
+    }
+
+    #[inline]
+    fn is_action_without_version(&self, text: &[u8]) -> bool {
+        let first = text.first().map_or(0, u8::to_ascii_lowercase);
+        let same_first = self.actions.get(usize::from(first));
+        same_first.is_some_and(|actions| actions.iter().any(|action| is_text(text, action)))
     }
 
     #[cold]
@@ -167,7 +178,18 @@ impl Prefilter {
 }
 
 /// Whether a string that goes on with `text` is `action`, in any case and with any backslashes between.
+#[inline]
 fn is_text(text: &[u8], action: &[u8]) -> bool {
+    let same = text.iter().zip(action).take_while(|(byte, other)| byte.eq_ignore_ascii_case(other)).count();
+    match text.get(same) {
+        Some(b'"') => same == action.len(),
+        Some(b'\\') => is_text_with_backslashes(text, action),
+        _ => false,
+    }
+}
+
+#[cold]
+fn is_text_with_backslashes(text: &[u8], action: &[u8]) -> bool {
     let mut text = text.iter().filter(|byte| **byte != b'\\');
     action.iter().all(|byte| text.next().is_some_and(|other| other.eq_ignore_ascii_case(byte)))
         && text.next() == Some(&b'"')

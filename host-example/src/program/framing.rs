@@ -103,8 +103,15 @@ impl Framer {
         self.position
     }
 
-    /// Takes what was read and gives out what it completes.
-    pub fn push<E>(&mut self, bytes: Bytes, mut give: impl FnMut(Batch) -> Result<(), E>) -> Result<(), E> {
+    /// Takes what was read, in which there are so many LFs, and gives out what it completes.
+    ///
+    /// Counting LFs takes a good part of the time that the component takes, so whoever reads does it.
+    pub fn push<E>(
+        &mut self,
+        bytes: Bytes,
+        line_feeds: u64,
+        mut give: impl FnMut(Batch) -> Result<(), E>,
+    ) -> Result<(), E> {
         if self.position.layout == Layout::Unknown {
             // All of it counts as read once it is known how.
             let read = match std::mem::take(&mut self.rest) {
@@ -116,14 +123,15 @@ impl Framer {
                 self.rest = read.into();
                 return Ok(());
             }
-            return self.push(read, give);
+            let line_feeds = line_feeds_in(&read);
+            return self.push(read, line_feeds, give);
         }
         match self.position.layout {
             Layout::Documents => {
                 self.rest.extend_from_slice(&bytes);
                 self.give_documents(false, &mut give)
             }
-            _ => self.give_lines(bytes, &mut give),
+            _ => self.give_lines(bytes, line_feeds, &mut give),
         }
     }
 
@@ -140,7 +148,8 @@ impl Framer {
         if self.position.layout == Layout::Unknown {
             self.position.layout = layout(&self.rest, true);
             let read = std::mem::take(&mut self.rest);
-            self.push(read.into(), &mut give)?;
+            let line_feeds = line_feeds_in(&read);
+            self.push(read.into(), line_feeds, &mut give)?;
         }
         self.pause(&mut give)?;
         let rest = std::mem::take(&mut self.rest);
@@ -150,12 +159,14 @@ impl Framer {
         let rest = Bytes::from(rest);
         let flattened = (self.position.layout == Layout::Documents).then(|| flatten(&rest, rest.len()));
         let kind = if self.position.skipping { Kind::TooLong { first: false } } else { Kind::Records };
-        self.give(rest, flattened, kind, &mut give)
+        let line_feeds = line_feeds_in(&rest);
+        self.give(rest, line_feeds, flattened, kind, &mut give)
     }
 
     fn give<E>(
         &mut self,
         original: Bytes,
+        line_feeds: u64,
         flattened: Option<Bytes>,
         kind: Kind,
         give: &mut impl FnMut(Batch) -> Result<(), E>,
@@ -164,12 +175,17 @@ impl Framer {
             return Ok(());
         }
         let Position { line, offset, .. } = self.position;
-        self.position.line += memchr_iter(b'\n', &original).count() as u64;
+        self.position.line += line_feeds;
         self.position.offset += original.len() as u64;
         give(Batch { original, flattened, line, offset, kind })
     }
 
-    fn give_lines<E>(&mut self, mut bytes: Bytes, give: &mut impl FnMut(Batch) -> Result<(), E>) -> Result<(), E> {
+    fn give_lines<E>(
+        &mut self,
+        mut bytes: Bytes,
+        mut line_feeds: u64,
+        give: &mut impl FnMut(Batch) -> Result<(), E>,
+    ) -> Result<(), E> {
         if !self.rest.is_empty() || self.position.skipping {
             // The line that was begun is given out alone, so that the others need not be copied.
             let Some(end) = memchr(b'\n', &bytes) else {
@@ -183,12 +199,13 @@ impl Framer {
                 false if line.len() > self.longest => Kind::TooLong { first: true },
                 false => Kind::Records,
             };
-            self.give(line.into(), None, kind, give)?;
+            line_feeds -= 1;
+            self.give(line.into(), 1, None, kind, give)?;
         }
         let whole = memrchr(b'\n', &bytes).map_or(0, |at| at + 1);
         let lines = bytes.split_to(whole);
         self.rest.extend_from_slice(&bytes);
-        self.give(lines, None, Kind::Records, give)?;
+        self.give(lines, line_feeds, None, Kind::Records, give)?;
         self.give_if_too_long(give)
     }
 
@@ -198,7 +215,7 @@ impl Framer {
         }
         let kind = Kind::TooLong { first: !std::mem::replace(&mut self.position.skipping, true) };
         let part = std::mem::take(&mut self.rest);
-        self.give(part.into(), None, kind, give)
+        self.give(part.into(), 0, None, kind, give)
     }
 
     fn give_document<E>(
@@ -208,7 +225,8 @@ impl Framer {
         give: &mut impl FnMut(Batch) -> Result<(), E>,
     ) -> Result<(), E> {
         let flattened = flatten(&document, document.len() - 1);
-        self.give(document, Some(flattened), kind, give)
+        let line_feeds = line_feeds_in(&document);
+        self.give(document, line_feeds, Some(flattened), kind, give)
     }
 
     fn give_documents<E>(&mut self, paused: bool, give: &mut impl FnMut(Batch) -> Result<(), E>) -> Result<(), E> {
@@ -244,6 +262,11 @@ impl Framer {
         }
         Ok(())
     }
+}
+
+/// How many LFs there are.
+pub fn line_feeds_in(bytes: &[u8]) -> u64 {
+    memchr_iter(b'\n', bytes).count() as u64
 }
 
 /// A copy of `bytes` in which the LFs before `end` are spaces.
@@ -315,7 +338,7 @@ mod tests {
             Ok::<_, Infallible>(())
         };
         for chunk in input.chunks(chunk) {
-            let Ok(()) = framer.push(Bytes::copy_from_slice(chunk), &mut take);
+            let Ok(()) = framer.push(Bytes::copy_from_slice(chunk), line_feeds_in(chunk), &mut take);
         }
         let Ok(()) = framer.finish(&mut take);
         given

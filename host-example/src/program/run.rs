@@ -238,13 +238,13 @@ impl Run {
                 self.sources.insert(id, Open { name, planned, framer });
                 Ok(())
             }
-            Event::Bytes(id, bytes, read) => {
-                self.out.summary.bytes += bytes.len() as u64;
-                self.out.progress.inc(read);
+            Event::Bytes(id, piece) => {
+                self.out.summary.bytes += piece.bytes.len() as u64;
+                self.out.progress.inc(piece.read);
                 if let Some(open) = self.sources.get_mut(&id) {
-                    open.planned.head.add(&bytes);
+                    open.planned.head.add(&piece.bytes);
                 }
-                self.frame(id, |framer, give| framer.push(bytes, give))
+                self.frame(id, |framer, give| framer.push(piece.bytes, piece.line_feeds, give))
             }
             Event::End(id, ended) => self.end(id, ended),
             Event::Skipped(id, reason) => {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::chunk::{Chunk, Pool};
 use super::source::{Head, Inode, Source};
-use super::{Event, Events, Input, Inputs, Planned, Saved, is_digest};
+use super::{Event, Events, Input, Inputs, Piece, Planned, Saved, is_digest};
 
 /// How long nothing is asked where nothing has come.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -172,7 +172,7 @@ impl Follower {
             Found::Nothing => return Ok(false),
             Found::Some => {
                 let read = file.source.bytes_read();
-                let event = Event::Bytes(id, chunk.freeze(), read - file.counted);
+                let event = Event::Bytes(id, Piece::new(chunk, read - file.counted));
                 file.counted = read;
                 self.send(event)?;
             }

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use walkdir::WalkDir;
 
+use super::framing::line_feeds_in;
+
 pub use follow::follow;
 pub use read::read;
 pub use resume::{Planned, Saved, plan};
@@ -35,8 +37,8 @@ pub enum Input {
 pub enum Event {
     /// An input begins.
     Begin(u64, Planned),
-    /// Some bytes of it, decompressed, and how many bytes were read to get them.
-    Bytes(u64, Bytes, u64),
+    /// Some of it.
+    Bytes(u64, Piece),
     /// It has ended. `true` where there can be no more of it: it is compressed, or has been rotated away.
     End(u64, bool),
     /// It is no input for a correlation: why.
@@ -45,6 +47,24 @@ pub enum Event {
     Failed(u64, io::Error),
     /// What somebody should know who keeps the files.
     Warning(String),
+}
+
+/// Some bytes of an input.
+#[derive(Debug)]
+pub struct Piece {
+    /// The bytes, decompressed.
+    pub bytes: Bytes,
+    /// How many LFs are in them.
+    pub line_feeds: u64,
+    /// How many bytes were read to get them.
+    pub read: u64,
+}
+
+impl Piece {
+    fn new(chunk: chunk::Chunk, read: u64) -> Self {
+        let bytes = chunk.freeze();
+        Self { line_feeds: line_feeds_in(&bytes), bytes, read }
+    }
 }
 
 impl Input {

@@ -8,7 +8,7 @@ use std::thread;
 
 use super::chunk::Pool;
 use super::source::Source;
-use super::{Event, Events, Input, Planned, is_digest, is_no_record_file};
+use super::{Event, Events, Input, Piece, Planned, is_digest, is_no_record_file};
 
 /// How many bytes, in chunks, each reader is ahead at most: a file of CloudTrail, decompressed.
 const READ_AHEAD: usize = 8 << 20;
@@ -108,7 +108,7 @@ impl Reader<'_> {
                 return Ok(Some(Event::Skipped(self.id, "a CloudTrail digest file")));
             }
             let total = source.bytes_read();
-            let bytes = Event::Bytes(self.id, chunk.freeze(), total - counted);
+            let bytes = Event::Bytes(self.id, Piece::new(chunk, total - counted));
             counted = total;
             if self.events.send(bytes).is_err() || self.stopped() {
                 return Ok(None);
