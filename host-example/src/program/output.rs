@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use catena_host::{Finding, Outcome, Rejection};
 use memchr::memchr_iter;
 use serde::{Deserialize, Serialize};
@@ -12,14 +13,14 @@ use super::Failure;
 use super::cli::{Format, Mode, Run};
 use super::describe::describe;
 use super::framing::Batch;
-use super::sink::{Sink, Unwritten};
+use super::sink::{Background, Sink, Unwritten};
 
 /// Rejections that are told one by one where nobody keeps them.
 const TOLD: u64 = 10;
 
 /// All outputs of a run.
 pub struct Outputs {
-    stream: Option<Sink>,
+    stream: Option<Background>,
     /// Whether the last record of the stream still lacks the end of its line.
     line_open: bool,
     filter: bool,
@@ -90,7 +91,7 @@ impl Outputs {
         let open =
             |target: Option<PathBuf>, length| target.as_deref().map(|target| Sink::open(target, length)).transpose();
         Ok(Self {
-            stream: open(stream, written.stream)?,
+            stream: open(stream, written.stream)?.map(Background::start),
             line_open: written.line_open,
             filter: mode == Mode::Filter,
             findings: open(findings, written.findings)?,
@@ -102,7 +103,7 @@ impl Outputs {
     }
 
     /// Writes what a batch has led to: findings first, so that none is lost where the stream's reader has gone.
-    pub fn write(&mut self, input: &str, batch: &Batch, outcome: &Outcome) -> Result<(), Unwritten> {
+    pub fn write(&mut self, input: &str, batch: &Batch, outcome: Outcome) -> Result<(), Unwritten> {
         for finding in &outcome.findings {
             self.finding(finding)?;
         }
@@ -114,26 +115,26 @@ impl Outputs {
         }
         let mut pieces = Vec::with_capacity(2 * outcome.splices.len() + 1);
         let mut from = 0;
-        for splice in &outcome.splices {
-            pieces.push(&batch.original[from..splice.start as usize]);
-            pieces.push(splice.text.as_bytes());
+        for splice in outcome.splices {
+            pieces.push(batch.original.slice(from..splice.start as usize));
+            pieces.push(Bytes::from(splice.text));
             from = splice.end as usize;
         }
-        pieces.push(&batch.original[from..]);
-        self.pass(&pieces)?;
+        pieces.push(batch.original.slice(from..));
+        self.pass(pieces)?;
         // What would have ended the line may be dropped with what comes behind it.
         if self.filter { self.end_line() } else { Ok(()) }
     }
 
     /// Another input begins: its records go on lines of their own.
     pub fn end_line(&mut self) -> Result<(), Unwritten> {
-        if self.line_open { self.pass(&[b"\n"]) } else { Ok(()) }
+        if self.line_open { self.pass(vec![Bytes::from_static(b"\n")]) } else { Ok(()) }
     }
 
     /// Passes pieces of the stream on as they are.
-    pub fn pass(&mut self, pieces: &[&[u8]]) -> Result<(), Unwritten> {
+    pub fn pass(&mut self, pieces: Vec<Bytes>) -> Result<(), Unwritten> {
         let last = pieces.iter().rev().find_map(|piece| piece.last());
-        let (Some(stream), Some(last)) = (&mut self.stream, last) else { return Ok(()) };
+        let (Some(stream), Some(last)) = (&self.stream, last) else { return Ok(()) };
         self.line_open = *last != b'\n';
         stream.write(pieces)
     }
@@ -185,13 +186,10 @@ impl Outputs {
         }
     }
 
-    fn sinks(&mut self) -> impl Iterator<Item = &mut Sink> {
-        [&mut self.findings, &mut self.rejects, &mut self.stream].into_iter().flatten()
-    }
-
     /// Sends out what is buffered.
     pub fn flush(&mut self) -> Result<(), Unwritten> {
-        self.sinks().try_for_each(Sink::flush)
+        [&mut self.findings, &mut self.rejects].into_iter().flatten().try_for_each(Sink::flush)?;
+        self.stream.as_ref().map_or(Ok(()), |stream| stream.flush(false).map(drop))
     }
 
     /// Waits until all outputs are on the disk, and says how much of each that is.
@@ -200,7 +198,7 @@ impl Outputs {
         Ok(Written {
             findings: length(&mut self.findings)?,
             rejects: length(&mut self.rejects)?,
-            stream: length(&mut self.stream)?,
+            stream: self.stream.as_ref().map(|stream| stream.flush(true)).transpose()?,
             line_open: self.line_open,
         })
     }

@@ -371,7 +371,7 @@ impl Take for Out {
         match outcome {
             Some(outcome) => {
                 self.summary.add(&outcome);
-                self.outputs.write(&job.input, &job.batch, &outcome)
+                self.outputs.write(&job.input, &job.batch, outcome)
             }
             None => self.too_long(&job),
         }
@@ -387,6 +387,6 @@ impl Out {
             let rejection = Rejection { start: 0, end: 0, code: "too-long".to_owned(), detail };
             self.outputs.rejection(&job.input, &job.batch, &rejection)?;
         }
-        if self.keep_rejected { self.outputs.pass(&[&job.batch.original]) } else { Ok(()) }
+        if self.keep_rejected { self.outputs.pass(vec![job.batch.original.clone()]) } else { Ok(()) }
     }
 }

@@ -4,6 +4,10 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::thread;
+
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::Failure;
 
@@ -21,6 +25,73 @@ const BUFFER: usize = 64 << 10;
 
 /// How many pieces one call of the system takes (`IOV_MAX` of Linux and macOS).
 const MOST_PIECES: usize = 1_024;
+
+/// How many batches may wait to be written. Who has more waits himself.
+const MOST_WAITING: usize = 8;
+
+/// A sink that is written on a thread of its own, so that the component need not wait for the system to copy.
+pub struct Background {
+    tasks: Sender<Task>,
+}
+
+enum Task {
+    Write(Vec<Bytes>),
+    /// Says how much there is once it has gone out, and with `true` once it is on the disk.
+    Flush(bool, Sender<Result<u64, Unwritten>>),
+}
+
+impl Background {
+    /// Starts the thread.
+    pub fn start(sink: Sink) -> Self {
+        let (tasks, given) = bounded(MOST_WAITING);
+        thread::spawn(move || write_on(sink, &given));
+        Self { tasks }
+    }
+
+    /// Has the pieces written one behind the other. An error may be that of what was given before.
+    pub fn write(&self, pieces: Vec<Bytes>) -> Result<(), Unwritten> {
+        match self.tasks.send(Task::Write(pieces)) {
+            Ok(()) => Ok(()),
+            // The thread has ended because of it.
+            Err(_) => self.flush(false).map(drop),
+        }
+    }
+
+    /// Waits until all of it has gone out, or is on the disk, and says how much that is.
+    pub fn flush(&self, to_disk: bool) -> Result<u64, Unwritten> {
+        let (answer, answered) = bounded(1);
+        let gone = || Unwritten::Failed(Failure::new("the thread that writes the output has ended"));
+        self.tasks.send(Task::Flush(to_disk, answer)).map_err(|_| gone())?;
+        answered.recv().unwrap_or_else(|_| Err(gone()))
+    }
+}
+
+/// Writes what is given. After an error nothing more is written, and whoever asks is told.
+fn write_on(mut sink: Sink, tasks: &Receiver<Task>) {
+    let mut failed = None;
+    for task in tasks {
+        match task {
+            Task::Write(_) if failed.is_some() => {}
+            Task::Write(pieces) => {
+                let pieces: Vec<&[u8]> = pieces.iter().map(|piece| &**piece).collect();
+                failed = sink.write(&pieces).err();
+            }
+            Task::Flush(to_disk, answer) => {
+                let flushed = match failed.take() {
+                    Some(error) => Err(error),
+                    None if to_disk => sink.sync(),
+                    None => sink.flush().map(|()| sink.length),
+                };
+                // Who asked is told why; who asks again would be told that all is well.
+                let end = flushed.is_err();
+                let _ = answer.send(flushed);
+                if end {
+                    return;
+                }
+            }
+        }
+    }
+}
 
 /// A file or the standard output.
 pub struct Sink {
