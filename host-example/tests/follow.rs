@@ -134,8 +134,10 @@ fn metrics_and_health_can_be_asked_for_and_messages_be_json() {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let log = file(folder.path(), "audit.log", records().join("\n") + "\n");
     let (output, log) = (folder.path().join("out").display().to_string(), log.display().to_string());
-    let mut run =
-        Following::start(&["--metrics", "0", "--log-format", "json", "--jobs", "2", "--output", &output, &log]);
+    let state = folder.path().join("state").display().to_string();
+    let arguments =
+        ["--metrics", "0", "--log-format", "json", "--jobs", "2", "--state", &state, "--save-every", "50ms"];
+    let mut run = Following::start(&[&arguments[..], &["--output", &output, &log]].concat());
     let mut told = std::io::BufReader::new(run.0.stderr.take().expect("it has messages"));
     let mut address = String::new();
     while address.is_empty() {
@@ -151,7 +153,10 @@ fn metrics_and_health_can_be_asked_for_and_messages_be_json() {
     assert!(address.starts_with("127.0.0.1:"), "on the loopback: {address}");
     let began = Instant::now();
     let mut metrics = String::new();
-    while !metrics.contains("catena_records_total 23") && began.elapsed() < PATIENCE {
+    let is_complete = |metrics: &str| {
+        metrics.contains("catena_records_total 23\n") && metrics.contains("catena_checkpoint_timestamp_seconds")
+    };
+    while !is_complete(&metrics) && began.elapsed() < PATIENCE {
         thread::sleep(Duration::from_millis(50));
         metrics = get(&address, "/metrics");
     }
@@ -166,6 +171,14 @@ fn metrics_and_health_can_be_asked_for_and_messages_be_json() {
         "\n# TYPE catena_engine_pending gauge\n",
     ] {
         assert!(metrics.contains(expected), "{expected} is not in {metrics}");
+    }
+    // What the dashboard and the guide speak of is there.
+    for document in [include_str!("../../docs/dashboard.json"), include_str!("../../docs/operating.md")] {
+        for (at, _) in document.match_indices("catena_") {
+            let name: String =
+                document[at..].chars().take_while(|letter| letter.is_ascii_lowercase() || *letter == '_').collect();
+            assert!(metrics.contains(&name), "{name} is not in {metrics}");
+        }
     }
     assert!(get(&address, "/health").contains("200 OK"));
     assert!(get(&address, "/").contains("404"));

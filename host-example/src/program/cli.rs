@@ -40,8 +40,11 @@ pub enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
-    /// Print the man page
-    Man,
+    /// Print the man page: `catena man > catena.1`, `catena man run > catena-run.1`
+    Man {
+        /// Of this command
+        command: Option<String>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -60,7 +60,7 @@ pub fn main() -> ExitCode {
             clap_complete::generate(shell, &mut cli::Arguments::command(), "catena", &mut io::stdout());
             Ok(DONE)
         }
-        cli::Command::Man => man(),
+        cli::Command::Man { command } => man(command.as_deref()),
     };
     match result {
         Ok(code) => ExitCode::from(code),
@@ -71,14 +71,16 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// The man page, of all commands.
-fn man() -> Result<u8, Failure> {
-    let fail = |error: io::Error| Failure::new(format!("cannot write to the standard output: {error}"));
-    let mut command = cli::Arguments::command();
-    command.build();
-    clap_mangen::Man::new(command.clone()).render(&mut io::stdout()).map_err(fail)?;
-    for command in command.get_subcommands().filter(|command| command.get_name() != "help") {
-        clap_mangen::Man::new(command.clone()).render(&mut io::stdout()).map_err(fail)?;
-    }
-    Ok(DONE)
+/// The man page of the program or of a command.
+fn man(name: Option<&str>) -> Result<u8, Failure> {
+    let mut program = cli::Arguments::command();
+    program.build();
+    let command = match name {
+        None => &program,
+        Some(name) => {
+            program.find_subcommand(name).ok_or_else(|| Failure::usage(format!("there is no command {name:?}")))?
+        }
+    };
+    let written = clap_mangen::Man::new(command.clone()).render(&mut io::stdout());
+    written.map(|()| DONE).map_err(|error| Failure::new(format!("cannot write to the standard output: {error}")))
 }

@@ -85,6 +85,7 @@ pub fn encode(module: &str, world: &str) -> Vec<u8> {
     let (package, _) = resolve.push_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../wit")).expect("the contract parses");
     let world = resolve.select_world(&[package], Some(world)).expect("there is such a world");
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).expect("takes the contract");
-    let encoder = ComponentEncoder::default().module(&module).expect("is a module of the contract");
+    let mut encoder = ComponentEncoder::default();
+    let encoder = encoder.module(&module).expect("is a module of the contract");
     encoder.validate(true).encode().expect("is a component")
 }
