@@ -83,7 +83,9 @@ fn memory(sandbox: &Sandbox) {
 }
 
 fn state(criterion: &mut Criterion) {
-    let sandbox = Sandbox::new(BUILT_IN, Limits { call: Duration::from_secs(60), memory: 2 << 30 }).expect("loads");
+    let sandbox =
+        Sandbox::new(BUILT_IN, Limits { call: Duration::from_secs(60), memory: 2 << 30, ..Limits::default() })
+            .expect("loads");
     memory(&sandbox);
 
     let mut group = criterion.benchmark_group("a record among identities");

@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// in a sandbox.
 #[derive(Debug, Parser)]
 #[command(
+    name = "catena",
     version,
     max_term_width = 100,
     after_help = "Exit codes:
