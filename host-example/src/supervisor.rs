@@ -45,8 +45,11 @@ pub struct Health {
     pub state_lost: u64,
 }
 
-/// Batches that fewer bytes than this were in are not worth a checkpoint.
+/// Batches that fewer bytes than this were in are not worth a checkpoint, unless they are many.
 const LEAST_REPLAY: usize = 4 << 20;
+
+/// So many batches are, however small.
+const MOST_BATCHES: usize = 1_024;
 
 /// The share of the time that checkpoints may take while there is room for batches, as a divisor.
 const CHECKPOINT_SHARE: u32 = 50;
@@ -339,7 +342,8 @@ impl Supervisor {
     /// Takes a checkpoint where there is no room for more batches or it costs next to nothing, and replaces an instance
     /// that has become too large.
     fn tidy(&mut self) -> Result<(), Error> {
-        let cheap = self.since_bytes >= LEAST_REPLAY && self.saving * CHECKPOINT_SHARE <= self.working;
+        let worth = self.since_bytes >= LEAST_REPLAY || self.since.len() >= MOST_BATCHES;
+        let cheap = worth && self.saving * CHECKPOINT_SHARE <= self.working;
         let too_large = self.correlator.memory() >= self.bounds.recycle.max(2 * self.memory_at_start);
         if !cheap && !too_large && self.since_bytes < self.bounds.replay {
             return Ok(());

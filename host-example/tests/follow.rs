@@ -208,3 +208,32 @@ fn a_record_that_the_component_fails_on_is_kept_apart_and_the_run_goes_on() {
     assert!(rejected["detail"].as_str().unwrap_or_default().contains("unreachable"), "{rejected}");
     assert!(stderr(&output).contains("the instance is replaced"), "{}", stderr(&output));
 }
+
+#[test]
+fn more_files_than_are_kept_open_are_followed() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let logs = folder.path().join("logs");
+    let lines: Vec<_> = (0..600).map(|at| format!("{{\"a\":{at}}}")).collect();
+    let path = |at: usize| logs.join(format!("{at:03}.log"));
+    for (at, line) in lines.iter().take(300).enumerate() {
+        file(&logs, &format!("{at:03}.log"), format!("{line}\n"));
+    }
+    let output = folder.path().join("out");
+    let run = Following::start(&["--output", &output.display().to_string(), &logs.display().to_string()]);
+    assert_becomes(&output, &lines[..300]);
+    for (at, line) in lines[300..].iter().enumerate() {
+        append(&path(at), std::slice::from_ref(line));
+    }
+    let began = Instant::now();
+    let mut got = Vec::new();
+    while got.len() < lines.len() && began.elapsed() < PATIENCE {
+        thread::sleep(Duration::from_millis(50));
+        got = fs::read_to_string(&output).expect("it is text").lines().map(str::to_owned).collect();
+    }
+    got.sort();
+    let mut expected = lines.clone();
+    expected.sort();
+    assert_eq!(got, expected);
+    let told = run.end();
+    assert!(told.contains("600 passed"), "{told}");
+}

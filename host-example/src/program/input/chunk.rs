@@ -11,8 +11,8 @@ pub struct Pool {
     free: Mutex<Vec<Vec<u8>>>,
 }
 
-/// Buffers beyond this many are given back to the system.
-const MOST_FREE: usize = 128;
+/// Free buffers of more bytes than this, in all, are given back to the system.
+const MOST_FREE: usize = 128 << 20;
 
 impl Pool {
     /// A pool of buffers of `size` bytes.
@@ -46,8 +46,12 @@ impl Chunk {
         self.length = (self.length + length).min(self.bytes.len());
     }
 
-    /// What it is filled with, to be shared.
+    /// What it is filled with, to be shared. Of a little, a copy is shared: it may be kept for long, and would keep the whole
+    /// buffer.
     pub fn freeze(self) -> Bytes {
+        if self.length < self.bytes.len() / 4 {
+            return Bytes::copy_from_slice(self.as_ref());
+        }
         Bytes::from_owner(self)
     }
 }
@@ -61,7 +65,7 @@ impl AsRef<[u8]> for Chunk {
 impl Drop for Chunk {
     fn drop(&mut self) {
         let mut free = self.pool.free.lock().unwrap_or_else(PoisonError::into_inner);
-        if free.len() < MOST_FREE {
+        if free.len() * self.pool.size < MOST_FREE {
             free.push(std::mem::take(&mut self.bytes));
         }
     }

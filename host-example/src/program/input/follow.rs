@@ -3,7 +3,6 @@
 //! Files are asked for their length some times a second. That works everywhere, on network file systems too.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,6 +23,9 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// How long a file that has lost its name is still read: whoever writes it may not have noticed.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// How many files are kept open.
+const MOST_OPEN: usize = 256;
 
 /// How many beginnings are remembered.
 const MOST_HEADS: usize = 1_000;
@@ -88,7 +90,10 @@ struct Followed {
     path: PathBuf,
     inode: Inode,
     head: Head,
-    source: Source,
+    /// Where it is read, if it is open.
+    source: Option<Source>,
+    /// Whether it is not compressed, and so may grow; known once it has been opened.
+    plain: Option<bool>,
     /// How many bytes have been given out of it, decompressed.
     given: u64,
     counted: u64,
@@ -123,7 +128,8 @@ impl Follower {
             for id in ids {
                 found |= self.advance(id)?;
             }
-            if looked.elapsed() >= LOOK || !found {
+            self.close_some();
+            if looked.elapsed() >= LOOK {
                 looked = Instant::now();
                 found |= self.look()?;
             }
@@ -138,30 +144,29 @@ impl Follower {
         self.events.send(event).map_err(|_| Gone)
     }
 
+    /// Begins to follow a file, which is opened when there is something to read.
     fn begin(&mut self, planned: Planned) -> Result<(), Gone> {
-        let Input::File(path) = planned.input.clone() else { return Ok(()) };
-        let opened = File::open(&path)
-            .and_then(|file| file.metadata())
-            .and_then(|metadata| Ok((Inode::from(&metadata), Source::open_at(&path, planned.position.offset)?)));
-        let (inode, source) = match opened {
-            Ok(opened) => opened,
-            // It may come to be.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => {
-                self.next += 1;
-                self.known.extend(planned.inode);
-                self.send(Event::Begin(self.next, planned))?;
-                return self.send(Event::Failed(self.next, error));
-            }
-        };
+        // One that is not there may come to be.
+        let (Input::File(path), Some(inode)) = (planned.input.clone(), planned.inode) else { return Ok(()) };
         self.next += 1;
         self.known.insert(inode);
-        let given = planned.position.offset;
-        let head = planned.head;
-        self.send(Event::Begin(self.next, Planned { inode: Some(inode), ..planned }))?;
-        let followed = Followed { path, inode, head, source, given, counted: 0, cut_at: None, gone: None };
+        let (given, head) = (planned.position.offset, planned.head);
+        self.send(Event::Begin(self.next, planned))?;
+        let followed =
+            Followed { path, inode, head, source: None, plain: None, given, counted: 0, cut_at: None, gone: None };
         self.files.insert(self.next, followed);
         Ok(())
+    }
+
+    /// Closes files that have nothing to read where too many are open. What is written to one of them between then and
+    /// its being renamed can be missed, so it is not done without need.
+    fn close_some(&mut self) {
+        let open = self.files.values().filter(|file| file.source.is_some()).count();
+        let ended = self
+            .files
+            .values_mut()
+            .filter(|file| file.source.is_some() && file.plain == Some(true) && file.gone.is_none());
+        ended.take(open.saturating_sub(MOST_OPEN)).for_each(|file| file.source = None);
     }
 
     /// Reads what has come to be in a file, and says whether that was anything.
@@ -171,7 +176,7 @@ impl Follower {
         match file.advance(id, &mut chunk) {
             Found::Nothing => return Ok(false),
             Found::Some => {
-                let read = file.source.bytes_read();
+                let read = file.source.as_ref().map_or(file.counted, Source::bytes_read);
                 let event = Event::Bytes(id, Piece::new(chunk, read - file.counted));
                 file.counted = read;
                 self.send(event)?;
@@ -220,7 +225,7 @@ impl Follower {
         }
         let length = |file: &Followed| file.path.metadata().map_or(0, |metadata| metadata.len());
         // Of what is compressed it is only known whether it was read.
-        let plain = self.files.values().filter(|file| file.source.plain);
+        let plain = self.files.values().filter(|file| file.plain == Some(true));
         let behind = plain.map(|file| length(file).saturating_sub(file.given)).sum();
         self.behind.store(behind, Ordering::Relaxed);
         Ok(found)
@@ -229,23 +234,21 @@ impl Follower {
 
 impl Followed {
     fn advance(&mut self, id: u64, chunk: &mut Chunk) -> Found {
-        if let Some(length) = self.cut_at {
-            if self.length() == Some(length) {
-                return self.is_gone();
-            }
-            match Source::open_at(&self.path, self.given) {
-                Ok(source) => (self.source, self.counted, self.cut_at) = (source, 0, None),
-                Err(_) => self.cut_at = self.length(),
-            }
+        match self.open() {
+            Ok(true) => {}
+            Ok(false) if self.is_cut() => return Found::Cut(self.length().unwrap_or_default()),
+            Ok(false) => return self.is_gone(),
+            Err(error) => return Found::Last(Event::Failed(id, error)),
         }
-        let first = self.given == 0;
+        let Some(source) = &mut self.source else { return Found::Nothing };
         while !chunk.room().is_empty() {
-            match self.source.read(chunk.room()) {
+            match source.read(chunk.room()) {
                 Ok(0) => break,
                 Ok(length) => chunk.fill(length),
                 Err(_) if !chunk.as_ref().is_empty() => break,
                 // Whoever writes it is not done.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    self.source = None;
                     self.cut_at = self.length();
                     return Found::Nothing;
                 }
@@ -253,12 +256,10 @@ impl Followed {
             }
         }
         match chunk.as_ref() {
-            [] if !self.source.plain => Found::End,
-            [] => match self.length() {
-                Some(length) if length < self.given && !self.lost_its_name() => Found::Cut(length),
-                _ => self.is_gone(),
-            },
-            bytes if first && is_digest(bytes) => Found::Last(Event::Skipped(id, "a CloudTrail digest file")),
+            [] if self.plain == Some(false) => Found::End,
+            [] if self.is_cut() => Found::Cut(self.length().unwrap_or_default()),
+            [] => self.is_gone(),
+            bytes if self.given == 0 && is_digest(bytes) => Found::Last(Event::Skipped(id, "a CloudTrail digest file")),
             bytes => {
                 self.given += bytes.len() as u64;
                 self.head.add(bytes);
@@ -266,6 +267,35 @@ impl Followed {
                 Found::Some
             }
         }
+    }
+
+    /// Opens it if there may be something to read, and says whether it is open.
+    fn open(&mut self) -> io::Result<bool> {
+        if self.source.is_some() {
+            return Ok(true);
+        }
+        let length = self.length();
+        let nothing_new = match self.plain {
+            Some(true) => length <= Some(self.given),
+            _ => self.cut_at.is_some() && self.cut_at == length,
+        };
+        if nothing_new || length.is_none() || self.lost_its_name() {
+            return Ok(false);
+        }
+        match Source::open_at(&self.path, self.given) {
+            Ok(source) => {
+                (self.plain, self.counted, self.cut_at) = (Some(source.plain), 0, None);
+                self.source = Some(source);
+            }
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.cut_at = length,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        Ok(self.source.is_some())
+    }
+
+    fn is_cut(&self) -> bool {
+        self.plain == Some(true) && self.length().is_some_and(|length| length < self.given) && !self.lost_its_name()
     }
 
     fn length(&self) -> Option<u64> {

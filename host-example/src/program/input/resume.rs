@@ -1,5 +1,6 @@
 //! Where to go on in inputs that have been read before: files are renamed, compressed, cut and replaced meanwhile.
 
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -59,23 +60,21 @@ impl Planned {
 /// A file is the one that was read before where its inode and its beginning are the same, or where its beginning is and
 /// that file is gone. A file that is gone from its name is looked for in its folder, and read to its end first.
 pub fn plan(inputs: Vec<Input>, saved: Vec<Saved>) -> (Vec<Planned>, Vec<Saved>, Vec<String>) {
-    let mut plan = Plan { saved: saved.into_iter().map(Some).collect(), done: Vec::new(), warnings: Vec::new() };
     let mut planned: Vec<_> = inputs.into_iter().map(|input| (Planned::whole(input), false)).collect();
-    let same: [fn(&Planned, &Saved) -> bool; 2] = [is_same, is_moved];
-    for is_it in same {
-        for (input, known) in planned.iter_mut().filter(|(_, known)| !known) {
-            if let Some(saved) = plan.take(|saved| is_it(input, saved)) {
-                *known = true;
-                plan.go_on(input, saved);
-            }
-        }
+    let mut plan = Plan::new(saved);
+    for (input, known) in &mut planned {
+        *known = plan.take_same(input).is_some_and(|saved| plan.go_on(input, saved));
     }
+    for (input, known) in planned.iter_mut().filter(|(_, known)| !known) {
+        *known = plan.take_moved(input).is_some_and(|saved| plan.go_on(input, saved));
+    }
+    let done: HashSet<_> = plan.done.iter().map(|saved| saved.inode).collect();
     let mut list = Vec::new();
-    for (input, _) in planned {
-        while let Some(saved) = plan.take(|saved| input.input.path() == Some(&saved.path)) {
+    for (input, known) in planned {
+        for saved in plan.take_of_name(&input) {
             list.extend(plan.rotated(&saved));
         }
-        if !plan.done.iter().any(|saved| Some(saved.inode) == input.inode && saved.head == input.head) {
+        if !known || input.inode.is_none_or(|inode| !done.contains(&inode)) {
             list.push(input);
         }
     }
@@ -85,18 +84,58 @@ pub fn plan(inputs: Vec<Input>, saved: Vec<Saved>) -> (Vec<Planned>, Vec<Saved>,
 }
 
 struct Plan {
+    /// Those that have been found are taken out.
     saved: Vec<Option<Saved>>,
+    by_inode: HashMap<Inode, usize>,
+    by_name: HashMap<PathBuf, Vec<usize>>,
+    /// Those whose file has another name now, or is not there.
+    gone: Vec<usize>,
     done: Vec<Saved>,
     warnings: Vec<String>,
 }
 
 impl Plan {
-    fn take(&mut self, is_it: impl Fn(&Saved) -> bool) -> Option<Saved> {
-        self.saved.iter_mut().find(|saved| saved.as_ref().is_some_and(&is_it)).and_then(Option::take)
+    fn new(saved: Vec<Saved>) -> Self {
+        let mut by_name: HashMap<PathBuf, Vec<usize>> = HashMap::new();
+        for (at, saved) in saved.iter().enumerate() {
+            by_name.entry(saved.path.clone()).or_default().push(at);
+        }
+        let of_inode = |(at, saved): (usize, &Saved)| (saved.inode, at);
+        let gone = saved.iter().enumerate().filter(|(_, saved)| saved.head.is_telling() && !saved.is_there());
+        Self {
+            by_inode: saved.iter().enumerate().map(of_inode).collect(),
+            by_name,
+            gone: gone.map(|(at, _)| at).collect(),
+            saved: saved.into_iter().map(Some).collect(),
+            done: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    fn take_if(&mut self, at: usize, is_it: impl Fn(&Saved) -> bool) -> Option<Saved> {
+        let place = self.saved.get_mut(at)?;
+        if place.as_ref().is_some_and(is_it) { place.take() } else { None }
+    }
+
+    fn take_same(&mut self, input: &Planned) -> Option<Saved> {
+        let at = *self.by_inode.get(&input.inode?)?;
+        self.take_if(at, |saved| is_same(input, saved))
+    }
+
+    /// A file that is a copy of one that was read, such as a compressed one.
+    fn take_moved(&mut self, input: &Planned) -> Option<Saved> {
+        let path = input.input.path()?;
+        let gone = self.gone.clone();
+        gone.into_iter().find_map(|at| self.take_if(at, |saved| saved.head.is_of(path)))
+    }
+
+    fn take_of_name(&mut self, input: &Planned) -> Vec<Saved> {
+        let places = input.input.path().and_then(|path| self.by_name.remove(path)).unwrap_or_default();
+        places.into_iter().filter_map(|at| self.take_if(at, |_| true)).collect()
     }
 
     /// Has an input go on where it was left.
-    fn go_on(&mut self, input: &mut Planned, saved: Saved) {
+    fn go_on(&mut self, input: &mut Planned, saved: Saved) -> bool {
         let length = input.input.path().and_then(|path| path.metadata().ok()).map_or(0, |metadata| metadata.len());
         if saved.ended {
             *input = input.clone().from(&saved);
@@ -108,40 +147,37 @@ impl Plan {
         } else {
             *input = input.clone().from(&saved);
         }
+        true
     }
 
     /// The file that had a name before another came to have it.
     fn rotated(&mut self, saved: &Saved) -> Option<Planned> {
+        if saved.ended {
+            return None;
+        }
         let folder = saved.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
         let files =
             files.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()) && entry.path() != saved.path);
         let mut others: Vec<_> = files.map(|entry| Planned::whole(Input::File(entry.path()))).collect();
         others.sort_by_key(|other| (other.inode != Some(saved.inode), other.input.name()));
-        let found = others.into_iter().find(|other| is_same(other, saved) || is_moved(other, saved));
-        match found {
-            Some(found) if !saved.ended => Some(found.from(saved)),
-            Some(_) => None,
-            None => {
-                if !saved.ended {
-                    let (name, offset) = (saved.path.display(), saved.position.offset);
-                    self.warnings.push(format!(
-                        "{name}: is another file now, and what was read up to {offset} bytes is not beside it: its rest is lost"
-                    ));
-                }
-                None
-            }
+        let is_it = |other: &Planned| {
+            let is_copy = || saved.head.is_telling() && other.input.path().is_some_and(|path| saved.head.is_of(path));
+            is_same(other, saved) || is_copy()
+        };
+        let found = others.into_iter().find(is_it);
+        if found.is_none() {
+            let (name, offset) = (saved.path.display(), saved.position.offset);
+            self.warnings.push(format!(
+                "{name}: is another file now, and what was read up to {offset} bytes is not beside it: its rest is lost"
+            ));
         }
+        found.map(|found| found.from(saved))
     }
 }
 
 fn is_same(input: &Planned, saved: &Saved) -> bool {
     input.inode == Some(saved.inode) && input.input.path().is_some_and(|path| saved.head.is_of(path))
-}
-
-/// Whether a file is a copy of one that was read, such as a compressed one.
-fn is_moved(input: &Planned, saved: &Saved) -> bool {
-    saved.head.is_telling() && !saved.is_there() && input.input.path().is_some_and(|path| saved.head.is_of(path))
 }
 
 fn is_plain(path: &Path) -> bool {
