@@ -30,6 +30,19 @@ enum Task {
 enum Done {
     Cut(u64, Result<Vec<Route>, Error>),
     Processed(u64, usize, Result<Outcome, Error>),
+    /// It has ended, by a bug of this program. What it had begun will not be done.
+    Ended,
+}
+
+/// Tells it if a thread ends by a panic: nobody may wait for it for ever.
+struct Ending<'d>(&'d Sender<Done>);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let _ = self.0.send(Done::Ended);
+        }
+    }
 }
 
 /// A batch on its way.
@@ -145,10 +158,12 @@ impl Many {
     fn settle(&mut self, done: Done) -> Result<(), Fault> {
         let number = match &done {
             Done::Cut(number, _) | Done::Processed(number, ..) => *number,
+            Done::Ended => return Err(Fault::Component(gone().to_string())),
         };
         let Some(pending) = self.pending.get_mut((number - self.first) as usize) else { return Ok(()) };
         let mode = self.mode;
         match done {
+            Done::Ended => Ok(()),
             Done::Cut(_, routes) => {
                 pending.stage = Stage::Cut(routes.map_err(|error| Fault::at(&pending.job, &error))?);
                 self.give_out()
@@ -237,6 +252,7 @@ fn work(
     cuts: &Receiver<(u64, Bytes)>,
     done: &Sender<Done>,
 ) {
+    let _ending = Ending(done);
     loop {
         let told = select_biased! {
             recv(tasks) -> task => match task {
