@@ -180,6 +180,45 @@ fn what_has_been_read_is_not_read_again_and_what_is_new_is() {
     case.assert_same("whole", "run");
 }
 
+/// A file is known by its first bytes; those of half a record that is read again count once.
+#[test]
+fn a_short_file_stays_the_same_while_it_grows() {
+    let case = Case::new(&["--summary"]);
+    let input = file(case.folder.path(), "in.ndjson", "{\"a\":1}\n{\"b\"");
+    case.to_end("run", std::slice::from_ref(&input), true);
+    for more in [":2}\n", "{\"c\":3}\n{", "}\n"] {
+        OpenOptions::new()
+            .append(true)
+            .open(&input)
+            .and_then(|mut file| file.write_all(more.as_bytes()))
+            .expect("it grows");
+        case.to_end("run", std::slice::from_ref(&input), true);
+    }
+    assert_eq!(fs::read(case.path("run-output")).expect("it is there"), fs::read(&input).expect("it is there"));
+}
+
+/// What came to a file after it had been read, and before it was rotated, was forgotten with the file.
+#[test]
+fn a_file_that_is_rotated_while_another_is_read_is_read_to_its_end() {
+    let case = Case::new(&[]);
+    let (first, second) = (case.path("a.log"), case.path("b.log"));
+    fs::write(&first, "{\"a\":1}\n").expect("it is written");
+    fs::write(&second, "{\"b\":1}\n").expect("it is written");
+    case.to_end("run", &[first.clone(), second.clone()], true);
+    fs::rename(&first, case.path("a.log.1")).expect("it is renamed");
+    OpenOptions::new()
+        .append(true)
+        .open(case.path("a.log.1"))
+        .and_then(|mut file| file.write_all(b"{\"a\":2}\n"))
+        .expect("it grows");
+    // Nothing has its name yet when the next run saves.
+    case.to_end("run", std::slice::from_ref(&second), true);
+    fs::write(&first, "{\"a\":3}\n").expect("it is written");
+    case.to_end("run", &[first, second], true);
+    let output = fs::read_to_string(case.path("run-output")).expect("it is text");
+    assert_eq!(output, "{\"a\":1}\n{\"b\":1}\n{\"a\":2}\n{\"a\":3}\n");
+}
+
 #[test]
 fn a_file_that_was_rotated_is_read_to_its_end_first() {
     let lines = records();

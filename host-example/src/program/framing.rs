@@ -98,6 +98,11 @@ impl Framer {
         rest.is_empty() || ValueScanner::new(0).end(rest, rest.len()) == Some(rest.len())
     }
 
+    /// How far the input has been read.
+    pub fn read(&self) -> u64 {
+        self.position.offset + self.rest.len() as u64
+    }
+
     /// How far the input has been given out.
     pub fn position(&self) -> Position {
         self.position

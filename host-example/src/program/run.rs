@@ -242,13 +242,13 @@ impl Run {
                 self.out.summary.bytes += piece.bytes.len() as u64;
                 self.out.progress.inc(piece.read);
                 if let Some(open) = self.sources.get_mut(&id) {
-                    open.planned.head.add(&piece.bytes);
+                    open.planned.head.add(open.framer.read(), &piece.bytes);
                 }
                 self.frame(id, |framer, give| framer.push(piece.bytes, piece.line_feeds, give))
             }
             Event::End(id, ended) => self.end(id, ended),
             Event::Skipped(id, reason) => {
-                self.out.summary.files -= 1;
+                self.out.summary.files = self.out.summary.files.saturating_sub(1);
                 self.out.summary.skipped += 1;
                 if let Some(open) = self.sources.get(&id) {
                     info!("{}: skipped: {reason}", open.name);
@@ -324,8 +324,8 @@ impl Run {
         let checkpoints = self.pipeline.checkpoints().map_err(|error| Fault::Component(error.to_string()))?;
         let written = self.out.outputs.sync()?;
         let Some(state) = &mut self.state else { return Ok(()) };
-        // Files that are gone need not be remembered.
-        state.done.retain(Saved::is_there);
+        // A file that is gone, and of which there can be no more, need not be remembered.
+        state.done.retain(|saved| !saved.ended || saved.is_there());
         let open = self.sources.values().filter_map(|open| open.saved(open.framer.position(), false));
         let progress = Progress::new(state.done.iter().cloned().chain(open), written, self.out.summary.clone());
         let saved = state.folder.save(progress, &checkpoints);

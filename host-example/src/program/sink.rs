@@ -4,6 +4,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use bytes::Bytes;
@@ -32,6 +34,7 @@ const MOST_WAITING: usize = 8;
 /// A sink that is written on a thread of its own, so that the component need not wait for the system to copy.
 pub struct Background {
     tasks: Sender<Task>,
+    failed: Arc<AtomicBool>,
 }
 
 enum Task {
@@ -44,17 +47,18 @@ impl Background {
     /// Starts the thread.
     pub fn start(sink: Sink) -> Self {
         let (tasks, given) = bounded(MOST_WAITING);
-        thread::spawn(move || write_on(sink, &given));
-        Self { tasks }
+        let failed = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&failed);
+        thread::spawn(move || write_on(sink, &given, &told));
+        Self { tasks, failed }
     }
 
-    /// Has the pieces written one behind the other. An error may be that of what was given before.
+    /// Has the pieces written one behind the other. An error is that of what was given before.
     pub fn write(&self, pieces: Vec<Bytes>) -> Result<(), Unwritten> {
-        match self.tasks.send(Task::Write(pieces)) {
-            Ok(()) => Ok(()),
-            // The thread has ended because of it.
-            Err(_) => self.flush(false).map(drop),
+        if self.failed.load(Ordering::Relaxed) || self.tasks.send(Task::Write(pieces)).is_err() {
+            return self.flush(false).map(drop);
         }
+        Ok(())
     }
 
     /// Waits until all of it has gone out, or is on the disk, and says how much that is.
@@ -67,7 +71,7 @@ impl Background {
 }
 
 /// Writes what is given. After an error nothing more is written, and whoever asks is told.
-fn write_on(mut sink: Sink, tasks: &Receiver<Task>) {
+fn write_on(mut sink: Sink, tasks: &Receiver<Task>, told: &AtomicBool) {
     let mut failed = None;
     for task in tasks {
         match task {
@@ -75,6 +79,7 @@ fn write_on(mut sink: Sink, tasks: &Receiver<Task>) {
             Task::Write(pieces) => {
                 let pieces: Vec<&[u8]> = pieces.iter().map(|piece| &**piece).collect();
                 failed = sink.write(&pieces).err();
+                told.store(failed.is_some(), Ordering::Relaxed);
             }
             Task::Flush(to_disk, answer) => {
                 let flushed = match failed.take() {

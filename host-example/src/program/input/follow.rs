@@ -261,8 +261,8 @@ impl Followed {
             [] => self.is_gone(),
             bytes if self.given == 0 && is_digest(bytes) => Found::Last(Event::Skipped(id, "a CloudTrail digest file")),
             bytes => {
+                self.head.add(self.given, bytes);
                 self.given += bytes.len() as u64;
-                self.head.add(bytes);
                 self.gone = None;
                 Found::Some
             }

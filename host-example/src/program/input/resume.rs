@@ -78,8 +78,12 @@ pub fn plan(inputs: Vec<Input>, saved: Vec<Saved>) -> (Vec<Planned>, Vec<Saved>,
             list.push(input);
         }
     }
-    // What is no input any more and was not read to its end may become one again.
-    plan.done.extend(plan.saved.into_iter().flatten().filter(|saved| !saved.ended));
+    // What is no input any more may become one again, or be looked for once another file has its name.
+    let left: Vec<_> = plan.saved.into_iter().flatten().filter(|saved| !saved.ended).collect();
+    let folders: HashSet<_> = left.iter().map(|saved| folder(&saved.path)).collect();
+    let files = folders.into_iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
+    let there: HashSet<_> = files.filter_map(|file| file.metadata().ok()).map(|file| Inode::from(&file)).collect();
+    plan.done.extend(left.iter().filter(|saved| there.contains(&saved.inode)).cloned());
     (list, plan.done, plan.warnings)
 }
 
@@ -155,8 +159,7 @@ impl Plan {
         if saved.ended {
             return None;
         }
-        let folder = saved.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let files = std::fs::read_dir(folder(&saved.path)).into_iter().flatten().flatten();
         let files =
             files.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()) && entry.path() != saved.path);
         let mut others: Vec<_> = files.map(|entry| Planned::whole(Input::File(entry.path()))).collect();
@@ -178,6 +181,10 @@ impl Plan {
 
 fn is_same(input: &Planned, saved: &Saved) -> bool {
     input.inode == Some(saved.inode) && input.input.path().is_some_and(|path| saved.head.is_of(path))
+}
+
+fn folder(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn is_plain(path: &Path) -> bool {

@@ -41,9 +41,12 @@ pub struct Head {
 }
 
 impl Head {
-    /// Takes in what comes next of the input, as far as it still counts.
-    pub fn add(&mut self, bytes: &[u8]) {
-        let more = &bytes[..bytes.len().min(HEAD - self.length)];
+    /// Takes in bytes of the input, from its byte `at` on, as far as they count and are not in it.
+    pub fn add(&mut self, at: u64, bytes: &[u8]) {
+        // What was read before a restart may be read again.
+        let known = (self.length as u64).checked_sub(at).and_then(|known| usize::try_from(known).ok());
+        let more = known.and_then(|known| bytes.get(known..)).unwrap_or_default();
+        let more = &more[..more.len().min(HEAD - self.length)];
         if !more.is_empty() {
             let mut hasher = crc32fast::Hasher::new_with_initial(self.checksum);
             hasher.update(more);
@@ -62,7 +65,7 @@ impl Head {
             let mut beginning = Vec::new();
             Source::open(path)?.take(self.length as u64).read_to_end(&mut beginning)?;
             let mut head = Self::default();
-            head.add(&beginning);
+            head.add(0, &beginning);
             Ok(head)
         };
         begins().is_ok_and(|head| head == *self)
