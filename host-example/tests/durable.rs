@@ -131,7 +131,31 @@ fn kills_among_compressed_files_change_nothing() {
     let part = |at: usize| lines[at * lines.len() / 4..(at + 1) * lines.len() / 4].concat();
     let zipped = |name: &str, at| file(case.folder.path(), name, gzip(&part(at)));
     let zstd = file(case.folder.path(), "c.zst", zstd::encode_all(&*part(2), 3).expect("is compressed"));
-    let inputs = [zipped("a.gz", 0), zipped("b.gz", 1), zstd, file(case.folder.path(), "d.json", part(3))];
+    // Documents over several lines, of which one is a container, and lines that Windows has ended.
+    let pretty = |text: &[u8]| {
+        let value: serde_json::Value = serde_json::from_slice(text).expect("is JSON");
+        serde_json::to_string_pretty(&value).expect("is text") + "\n"
+    };
+    let whole: Vec<_> = part(3)
+        .split_inclusive(|byte| *byte == b'\n')
+        .filter(|line| line.ends_with(b"}\n"))
+        .map(<[u8]>::to_vec)
+        .collect();
+    let documents: String = whole
+        .iter()
+        .filter(|line| serde_json::from_slice::<serde_json::Value>(line).is_ok())
+        .map(|line| pretty(line))
+        .collect();
+    let container = pretty(format!("{{\"Records\":[{}]}}", common::records().join(",")).as_bytes());
+    let windows = String::from_utf8(part(3)).expect("is text").replace('\n', "\r\n");
+    let inputs = [
+        zipped("a.gz", 0),
+        zipped("b.gz", 1),
+        zstd,
+        file(case.folder.path(), "d.json", part(3)),
+        file(case.folder.path(), "e.json", container + &documents),
+        file(case.folder.path(), "f.json", format!("\u{FEFF}{windows}")),
+    ];
     case.to_end("whole", &inputs, false);
     with_kills(&case, &inputs, 20);
 }
