@@ -237,3 +237,56 @@ fn more_files_than_are_kept_open_are_followed() {
     let told = run.end();
     assert!(told.contains("600 passed"), "{told}");
 }
+
+/// A log that is written, rotated and read while whoever reads it is killed again and again.
+#[test]
+fn rotations_and_kills_together_lose_and_double_nothing() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let logs = folder.path().join("logs");
+    fs::create_dir(&logs).expect("a folder can be made");
+    let (output, state) = (folder.path().join("out"), folder.path().join("state"));
+    let texts = [&output, &state, &logs].map(|path| path.display().to_string());
+    let arguments = ["-q", "--output", &texts[0], "--state", &texts[1], "--save-every", "20ms", &texts[2]];
+    let log = logs.join("audit.log");
+    let mut random = catena_synthetic::Random::new(3);
+    let (mut lines, mut rotations, mut kills) = (Vec::new(), 0, 0);
+    let mut run = Following::start(&arguments);
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(6) {
+        let more: Vec<_> =
+            (0..1 + random.below(40)).map(|at| format!("{{\"a\":{}}}", lines.len() as u64 + at)).collect();
+        let text = more.join("\n") + "\n";
+        // In two pieces: the first may end within a record.
+        let (first, second) = text.split_at(random.below(text.len() as u64) as usize);
+        let mut growing = OpenOptions::new().append(true).create(true).open(&log).expect("it opens");
+        growing.write_all(first.as_bytes()).expect("it grows");
+        thread::sleep(Duration::from_millis(random.below(15)));
+        growing.write_all(second.as_bytes()).expect("it grows");
+        lines.extend(more);
+        if random.below(25) == 0 {
+            rotations += 1;
+            fs::rename(&log, logs.join(format!("audit.log.{rotations}"))).expect("it is renamed");
+        }
+        if random.below(12) == 0 {
+            kills += 1;
+            drop(run);
+            run = Following::start(&arguments);
+        }
+    }
+    let began = Instant::now();
+    let mut got = Vec::new();
+    while got.len() < lines.len() && began.elapsed() < PATIENCE {
+        thread::sleep(Duration::from_millis(100));
+        got = fs::read_to_string(&output).expect("it is text").lines().map(str::to_owned).collect();
+    }
+    run.end();
+    got.sort();
+    lines.sort();
+    assert!(
+        got == lines,
+        "{} lines, expected {}, after {rotations} rotations and {kills} kills",
+        got.len(),
+        lines.len()
+    );
+    assert!(rotations > 3 && kills > 3);
+}

@@ -79,7 +79,7 @@ pub enum Rules {
 /// {"records":[...]}) or JSON arrays, on one line or pretty-printed, plain, gzip or zstd, as they come or in the envelopes of
 /// EventBridge, CloudWatch Logs, Firehose, Event Hubs, Pub/Sub, Sentinel, Elastic and others. Each is recognised by its
 /// content. CloudTrail digest and insight files are skipped and counted. In folders, all files
-/// are read whose names end in .json, .jsonl, .ndjson, .log, .gz or .zst.
+/// are read whose names end in .json, .jsonl, .ndjson, .log, .gz or .zst, or so and in a number, as which they are rotated.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   catena run --mode findings trail/              what is in these files?

@@ -204,8 +204,9 @@ impl Framer {
                 false if line.len() > self.longest => Kind::TooLong { first: true },
                 false => Kind::Records,
             };
-            line_feeds -= 1;
-            self.give(line.into(), 1, None, kind, give)?;
+            line_feeds = line_feeds.saturating_sub(1);
+            let of_line = line_feeds_in(&line);
+            self.give(line.into(), of_line, None, kind, give)?;
         }
         let whole = memrchr(b'\n', &bytes).map_or(0, |at| at + 1);
         let lines = bytes.split_to(whole);
@@ -220,7 +221,9 @@ impl Framer {
         }
         let kind = Kind::TooLong { first: !std::mem::replace(&mut self.position.skipping, true) };
         let part = std::mem::take(&mut self.rest);
-        self.give(part.into(), 0, None, kind, give)
+        // What was taken for a document may have some.
+        let line_feeds = line_feeds_in(&part);
+        self.give(part.into(), line_feeds, None, kind, give)
     }
 
     fn give_document<E>(

@@ -262,6 +262,14 @@ impl Run {
                 self.fail(&format!("cannot read {name}: {error}"));
                 Ok(())
             }
+            Event::Renamed(id, path) => {
+                if let Some(open) = self.sources.get_mut(&id) {
+                    info!("{} is {} now", open.name, path.display());
+                    open.planned.input = Input::File(path);
+                    open.name = open.planned.input.name().into();
+                }
+                Ok(())
+            }
             Event::Warning(text) => {
                 warn!("{text}");
                 Ok(())

@@ -2,7 +2,7 @@
 //!
 //! Files are asked for their length some times a second. That works everywhere, on network file systems too.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -48,7 +48,7 @@ pub fn follow(
     let (events, receiver) = sync_channel(READ_AHEAD);
     // There is a receiver: this cannot fail.
     let _ = order.send(receiver);
-    let known = done.iter().map(|saved| saved.inode).collect();
+    let known = done.iter().map(|saved| (saved.inode, 0)).collect();
     let heads = done.iter().map(|saved| saved.head).collect();
     let stop = Arc::clone(stop);
     thread::spawn(move || {
@@ -75,8 +75,8 @@ struct Gone;
 struct Follower {
     arguments: Vec<PathBuf>,
     files: HashMap<u64, Followed>,
-    /// The files that are, or have been, followed.
-    known: HashSet<Inode>,
+    /// The files that are, or have been, followed, by the number of those that were not done before.
+    known: HashMap<Inode, u64>,
     /// How those began that have been read to their end: they may come again compressed.
     heads: Vec<Head>,
     next: u64,
@@ -149,7 +149,7 @@ impl Follower {
         // One that is not there may come to be.
         let (Input::File(path), Some(inode)) = (planned.input.clone(), planned.inode) else { return Ok(()) };
         self.next += 1;
-        self.known.insert(inode);
+        self.known.insert(inode, self.next);
         let (given, head) = (planned.position.offset, planned.head);
         self.send(Event::Begin(self.next, planned))?;
         let followed =
@@ -212,12 +212,16 @@ impl Follower {
         let mut found = false;
         for input in inputs.list {
             let planned = Planned::whole(input);
-            let Some(inode) = planned.inode.filter(|inode| !self.known.contains(inode)) else { continue };
+            let Some(inode) = planned.inode else { continue };
+            if let Some(id) = self.known.get(&inode) {
+                self.rename(*id, &planned)?;
+                continue;
+            }
             found = true;
             let path = planned.input.path().unwrap_or(Path::new(""));
             let mut heads = self.heads.iter().chain(self.files.values().map(|file| &file.head));
             if heads.any(|head| head.is_telling() && head.is_of(path)) {
-                self.known.insert(inode);
+                self.known.insert(inode, 0);
                 self.send(Event::Warning(format!("{}: is a copy of what was read before", path.display())))?;
             } else {
                 self.begin(planned)?;
@@ -229,6 +233,18 @@ impl Follower {
         let behind = plain.map(|file| length(file).saturating_sub(file.given)).sum();
         self.behind.store(behind, Ordering::Relaxed);
         Ok(found)
+    }
+}
+
+impl Follower {
+    /// Follows a file on under another name.
+    fn rename(&mut self, id: u64, planned: &Planned) -> Result<(), Gone> {
+        let (Some(path), Some(file)) = (planned.input.path(), self.files.get_mut(&id)) else { return Ok(()) };
+        if file.path == path || !file.lost_its_name() {
+            return Ok(());
+        }
+        path.clone_into(&mut file.path);
+        self.send(Event::Renamed(id, path.to_owned()))
     }
 }
 

@@ -43,6 +43,8 @@ pub enum Event {
     End(u64, bool),
     /// It is no input for a correlation: why.
     Skipped(u64, &'static str),
+    /// It has another name now.
+    Renamed(u64, PathBuf),
     /// It could not be read, or not to its end.
     Failed(u64, io::Error),
     /// What somebody should know who keeps the files.
@@ -164,11 +166,7 @@ impl Inputs {
             match entry {
                 Ok(entry) if entry.file_type().is_file() => {
                     let name = entry.file_name().to_string_lossy();
-                    let hidden = name.starts_with('.');
-                    if !hidden
-                        && ENDINGS.iter().any(|ending| name.ends_with(ending))
-                        && !is_no_record_file(entry.path())
-                    {
+                    if is_record_file(&name) && !is_no_record_file(entry.path()) {
                         self.file(entry.into_path());
                     } else {
                         self.skipped += 1;
@@ -182,6 +180,14 @@ impl Inputs {
             }
         }
     }
+}
+
+/// Whether a file in a folder is taken for audit records by its name: `audit.json.gz`, or `audit.log.2`, as which
+/// `audit.log` was rotated away.
+fn is_record_file(name: &str) -> bool {
+    let unrotated = name.rsplit_once('.').filter(|(_, number)| number.bytes().all(|byte| byte.is_ascii_digit()));
+    let name = unrotated.map_or(name, |(name, _)| name);
+    !name.starts_with('.') && ENDINGS.iter().any(|ending| name.ends_with(ending))
 }
 
 /// Whether a file's name or folder says that it is one of CloudTrail's own: a digest, which proves the integrity of the
