@@ -290,3 +290,19 @@ fn rotations_and_kills_together_lose_and_double_nothing() {
     );
     assert!(rotations > 3 && kills > 3);
 }
+
+/// A file that was seen before its content came was taken for one that is not compressed.
+#[test]
+fn a_compressed_file_that_begins_empty_is_decompressed() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let logs = folder.path().join("logs");
+    let lines = records();
+    let path = file(&logs, "a.json.gz", "");
+    file(&logs, "b.log", lines[0].clone() + "\n");
+    let output = folder.path().join("out");
+    let run = Following::start(&["--output", &output.display().to_string(), &logs.display().to_string()]);
+    assert_becomes(&output, &lines[..1]);
+    fs::write(&path, gzip((lines[1..].join("\n") + "\n").as_bytes())).expect("it is written");
+    assert_becomes(&output, &lines);
+    run.end();
+}

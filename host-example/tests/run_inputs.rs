@@ -116,3 +116,18 @@ fn the_published_file_of_a_chain_gives_one_finding_compressed_and_not() {
     }
     assert_eq!(ids.len(), 1);
 }
+
+/// Any file with the name of a digest's member in its first record was skipped, and callers choose their user agent.
+#[test]
+fn a_record_that_names_a_member_of_digests_is_no_digest() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = lines().replacen(
+        "\"eventVersion\"",
+        "\"userAgent\":\"digestStartTime\",\"x\":{\"digestStartTime\":1},\"eventVersion\"",
+        1,
+    );
+    let input = file(folder.path(), "in.json", text);
+    let output = catena(["run", "--summary", "--mode", "findings"]).arg(input).output().unwrap();
+    let summary = summary(&output);
+    assert_eq!((&summary["skipped"], summary["records"].as_u64()), (&0.into(), Some(lines().lines().count() as u64)));
+}

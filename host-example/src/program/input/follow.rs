@@ -24,6 +24,9 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How long a file that has lost its name is still read: whoever writes it may not have noticed.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// The length of the longest mark of a compressed file.
+const LEAST_TELLING: u64 = 4;
+
 /// How many files are kept open.
 const MOST_OPEN: usize = 256;
 
@@ -295,7 +298,9 @@ impl Followed {
             Some(true) => length <= Some(self.given),
             _ => self.cut_at.is_some() && self.cut_at == length,
         };
-        if nothing_new || length.is_none() || self.lost_its_name() {
+        // Too little to tell whether it is compressed: whoever writes it has just begun.
+        let undecided = self.plain.is_none() && length < Some(LEAST_TELLING);
+        if nothing_new || undecided || length.is_none() || self.lost_its_name() {
             return Ok(false);
         }
         match Source::open_at(&self.path, self.given) {

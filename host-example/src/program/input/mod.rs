@@ -199,8 +199,15 @@ fn is_no_record_file(path: &Path) -> bool {
     })
 }
 
-/// Whether a file's content is a digest's, whatever its name.
+/// Whether a file's content is a digest's, whatever its name: its first two members are those of one (AWS CloudTrail user
+/// guide, "CloudTrail digest file structure"). Nothing that stands deeper, or is a value, counts: a caller may choose it.
 fn is_digest(beginning: &[u8]) -> bool {
-    let beginning = &beginning[..beginning.len().min(4096)];
-    beginning.trim_ascii_start().starts_with(b"{") && memchr::memmem::find(beginning, b"\"digestStartTime\"").is_some()
+    let account = behind(beginning, &[b"{", b"\"awsAccountId\"", b":", b"\""]);
+    let value = account.and_then(|value| value.get(memchr::memchr(b'"', value)? + 1..));
+    value.and_then(|rest| behind(rest, &[b",", b"\"digestStartTime\"", b":"])).is_some()
+}
+
+/// What stands behind these tokens, with white space before each.
+fn behind<'b>(bytes: &'b [u8], tokens: &[&[u8]]) -> Option<&'b [u8]> {
+    tokens.iter().try_fold(bytes, |rest, token| rest.trim_ascii_start().strip_prefix(*token))
 }
