@@ -240,7 +240,8 @@ impl Framer {
     fn give_documents<E>(&mut self, paused: bool, give: &mut impl FnMut(Batch) -> Result<(), E>) -> Result<(), E> {
         let mut rest = Bytes::from(std::mem::take(&mut self.rest));
         loop {
-            let start = rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+            let skipped = if rest.starts_with(MARK) { MARK.len() } else { 0 };
+            let start = skipped + rest[skipped..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
             let Some(first) = rest.get(start) else { break };
             if !matches!(first, b'{' | b'[') {
                 // No document: what it is, the component says of its line.
@@ -272,6 +273,9 @@ impl Framer {
     }
 }
 
+/// The byte order mark, which some writers begin with.
+const MARK: &[u8] = b"\xEF\xBB\xBF";
+
 /// How many LFs there are.
 pub fn line_feeds_in(bytes: &[u8]) -> u64 {
     memchr_iter(b'\n', bytes).count() as u64
@@ -291,7 +295,6 @@ fn flatten(bytes: &[u8], end: usize) -> Bytes {
 /// A first line that is a whole JSON value makes it lines. One that is not makes it documents if it ends in the middle of
 /// an object or array, as pretty-printers leave it, or if the second line goes on with it; else the line is damaged.
 fn layout(bytes: &[u8], whole: bool) -> Layout {
-    const MARK: &[u8] = b"\xEF\xBB\xBF";
     let skipped = if bytes.starts_with(MARK) { MARK.len() } else { 0 };
     let start = skipped + bytes[skipped..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
     let text = &bytes[start..];
@@ -382,6 +385,14 @@ mod tests {
             let taken: Vec<_> = frame(input, chunk, 100).into_iter().map(|given| given.taken).collect();
             assert_eq!(taken, [b"{  \"a\": [1, 2] }\n".to_vec(), b"{ }".to_vec()], "chunks of {chunk}");
         }
+    }
+
+    /// The mark made each line of a document one of its own.
+    #[test]
+    fn a_document_may_begin_with_a_byte_order_mark() {
+        let input = "\u{FEFF}{\n\"a\": 1\n}\n{\n}\n".as_bytes();
+        let taken: Vec<_> = frame(input, 100, 100).into_iter().map(|given| given.taken).collect();
+        assert_eq!(taken, ["\u{FEFF}{ \"a\": 1 }\n".as_bytes(), b"{ }\n"]);
     }
 
     #[test]

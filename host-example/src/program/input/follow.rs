@@ -223,7 +223,9 @@ impl Follower {
             found = true;
             let path = planned.input.path().unwrap_or(Path::new(""));
             let mut heads = self.heads.iter().chain(self.files.values().map(|file| &file.head));
-            if heads.any(|head| head.is_telling() && head.is_of(path)) {
+            // Records of one caller can begin alike: what is not compressed is read.
+            let is_compressed = || Source::open(path).is_ok_and(|source| !source.plain);
+            if heads.any(|head| head.is_telling() && head.is_of(path)) && is_compressed() {
                 self.known.insert(inode, 0);
                 self.send(Event::Warning(format!("{}: is a copy of what was read before", path.display())))?;
             } else {
