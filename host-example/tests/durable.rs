@@ -204,6 +204,31 @@ fn what_has_been_read_is_not_read_again_and_what_is_new_is() {
     case.assert_same("whole", "run");
 }
 
+/// How far files had been read that a run had not come to was forgotten with each save.
+#[test]
+fn a_file_that_a_run_did_not_come_to_is_not_read_again() {
+    let case = Case::new(&["--batch-bytes", "65536"]);
+    let first = file(case.folder.path(), "a.json", stream(100));
+    let second = file(case.folder.path(), "b.json", "{\"second\":1}\n");
+    let inputs = [first.clone(), second];
+    case.to_end("run", &inputs, true);
+    OpenOptions::new()
+        .append(true)
+        .open(&first)
+        .and_then(|mut file| file.write_all(&stream(40_000)))
+        .expect("it grows");
+    for _ in 0..5 {
+        let mut child = start(&case.run("run", &inputs, true));
+        thread::sleep(Duration::from_millis(40));
+        child.kill().expect("it can be killed");
+        child.wait().expect("it has ended");
+    }
+    case.to_end("run", &inputs, true);
+    let output = fs::read_to_string(case.path("run-output")).expect("it is text");
+    assert_eq!(output.matches("{\"second\":1}").count(), 1);
+    assert_eq!(common::without_annotations(output.as_bytes()).len(), fs::read(first).expect("it is there").len() + 13);
+}
+
 /// A file is known by its first bytes; those of half a record that is read again count once.
 #[test]
 fn a_short_file_stays_the_same_while_it_grows() {

@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -64,10 +65,11 @@ pub fn run(arguments: &cli::Run) -> Result<u8, Failure> {
     let outputs = Outputs::open(arguments, mode, saved.written)?;
     let stop = Stop::on_signals().map_err(|error| Failure::new(format!("cannot listen for signals: {error}")))?;
     let (planned, done, warnings) = input::plan(inputs.list, saved.inputs);
+    let waiting = planned.iter().filter_map(|input| Some((input.input.path()?.to_owned(), input.saved()?))).collect();
     let longest = arguments.max_record_bytes.max(arguments.batch_bytes) as usize;
     let mut run = Run {
         pipeline,
-        state: state.map(|folder| State { folder, every: arguments.save_every, saved: Instant::now(), done }),
+        state: state.map(|folder| State { folder, every: arguments.save_every, saved: Instant::now(), done, waiting }),
         sources: HashMap::new(),
         longest,
         failed: false,
@@ -158,6 +160,8 @@ struct State {
     saved: Instant,
     /// The inputs that have been read to their end.
     done: Vec<Saved>,
+    /// Those that were read before and have not been begun in this run.
+    waiting: HashMap<PathBuf, Saved>,
 }
 
 /// An input that is being read.
@@ -233,6 +237,9 @@ impl Run {
                 let framer = Framer::new(planned.position, self.longest);
                 if planned.position == Position::default() {
                     self.out.summary.files += 1;
+                }
+                if let (Some(state), Some(path)) = (&mut self.state, planned.input.path()) {
+                    state.waiting.remove(path);
                 }
                 let name = planned.input.name().into();
                 self.sources.insert(id, Open { name, planned, framer });
@@ -335,7 +342,11 @@ impl Run {
         // A file that is gone, and of which there can be no more, need not be remembered.
         state.done.retain(|saved| !saved.ended || saved.is_there());
         let open = self.sources.values().filter_map(|open| open.saved(open.framer.position(), false));
-        let progress = Progress::new(state.done.iter().cloned().chain(open), written, self.out.summary.clone());
+        let progress = Progress::new(
+            state.done.iter().chain(state.waiting.values()).cloned().chain(open),
+            written,
+            self.out.summary.clone(),
+        );
         let saved = state.folder.save(progress, &checkpoints);
         saved.map_err(|failure| Fault::Unwritten(Unwritten::Failed(failure)))?;
         state.saved = Instant::now();

@@ -49,6 +49,12 @@ impl Planned {
         Self { input, inode, head: Head::default(), position: Position::default() }
     }
 
+    /// What is known of it, if it was read before.
+    pub fn saved(&self) -> Option<Saved> {
+        let path = self.input.path().filter(|_| self.position != Position::default())?.to_owned();
+        Some(Saved { path, inode: self.inode?, head: self.head, position: self.position, ended: false })
+    }
+
     fn from(self, saved: &Saved) -> Self {
         Self { head: saved.head, position: saved.position, ..self }
     }
