@@ -34,6 +34,17 @@ fn what_cannot_be_used_is_named() {
     }
 }
 
+/// Messages that could not be written ended the run with nothing of its output.
+#[test]
+fn a_standard_error_that_is_full_costs_messages_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = common::file(folder.path(), "in.ndjson", common::records().join("\n") + "\nnonsense\n");
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = common::catena(["run", "--summary"]).arg(input).stderr(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(common::stdout(&output).lines().count(), 24);
+}
+
 #[test]
 fn an_output_that_is_full_is_an_error_that_names_it() {
     let input = records().join("\n").repeat(200);

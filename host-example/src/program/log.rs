@@ -14,6 +14,8 @@ use super::cli::LogFormat;
 /// Begins to write what is at least of `level`. It goes around a progress bar.
 pub fn start(format: LogFormat, level: Level, progress: &ProgressBar) {
     let builder = tracing_subscriber::fmt().with_max_level(level).with_writer(Around(progress.clone()));
+    // Where messages cannot be written there is nowhere to say so.
+    let builder = builder.log_internal_errors(false);
     // One that is there already stays.
     let _ = match format {
         LogFormat::Text => tracing::subscriber::set_global_default(builder.event_format(Words).finish()),

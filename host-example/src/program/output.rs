@@ -1,6 +1,6 @@
 //! What a run writes: the stream, the findings, and the records that cannot be read.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -148,7 +148,8 @@ impl Outputs {
             Some(sink) => sink.write(&[text.as_bytes()]),
             None => {
                 if !self.quiet {
-                    eprint!("{text}");
+                    // A standard error that nobody reads must not end the run.
+                    let _ = io::stderr().write_all(text.as_bytes());
                 }
                 Ok(())
             }

@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -117,7 +118,7 @@ pub fn run(arguments: &cli::Run) -> Result<u8, Failure> {
     };
     info!("{}", summary.describe(summary.bytes - bytes_before, processing.elapsed()));
     if arguments.summary {
-        eprintln!("{}", summary.json());
+        let _ = writeln!(io::stderr(), "{}", summary.json());
     }
     Ok(code)
 }
