@@ -50,10 +50,7 @@ impl<'b> Assembly<'b> {
     /// Adds the counts, findings and rejections of a part that begins at `start`, and its splices.
     pub(crate) fn add(&mut self, part: Range<usize>, mut outcome: Outcome) {
         let start = part.start as u32;
-        self.outcome.records += outcome.records;
-        self.outcome.matched += outcome.matched;
-        self.outcome.dropped += outcome.dropped;
-        self.outcome.findings.append(&mut outcome.findings);
+        self.count(&mut outcome);
         for mut rejection in outcome.rejections {
             (rejection.start, rejection.end) = (rejection.start + start, rejection.end + start);
             self.outcome.rejections.push(rejection);
@@ -62,6 +59,14 @@ impl<'b> Assembly<'b> {
             (splice.start, splice.end) = (splice.start + start, splice.end + start);
         }
         self.part(part, Fate::Processed(outcome.splices));
+    }
+
+    /// Adds the counts and takes the findings.
+    pub(crate) fn count(&mut self, outcome: &mut Outcome) {
+        self.outcome.records += outcome.records;
+        self.outcome.matched += outcome.matched;
+        self.outcome.dropped += outcome.dropped;
+        self.outcome.findings.append(&mut outcome.findings);
     }
 
     /// Adds the next part of the stream.

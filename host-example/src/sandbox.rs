@@ -164,7 +164,6 @@ impl Correlator {
             Batch::Bytes(bytes) => bytes.len(),
             Batch::Text(text) => text.len(),
         };
-        self.store.set_hostcall_fuel(self.limits.output);
         let outcome =
             self.call(|guest, store, handle| guest.call_process(store, handle, batch, now))?.map_err(Error::Fault)?;
         answer::check(&outcome, length).map_err(Error::Answer)?;
@@ -177,7 +176,6 @@ impl Correlator {
     ///
     /// As [`process`](Self::process).
     pub fn route(&mut self, batch: &[u8], partitions: u32) -> Result<Vec<Route>, Error> {
-        self.store.set_hostcall_fuel(self.limits.output);
         let bytes = Batch::Bytes(batch);
         let routes = self
             .call(|guest, store, handle| guest.call_route(store, handle, bytes, partitions))?
@@ -193,8 +191,7 @@ impl Correlator {
     /// [`Error::Trap`].
     pub fn checkpoint(&mut self) -> Result<Vec<u8>, Error> {
         // It holds what the memory does.
-        self.store.set_hostcall_fuel(self.limits.memory);
-        self.call(|guest, store, handle| guest.call_checkpoint(store, handle))
+        self.call_within(self.limits.memory, |guest, store, handle| guest.call_checkpoint(store, handle))
     }
 
     /// How much memory the correlator has, in bytes. It never gets less.
@@ -208,15 +205,23 @@ impl Correlator {
     ///
     /// [`Error::Trap`].
     pub fn metrics(&mut self) -> Result<Vec<Metric>, Error> {
-        self.store.set_hostcall_fuel(self.limits.output);
         self.call(|guest, store, handle| guest.call_metrics(store, handle))
     }
 
-    /// Makes one call, under the deadline that each call has.
     fn call<T>(
         &mut self,
         call: impl FnOnce(GuestCorrelator<'_>, &mut Store<Usage>, ResourceAny) -> wasmtime::Result<T>,
     ) -> Result<T, Error> {
+        self.call_within(self.limits.output, call)
+    }
+
+    /// Makes one call, which may bring so many bytes out, under the deadline that each call has.
+    fn call_within<T>(
+        &mut self,
+        output: usize,
+        call: impl FnOnce(GuestCorrelator<'_>, &mut Store<Usage>, ResourceAny) -> wasmtime::Result<T>,
+    ) -> Result<T, Error> {
+        self.store.set_hostcall_fuel(output);
         self.store.set_epoch_deadline(self.limits.epochs());
         let guest = self.plugin.catena_pipeline_correlation().correlator();
         call(guest, &mut self.store, self.handle).map_err(|error| trapped(error, &self.store, &self.limits))

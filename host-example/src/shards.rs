@@ -70,18 +70,14 @@ impl Shards {
                 splices.push(Moved::default());
                 continue;
             };
-            let joined = &mut assembly.outcome;
-            joined.records += outcome.records;
-            joined.matched += outcome.matched;
-            joined.dropped += outcome.dropped;
-            joined.findings.append(&mut outcome.findings);
+            assembly.count(&mut outcome);
             for mut rejection in outcome.rejections {
                 let at = runs.partition_point(|(start, _)| *start <= rejection.start as usize);
                 let Some((start, run)) = at.checked_sub(1).and_then(|at| runs.get(at)) else { continue };
                 let length = rejection.end - rejection.start;
                 rejection.start = (run.start + rejection.start as usize - start) as u32;
                 rejection.end = rejection.start + length;
-                joined.rejections.push(rejection);
+                assembly.outcome.rejections.push(rejection);
             }
             splices.push(Moved { splices: outcome.splices, next: 0, run: 0 });
         }

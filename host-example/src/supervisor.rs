@@ -313,19 +313,7 @@ impl Supervisor {
     /// What the component failed with, twice. It goes on all the same, without having been saved.
     pub fn checkpoint(&mut self) -> Result<Bytes, Error> {
         let began = Instant::now();
-        let checkpoint = match self.correlator.checkpoint() {
-            Ok(checkpoint) => checkpoint,
-            Err(error) => {
-                self.replace(&error)?;
-                match self.correlator.checkpoint() {
-                    Ok(checkpoint) => checkpoint,
-                    Err(error) => {
-                        self.replace(&error)?;
-                        return Err(error);
-                    }
-                }
-            }
-        };
+        let checkpoint = self.ask(Correlator::checkpoint).or_else(|_| self.ask(Correlator::checkpoint))?;
         let checkpoint = Bytes::from(checkpoint);
         self.saving = began.elapsed();
         self.checkpoint = Some(checkpoint.clone());
@@ -409,11 +397,16 @@ impl Supervisor {
     ///
     /// What the component failed with. It goes on all the same.
     pub fn metrics(&mut self) -> Result<Vec<Metric>, Error> {
-        let metrics = self.correlator.metrics();
-        if let Err(error) = &metrics {
+        self.ask(Correlator::metrics)
+    }
+
+    /// Asks the instance for what changes nothing, and replaces it where it fails.
+    fn ask<T>(&mut self, ask: impl FnOnce(&mut Correlator) -> Result<T, Error>) -> Result<T, Error> {
+        let answer = ask(&mut self.correlator);
+        if let Err(error) = &answer {
             self.replace(error)?;
         }
-        metrics
+        answer
     }
 
     /// What went wrong since the start.

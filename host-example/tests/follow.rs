@@ -63,6 +63,18 @@ fn assert_becomes(path: &Path, lines: &[String]) {
     panic!("{} lines, expected {}", got.lines().count(), lines.len());
 }
 
+/// The lines of a file, once there are so many or nobody has any patience left.
+fn wait_for(path: &Path, count: usize) -> Vec<String> {
+    let began = Instant::now();
+    loop {
+        let got: Vec<_> = fs::read_to_string(path).expect("it is text").lines().map(str::to_owned).collect();
+        if got.len() >= count || began.elapsed() >= PATIENCE {
+            return got;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
 fn append(path: &Path, lines: &[String]) {
     let mut growing = OpenOptions::new().append(true).create(true).open(path).expect("it opens");
     growing.write_all((lines.join("\n") + "\n").as_bytes()).expect("it grows");
@@ -224,12 +236,7 @@ fn more_files_than_are_kept_open_are_followed() {
     for (at, line) in lines[300..].iter().enumerate() {
         append(&path(at), std::slice::from_ref(line));
     }
-    let began = Instant::now();
-    let mut got = Vec::new();
-    while got.len() < lines.len() && began.elapsed() < PATIENCE {
-        thread::sleep(Duration::from_millis(50));
-        got = fs::read_to_string(&output).expect("it is text").lines().map(str::to_owned).collect();
-    }
+    let mut got = wait_for(&output, lines.len());
     got.sort();
     let mut expected = lines.clone();
     expected.sort();
@@ -273,12 +280,7 @@ fn rotations_and_kills_together_lose_and_double_nothing() {
             run = Following::start(&arguments);
         }
     }
-    let began = Instant::now();
-    let mut got = Vec::new();
-    while got.len() < lines.len() && began.elapsed() < PATIENCE {
-        thread::sleep(Duration::from_millis(100));
-        got = fs::read_to_string(&output).expect("it is text").lines().map(str::to_owned).collect();
-    }
+    let mut got = wait_for(&output, lines.len());
     run.end();
     got.sort();
     lines.sort();

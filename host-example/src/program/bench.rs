@@ -3,18 +3,18 @@
 mod plot;
 
 use std::fmt;
-use std::fs;
 use std::hint::black_box;
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use catena_host::{BUILT_IN, Bounds, Limits, Sandbox, Supervisor};
+use catena_host::{Bounds, Limits, Sandbox, Supervisor};
 use catena_synthetic::Stream;
 use indicatif::{ProgressBar, ProgressStyle};
 use memchr::{memchr_iter, memrchr};
 
+use super::setup::{component, read};
 use super::{DONE, Failure, cli};
 
 const FINDINGS: &str = r#"{"mode":"findings"}"#;
@@ -86,10 +86,7 @@ struct Sandboxes {
 
 /// `catena bench`.
 pub fn bench(arguments: &cli::Bench) -> Result<u8, Failure> {
-    let component = match &arguments.component {
-        None => BUILT_IN.to_vec(),
-        Some(file) => read(file)?,
-    };
+    let component = component(arguments.component.as_deref())?;
     let fail = |error: catena_host::Error| Failure::usage(error.to_string());
     let sandboxes = Sandboxes {
         limited: Arc::new(Sandbox::new(&component, Limits::default()).map_err(fail)?),
@@ -127,10 +124,6 @@ pub fn bench(arguments: &cli::Bench) -> Result<u8, Failure> {
         plot::draw(file, &rows).map_err(|why| Failure::new(format!("cannot draw {}: {why}", file.display())))?;
     }
     Ok(DONE)
-}
-
-fn read(file: &std::path::Path) -> Result<Vec<u8>, Failure> {
-    fs::read(file).map_err(|error| Failure::usage(format!("cannot read {}: {error}", file.display())))
 }
 
 fn progress(length: usize) -> ProgressBar {

@@ -240,8 +240,7 @@ impl Framer {
     fn give_documents<E>(&mut self, paused: bool, give: &mut impl FnMut(Batch) -> Result<(), E>) -> Result<(), E> {
         let mut rest = Bytes::from(std::mem::take(&mut self.rest));
         loop {
-            let skipped = if rest.starts_with(MARK) { MARK.len() } else { 0 };
-            let start = skipped + rest[skipped..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+            let start = start_of_text(&rest);
             let Some(first) = rest.get(start) else { break };
             if !matches!(first, b'{' | b'[') {
                 // No document: what it is, the component says of its line.
@@ -276,6 +275,12 @@ impl Framer {
 /// The byte order mark, which some writers begin with.
 const MARK: &[u8] = b"\xEF\xBB\xBF";
 
+/// Where what is no byte order mark and no white space begins.
+fn start_of_text(bytes: &[u8]) -> usize {
+    let skipped = if bytes.starts_with(MARK) { MARK.len() } else { 0 };
+    skipped + bytes[skipped..].iter().take_while(|byte| byte.is_ascii_whitespace()).count()
+}
+
 /// How many LFs there are.
 pub fn line_feeds_in(bytes: &[u8]) -> u64 {
     memchr_iter(b'\n', bytes).count() as u64
@@ -295,9 +300,7 @@ fn flatten(bytes: &[u8], end: usize) -> Bytes {
 /// A first line that is a whole JSON value makes it lines. One that is not makes it documents if it ends in the middle of
 /// an object or array, as pretty-printers leave it, or if the second line goes on with it; else the line is damaged.
 fn layout(bytes: &[u8], whole: bool) -> Layout {
-    let skipped = if bytes.starts_with(MARK) { MARK.len() } else { 0 };
-    let start = skipped + bytes[skipped..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-    let text = &bytes[start..];
+    let text = &bytes[start_of_text(bytes)..];
     let Some(line_end) = memchr(b'\n', text) else {
         // One line that is long, or short and not yet ended.
         return if whole || text.len() > 64 << 10 { Layout::Lines } else { Layout::Unknown };

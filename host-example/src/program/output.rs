@@ -5,14 +5,13 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use catena_host::{Finding, Outcome, Rejection};
-use memchr::memchr_iter;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use super::Failure;
 use super::cli::{Format, Mode, Run};
 use super::describe::describe;
-use super::framing::Batch;
+use super::framing::{Batch, line_feeds_in};
 use super::sink::{Background, Sink, Unwritten};
 
 /// Rejections that are told one by one where nobody keeps them.
@@ -159,7 +158,7 @@ impl Outputs {
     /// Tells of a record that cannot be read.
     pub fn rejection(&mut self, input: &str, batch: &Batch, rejection: &Rejection) -> Result<(), Unwritten> {
         let before = &batch.original[..rejection.start as usize];
-        let line = batch.line + memchr_iter(b'\n', before).count() as u64;
+        let line = batch.line + line_feeds_in(before);
         match &mut self.rejects {
             Some(sink) => {
                 let bytes = &batch.original[rejection.start as usize..rejection.end as usize];

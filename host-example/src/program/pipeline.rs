@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use catena_host::{Bounds, Error, Health, Metric, Outcome, Sandbox, Supervisor};
 
-use super::framing::Batch;
+use super::framing::{Batch, Kind};
 use super::sink::Unwritten;
 use many::Many;
 
@@ -60,13 +60,17 @@ impl Pipeline {
     }
 
     /// Puts a batch in. What is done by then comes out, of this batch or of those before.
-    pub fn put(&mut self, job: Job, whole: bool, to: &mut impl Take) -> Result<(), Fault> {
+    pub fn put(&mut self, job: Job, to: &mut impl Take) -> Result<(), Fault> {
         match self {
             Self::One(supervisor) => {
-                let outcome = if whole { Some(process(supervisor, job.batch.bytes(), &job)?) } else { None };
+                let outcome = match job.batch.kind {
+                    Kind::Records => supervisor.process(job.batch.bytes(), now()).map(Some),
+                    Kind::TooLong { .. } => Ok(None),
+                };
+                let outcome = outcome.map_err(|error| Fault::at(&job, &error))?;
                 Ok(to.take(job, outcome)?)
             }
-            Self::Many(many) => many.put(job, whole, to),
+            Self::Many(many) => many.put(job, to),
         }
     }
 
@@ -134,10 +138,6 @@ impl From<Unwritten> for Fault {
     fn from(unwritten: Unwritten) -> Self {
         Self::Unwritten(unwritten)
     }
-}
-
-fn process(supervisor: &mut Supervisor, batch: &Bytes, job: &Job) -> Result<Outcome, Fault> {
-    supervisor.process(batch, now()).map_err(|error| Fault::at(job, &error))
 }
 
 impl Fault {

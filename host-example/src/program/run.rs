@@ -72,7 +72,6 @@ pub fn run(arguments: &cli::Run) -> Result<u8, Failure> {
         pipeline,
         state: state.map(|folder| State { folder, every: arguments.save_every, saved: Instant::now(), done, waiting }),
         sources: HashMap::new(),
-        longest,
         failed: false,
         monitor: arguments.metrics.map(|_| monitor.clone()),
         told: None,
@@ -146,7 +145,6 @@ struct Run {
     state: Option<State>,
     /// The inputs that are open.
     sources: HashMap<u64, Open>,
-    longest: usize,
     failed: bool,
     monitor: Option<Monitor>,
     /// When whoever watches was last told.
@@ -173,9 +171,8 @@ struct Open {
 }
 
 impl Open {
-    fn saved(&self, position: Position, ended: bool) -> Option<Saved> {
-        let path = self.planned.input.path()?.to_owned();
-        Some(Saved { path, inode: self.planned.inode?, head: self.planned.head, position, ended })
+    fn saved(&self, ended: bool) -> Option<Saved> {
+        self.planned.saved_at(self.framer.position(), ended)
     }
 }
 
@@ -235,7 +232,7 @@ impl Run {
     fn take(&mut self, event: Event) -> Result<(), Fault> {
         match event {
             Event::Begin(id, planned) => {
-                let framer = Framer::new(planned.position, self.longest);
+                let framer = Framer::new(planned.position, self.out.longest);
                 if planned.position == Position::default() {
                     self.out.summary.files += 1;
                 }
@@ -299,7 +296,7 @@ impl Run {
 
     fn close(&mut self, id: u64, ended: bool) {
         if let (Some(open), Some(state)) = (self.sources.remove(&id), &mut self.state) {
-            state.done.extend(open.saved(open.framer.position(), ended));
+            state.done.extend(open.saved(ended));
         }
     }
 
@@ -316,10 +313,7 @@ impl Run {
     ) -> Result<(), Fault> {
         let Some(open) = self.sources.get_mut(&id) else { return Ok(()) };
         let (pipeline, out) = (&mut self.pipeline, &mut self.out);
-        frame(&mut open.framer, &mut |batch| {
-            let whole = batch.kind == Kind::Records;
-            pipeline.put(Job { input: Arc::clone(&open.name), batch }, whole, out)
-        })
+        frame(&mut open.framer, &mut |batch| pipeline.put(Job { input: Arc::clone(&open.name), batch }, out))
     }
 
     /// What has to be done from time to time.
@@ -342,7 +336,7 @@ impl Run {
         let Some(state) = &mut self.state else { return Ok(()) };
         // A file that is gone, and of which there can be no more, need not be remembered.
         state.done.retain(|saved| !saved.ended || saved.is_there());
-        let open = self.sources.values().filter_map(|open| open.saved(open.framer.position(), false));
+        let open = self.sources.values().filter_map(|open| open.saved(false));
         let progress = Progress::new(
             state.done.iter().chain(state.waiting.values()).cloned().chain(open),
             written,

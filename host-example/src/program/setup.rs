@@ -77,14 +77,8 @@ fn add_rule_files(members: &mut serde_json::Map<String, Value>, config: Option<&
 
 /// The component, ready to run; from the cache if it is in there and `cached`.
 pub fn load(file: Option<&Path>, cached: bool) -> Result<Sandbox, Failure> {
-    let (name, bytes) = match file {
-        None => ("the built-in component".to_owned(), BUILT_IN.to_vec()),
-        Some(file) => {
-            let name = file.display().to_string();
-            let bytes = fs::read(file).map_err(|error| Failure::usage(format!("cannot read {name}: {error}")))?;
-            (name, bytes)
-        }
-    };
+    let bytes = component(file)?;
+    let name = file.map_or("the built-in component".to_owned(), |file| file.display().to_string());
     if let Some(folder) = cache_folder().filter(|_| cached) {
         match Sandbox::cached(&bytes, Limits::default(), &folder) {
             Ok(sandbox) => return Ok(sandbox),
@@ -93,6 +87,16 @@ pub fn load(file: Option<&Path>, cached: bool) -> Result<Sandbox, Failure> {
         }
     }
     Sandbox::new(&bytes, Limits::default()).map_err(|error| Failure::usage(format!("{name}: {error}")))
+}
+
+/// The bytes of a component, of the built-in one where no file is named.
+pub fn component(file: Option<&Path>) -> Result<Vec<u8>, Failure> {
+    file.map_or_else(|| Ok(BUILT_IN.to_vec()), read)
+}
+
+/// The bytes of a file that an argument names.
+pub fn read(file: &Path) -> Result<Vec<u8>, Failure> {
+    fs::read(file).map_err(|error| Failure::usage(format!("cannot read {}: {error}", file.display())))
 }
 
 /// Where compiled components are kept: what the XDG base directory specification says.

@@ -239,9 +239,7 @@ impl Follower {
         self.behind.store(behind, Ordering::Relaxed);
         Ok(found)
     }
-}
 
-impl Follower {
     /// Follows a file on under another name.
     fn rename(&mut self, id: u64, planned: &Planned) -> Result<(), Gone> {
         let (Some(path), Some(file)) = (planned.input.path(), self.files.get_mut(&id)) else { return Ok(()) };

@@ -51,8 +51,13 @@ impl Planned {
 
     /// What is known of it, if it was read before.
     pub fn saved(&self) -> Option<Saved> {
-        let path = self.input.path().filter(|_| self.position != Position::default())?.to_owned();
-        Some(Saved { path, inode: self.inode?, head: self.head, position: self.position, ended: false })
+        if self.position == Position::default() { None } else { self.saved_at(self.position, false) }
+    }
+
+    /// What is to be remembered of a file that has been processed up to `position`.
+    pub fn saved_at(&self, position: Position, ended: bool) -> Option<Saved> {
+        let path = self.input.path()?.to_owned();
+        Some(Saved { path, inode: self.inode?, head: self.head, position, ended })
     }
 
     fn from(self, saved: &Saved) -> Self {
@@ -68,11 +73,13 @@ impl Planned {
 pub fn plan(inputs: Vec<Input>, saved: Vec<Saved>) -> (Vec<Planned>, Vec<Saved>, Vec<String>) {
     let mut planned: Vec<_> = inputs.into_iter().map(|input| (Planned::whole(input), false)).collect();
     let mut plan = Plan::new(saved);
-    for (input, known) in &mut planned {
-        *known = plan.take_same(input).is_some_and(|saved| plan.go_on(input, saved));
-    }
-    for (input, known) in planned.iter_mut().filter(|(_, known)| !known) {
-        *known = plan.take_moved(input).is_some_and(|saved| plan.go_on(input, saved));
+    for take in [Plan::take_same, Plan::take_moved] {
+        for (input, known) in planned.iter_mut().filter(|(_, known)| !known) {
+            if let Some(saved) = take(&mut plan, input) {
+                *known = true;
+                plan.go_on(input, saved);
+            }
+        }
     }
     let done: HashSet<_> = plan.done.iter().map(|saved| saved.inode).collect();
     let mut list = Vec::new();
@@ -135,8 +142,7 @@ impl Plan {
     /// A file that is a copy of one that was read, such as a compressed one.
     fn take_moved(&mut self, input: &Planned) -> Option<Saved> {
         let path = input.input.path()?;
-        let gone = self.gone.clone();
-        gone.into_iter().find_map(|at| self.take_if(at, |saved| saved.head.is_of(path)))
+        (0..self.gone.len()).find_map(|at| self.take_if(*self.gone.get(at)?, |saved| saved.head.is_of(path)))
     }
 
     fn take_of_name(&mut self, input: &Planned) -> Vec<Saved> {
@@ -145,7 +151,7 @@ impl Plan {
     }
 
     /// Has an input go on where it was left.
-    fn go_on(&mut self, input: &mut Planned, saved: Saved) -> bool {
+    fn go_on(&mut self, input: &mut Planned, saved: Saved) {
         let length = input.input.path().and_then(|path| path.metadata().ok()).map_or(0, |metadata| metadata.len());
         if saved.ended {
             *input = input.clone().from(&saved);
@@ -157,7 +163,6 @@ impl Plan {
         } else {
             *input = input.clone().from(&saved);
         }
-        true
     }
 
     /// The file that had a name before another came to have it.

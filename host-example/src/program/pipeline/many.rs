@@ -13,6 +13,7 @@ use catena_host::{Error, Outcome, Route, Shards, Supervisor};
 use crossbeam_channel::{Receiver, Sender, bounded, select_biased, unbounded};
 
 use super::{Fault, Job, Report, Take, now};
+use crate::program::framing::Kind;
 
 /// For each thread, the batches that are on their way: some to be cut, some to be processed.
 const AHEAD: usize = 3;
@@ -98,12 +99,12 @@ impl Many {
         Self { tasks, to_cut, done, pending: VecDeque::new(), first: 0, next: 0, mode }
     }
 
-    pub fn put(&mut self, job: Job, whole: bool, to: &mut impl Take) -> Result<(), Fault> {
+    pub fn put(&mut self, job: Job, to: &mut impl Take) -> Result<(), Fault> {
         while self.pending.len() >= AHEAD * self.tasks.len() {
             self.wait(to)?;
         }
         let number = self.first + self.pending.len() as u64;
-        let stage = if whole {
+        let stage = if job.batch.kind == Kind::Records {
             self.send(&self.to_cut, (number, job.batch.bytes().clone()))?;
             Stage::Cutting
         } else {
@@ -156,26 +157,22 @@ impl Many {
 
     /// Takes in what a thread has done.
     fn settle(&mut self, done: Done) -> Result<(), Fault> {
-        let number = match &done {
-            Done::Cut(number, _) | Done::Processed(number, ..) => *number,
-            Done::Ended => return Err(Fault::Component(gone().to_string())),
-        };
-        let Some(pending) = self.pending.get_mut((number - self.first) as usize) else { return Ok(()) };
-        let mode = self.mode;
         match done {
-            Done::Ended => Ok(()),
-            Done::Cut(_, routes) => {
+            Done::Ended => Err(Fault::Component(gone().to_string())),
+            Done::Cut(number, routes) => {
+                let Some(pending) = self.pending.get_mut((number - self.first) as usize) else { return Ok(()) };
                 pending.stage = Stage::Cut(routes.map_err(|error| Fault::at(&pending.job, &error))?);
                 self.give_out()
             }
-            Done::Processed(_, partition, outcome) => {
+            Done::Processed(number, partition, outcome) => {
+                let Some(pending) = self.pending.get_mut((number - self.first) as usize) else { return Ok(()) };
                 let outcome = outcome.map_err(|error| Fault::at(&pending.job, &error))?;
                 let Stage::Processing { outcomes, missing, .. } = &mut pending.stage else { return Ok(()) };
                 if let Some(place) = outcomes.get_mut(partition) {
                     *place = Some(outcome);
                 }
                 *missing -= 1;
-                pending.finish(mode);
+                pending.finish(self.mode);
                 Ok(())
             }
         }
