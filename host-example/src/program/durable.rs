@@ -17,13 +17,15 @@ use super::summary::Summary;
 const NAME: &str = "run.state";
 
 /// What every such file begins with.
-const MAGIC: &str = "catena run state 1\n";
+const MAGIC: &str = "catena run state 2\n";
 
 /// Everything but the checkpoints.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
     pub inputs: Vec<Saved>,
     pub written: Written,
+    /// The name of the input that was last written of.
+    pub input: String,
     pub summary: Summary,
     /// The bytes of each checkpoint. There is one for each job.
     checkpoints: Vec<usize>,
@@ -31,8 +33,8 @@ pub struct Progress {
 
 impl Progress {
     /// What is to be saved, but for the checkpoints.
-    pub fn new(inputs: impl Iterator<Item = Saved>, written: Written, summary: Summary) -> Self {
-        Self { inputs: inputs.collect(), written, summary, checkpoints: Vec::new() }
+    pub fn new(inputs: impl Iterator<Item = Saved>, written: Written, input: &str, summary: Summary) -> Self {
+        Self { inputs: inputs.collect(), written, input: input.to_owned(), summary, checkpoints: Vec::new() }
     }
 }
 

@@ -1,26 +1,22 @@
 //! Bytes as they are read, cut into batches of whole records.
 //!
-//! The component takes records that end with LF. Most inputs are like that. JSON that is spread over several lines, as
-//! pretty-printers write it, is turned into it without moving a byte: inside a document each LF becomes a space in the
+//! The component takes records that end with LF. Most inputs are like that, and their lines are given out as they come. What
+//! is not, is looked at value by value: JSON over several lines, as pretty-printers write it, and values with nothing in
+//! between. JSON over several lines is turned into one without moving a byte: inside of it each LF becomes a space in the
 //! copy that the component gets, so that offsets hold in the bytes that were read.
 
+mod lines;
+mod value;
+
+use std::ops::Range;
+
 use bytes::Bytes;
-use catena::ValueScanner;
-use memchr::{memchr, memchr_iter, memrchr};
+use memchr::{memchr, memrchr};
 use serde::{Deserialize, Serialize};
 
-/// How an input is laid out, known from its first lines.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Layout {
-    /// Not known yet.
-    #[default]
-    Unknown,
-    /// A record, or a container of records, in each line.
-    Lines,
-    /// JSON documents, each over several lines.
-    Documents,
-}
+use lines::odd_from;
+pub use lines::{Lines, line_feeds_in};
+use value::{End, Nesting, Value};
 
 /// How far an input has been cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,14 +25,29 @@ pub struct Position {
     pub offset: u64,
     /// The line that it is on, counted from 1.
     pub line: u64,
-    layout: Layout,
-    /// Inside a record that is too long.
-    skipping: bool,
+    /// What is too long, where the byte is inside of it.
+    inside: Option<TooLong>,
+}
+
+/// What is longer than allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum TooLong {
+    /// A line that is no JSON object or array.
+    Line,
+    /// An object or array.
+    Value(Nesting),
+}
+
+impl Position {
+    /// The place so many bytes on, between records.
+    pub fn behind(self, bytes: usize, line_feeds: u64) -> Self {
+        Self { offset: self.offset + bytes as u64, line: self.line + line_feeds, inside: None }
+    }
 }
 
 impl Default for Position {
     fn default() -> Self {
-        Self { offset: 0, line: 1, layout: Layout::Unknown, skipping: false }
+        Self { offset: 0, line: 1, inside: None }
     }
 }
 
@@ -45,7 +56,7 @@ impl Default for Position {
 pub struct Batch {
     /// The bytes as they were read.
     pub original: Bytes,
-    /// The same with documents in one line each, where they were not.
+    /// The same with JSON over several lines in one line each, where there is some.
     pub flattened: Option<Bytes>,
     /// The line in the input that it begins on, counted from 1.
     pub line: u64,
@@ -74,28 +85,32 @@ impl Batch {
     }
 }
 
+/// A line of so many bytes is taken for one record if nothing in it says otherwise: a file of CloudTrail is one line of some
+/// MB.
+const LONG: usize = 64 << 10;
+
 /// Cuts one input.
 #[derive(Debug)]
 pub struct Framer {
     position: Position,
-    /// What has been read and not been given out: the beginning of a record.
+    /// What has been read and not been given out: the beginning of a value or line.
     rest: Vec<u8>,
-    /// How far into the rest a document has been looked through.
-    scanner: Option<ValueScanner>,
+    /// How far the rest has been looked through, if it has been.
+    value: Option<Value>,
+    /// Whether lines that are not odd are taken for records: the last line was one. The rest is a part of one line then.
+    trusting: bool,
     longest: usize,
 }
 
 impl Framer {
-    /// A framer for an input that is read from `position` on and whose records, or documents, have at most `longest`
-    /// bytes.
+    /// A framer for an input that is read from `position` on and whose records have at most `longest` bytes.
     pub fn new(position: Position, longest: usize) -> Self {
-        Self { position, rest: Vec::new(), scanner: None, longest }
+        Self { position, rest: Vec::new(), value: None, trusting: false, longest }
     }
 
-    /// Whether what has been read and not given out is one whole record, but perhaps for what ends its line, or nothing.
-    pub fn rest_is_whole(&self) -> bool {
-        let rest = self.rest.trim_ascii();
-        rest.is_empty() || ValueScanner::new(0).end(rest, rest.len()) == Some(rest.len())
+    /// Whether there is nothing that has been read and not been given out.
+    pub fn is_empty(&self) -> bool {
+        self.rest.is_empty()
     }
 
     /// How far the input has been read.
@@ -108,67 +123,176 @@ impl Framer {
         self.position
     }
 
-    /// Takes what was read, in which there are so many LFs, and gives out what it completes.
-    ///
-    /// Counting LFs takes a good part of the time that the component takes, so whoever reads does it.
+    /// Takes what was read, of whose lines `lines` is known, and gives out what it completes.
     pub fn push<E>(
         &mut self,
-        bytes: Bytes,
-        line_feeds: u64,
+        mut bytes: Bytes,
+        mut lines: Lines,
         mut give: impl FnMut(Batch) -> Result<(), E>,
     ) -> Result<(), E> {
-        if self.position.layout == Layout::Unknown {
-            // All of it counts as read once it is known how.
-            let read = match std::mem::take(&mut self.rest) {
-                rest if rest.is_empty() => bytes,
-                rest => [&*rest, &*bytes].concat().into(),
-            };
-            self.position.layout = layout(&read, false);
-            if self.position.layout == Layout::Unknown {
-                self.rest = read.into();
-                return Ok(());
-            }
-            let line_feeds = line_feeds_in(&read);
-            return self.push(read, line_feeds, give);
+        if self.position.inside.is_some() {
+            self.skip(&mut bytes, &mut give)?;
+            lines = Lines::of(&bytes);
         }
-        match self.position.layout {
-            Layout::Documents => {
-                self.rest.extend_from_slice(&bytes);
-                self.give_documents(false, &mut give)
-            }
-            _ => self.give_lines(bytes, line_feeds, &mut give),
+        if self.rest.is_empty() {
+            return self.cut(bytes, Some(lines), false, &mut give);
         }
+        let goes_on = !(self.rest.ends_with(b"}") && bytes.starts_with(b"{"));
+        let end = memchr(b'\n', &bytes);
+        if self.trusting && goes_on && lines.odd.is_none_or(|odd| end.is_some_and(|end| end < odd)) {
+            let line = bytes.split_to(end.map_or(bytes.len(), |end| end + 1));
+            self.rest.extend_from_slice(&line);
+            if end.is_none() {
+                return self.give_if_too_long(&mut give);
+            }
+            // The line that was begun is given out alone, so that the others need not be copied.
+            self.value = None;
+            lines = lines.behind(line.len());
+            let line = Bytes::from(std::mem::take(&mut self.rest));
+            self.give_value(line, None, &mut give)?;
+            return self.cut(bytes, Some(lines), false, &mut give);
+        }
+        self.trusting = false;
+        self.rest.extend_from_slice(&bytes);
+        let rest = std::mem::take(&mut self.rest);
+        self.cut(rest.into(), None, false, &mut give)
     }
 
-    /// The input pauses: gives out a document that is whole but for what ends its line.
+    /// The input pauses: gives out what is whole but for what ends its line.
     pub fn pause<E>(&mut self, mut give: impl FnMut(Batch) -> Result<(), E>) -> Result<(), E> {
-        match self.position.layout {
-            Layout::Documents => self.give_documents(true, &mut give),
-            _ => Ok(()),
+        if self.rest.is_empty() {
+            return Ok(());
         }
+        let trusting = std::mem::take(&mut self.trusting);
+        let rest = std::mem::take(&mut self.rest);
+        self.cut(rest.into(), None, true, &mut give)?;
+        self.trusting |= trusting;
+        Ok(())
     }
 
     /// The input has ended: gives out what is left.
     pub fn finish<E>(&mut self, mut give: impl FnMut(Batch) -> Result<(), E>) -> Result<(), E> {
-        if self.position.layout == Layout::Unknown {
-            self.position.layout = layout(&self.rest, true);
-            let read = std::mem::take(&mut self.rest);
-            let line_feeds = line_feeds_in(&read);
-            self.push(read.into(), line_feeds, &mut give)?;
+        if !self.trusting {
+            self.pause(&mut give)?;
         }
-        self.pause(&mut give)?;
-        let rest = std::mem::take(&mut self.rest);
-        if rest.is_empty() {
-            return Ok(());
-        }
-        let rest = Bytes::from(rest);
-        let flattened = (self.position.layout == Layout::Documents).then(|| flatten(&rest, rest.len()));
-        let kind = if self.position.skipping { Kind::TooLong { first: false } } else { Kind::Records };
-        let line_feeds = line_feeds_in(&rest);
-        self.give(rest, line_feeds, flattened, kind, &mut give)
+        let rest = Bytes::from(std::mem::take(&mut self.rest));
+        self.value = None;
+        let all = 0..rest.len();
+        self.give_value(rest, Some(all), &mut give)
     }
 
+    /// Cuts `bytes`, which begin with the beginning of a value or line, into batches. What is not whole is kept.
+    fn cut<E>(
+        &mut self,
+        bytes: Bytes,
+        lines: Option<Lines>,
+        paused: bool,
+        give: &mut impl FnMut(Batch) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut known = self.value.take();
+        let mut odd = lines.map(|lines| lines.odd);
+        // What goes out together, and the values over several lines in it.
+        let mut batch = 0..0;
+        let mut flat = Vec::new();
+        while batch.end < bytes.len() {
+            let at = batch.end;
+            if self.trusting {
+                let odd = odd.take().unwrap_or_else(|| odd_from(&bytes, at));
+                let trusted = odd.unwrap_or(bytes.len());
+                batch.end = memrchr(b'\n', &bytes[at..trusted]).map_or(at, |end| at + end + 1);
+                if odd.is_none() {
+                    break;
+                }
+                self.trusting = false;
+                continue;
+            }
+            odd = None;
+            let at = start_of_text(&bytes, at);
+            let text = &bytes[at..];
+            let mut value = if at == 0 { known.take() } else { None }.unwrap_or_else(Value::new);
+            let next = match text.first() {
+                None => Next::Line(0),
+                Some(b'{' | b'[') => next(text, &mut value, paused),
+                Some(_) => memchr(b'\n', text).map_or(Next::Open, |end| Next::Line(end + 1)),
+            };
+            match next {
+                Next::Line(length) | Next::Value(length) if length > self.longest => {
+                    self.give(&bytes, batch.start..at, &mut flat, give)?;
+                    self.give_value(bytes.slice(at..at + length), None, give)?;
+                    batch = at + length..at + length;
+                }
+                Next::Line(length) => {
+                    batch.end = at + length;
+                    let lines = &bytes[at..batch.end];
+                    let is_one = line_feeds_in(lines) <= 1;
+                    if !is_one {
+                        flat.push(at..batch.end - 1);
+                    }
+                    self.trusting = is_one && matches!(lines.first(), Some(b'{' | b'['));
+                }
+                Next::Value(length) => {
+                    batch.end = at + length;
+                    flat.push(at..batch.end);
+                    self.give(&bytes, batch.clone(), &mut flat, give)?;
+                    batch = batch.end..batch.end;
+                }
+                Next::Open => {
+                    self.give(&bytes, batch.start..at, &mut flat, give)?;
+                    self.value = Some(value);
+                    self.trusting = text.len() > LONG && memchr(b'\n', text).is_none();
+                    return self.keep(bytes, at, give);
+                }
+            }
+        }
+        let end = batch.end;
+        match lines {
+            // All LFs are in it.
+            Some(lines) if batch.start == 0 && flat.is_empty() => {
+                self.give_batch(bytes.slice(batch), lines.line_feeds, None, Kind::Records, give)?;
+            }
+            _ => self.give(&bytes, batch, &mut flat, give)?,
+        }
+        self.keep(bytes, end, give)
+    }
+
+    /// Keeps what is behind `at` for later.
+    fn keep<E>(&mut self, bytes: Bytes, at: usize, give: &mut impl FnMut(Batch) -> Result<(), E>) -> Result<(), E> {
+        let rest = bytes.slice(at..);
+        // Where nobody else has them, they need not be copied.
+        drop(bytes);
+        self.rest = rest.into();
+        self.give_if_too_long(give)
+    }
+
+    /// Gives out a part of `bytes`, with what is `flat` in one line each.
     fn give<E>(
+        &mut self,
+        bytes: &Bytes,
+        part: Range<usize>,
+        flat: &mut Vec<Range<usize>>,
+        give: &mut impl FnMut(Batch) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let original = bytes.slice(part.clone());
+        let within = flat.drain(..).map(|value| value.start - part.start..value.end - part.start);
+        let flattened = flatten(&original, within);
+        let line_feeds = line_feeds_in(&original);
+        self.give_batch(original, line_feeds, flattened, Kind::Records, give)
+    }
+
+    /// Gives out one value or line, of which LFs in `flat` do not end it.
+    fn give_value<E>(
+        &mut self,
+        value: Bytes,
+        flat: Option<Range<usize>>,
+        give: &mut impl FnMut(Batch) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let kind = if value.len() > self.longest { Kind::TooLong { first: true } } else { Kind::Records };
+        let flattened = flatten(&value, flat.into_iter());
+        let line_feeds = line_feeds_in(&value);
+        self.give_batch(value, line_feeds, flattened, kind, give)
+    }
+
+    fn give_batch<E>(
         &mut self,
         original: Bytes,
         line_feeds: u64,
@@ -185,222 +309,91 @@ impl Framer {
         give(Batch { original, flattened, line, offset, kind })
     }
 
-    fn give_lines<E>(
-        &mut self,
-        mut bytes: Bytes,
-        mut line_feeds: u64,
-        give: &mut impl FnMut(Batch) -> Result<(), E>,
-    ) -> Result<(), E> {
-        if !self.rest.is_empty() || self.position.skipping {
-            // The line that was begun is given out alone, so that the others need not be copied.
-            let Some(end) = memchr(b'\n', &bytes) else {
-                self.rest.extend_from_slice(&bytes);
-                return self.give_if_too_long(give);
-            };
-            self.rest.extend_from_slice(&bytes.split_to(end + 1));
-            let line = std::mem::take(&mut self.rest);
-            let kind = match std::mem::take(&mut self.position.skipping) {
-                true => Kind::TooLong { first: false },
-                false if line.len() > self.longest => Kind::TooLong { first: true },
-                false => Kind::Records,
-            };
-            line_feeds = line_feeds.saturating_sub(1);
-            let of_line = line_feeds_in(&line);
-            self.give(line.into(), of_line, None, kind, give)?;
-        }
-        let whole = memrchr(b'\n', &bytes).map_or(0, |at| at + 1);
-        let lines = bytes.split_to(whole);
-        self.rest.extend_from_slice(&bytes);
-        self.give(lines, line_feeds, None, Kind::Records, give)?;
-        self.give_if_too_long(give)
-    }
-
+    /// Gives out the rest if no record may be as long.
     fn give_if_too_long<E>(&mut self, give: &mut impl FnMut(Batch) -> Result<(), E>) -> Result<(), E> {
-        if self.rest.len() <= self.longest && !(self.position.skipping && self.rest.len() > 1 << 20) {
+        if self.rest.len() <= self.longest {
             return Ok(());
         }
-        let kind = Kind::TooLong { first: !std::mem::replace(&mut self.position.skipping, true) };
         let part = std::mem::take(&mut self.rest);
-        // What was taken for a document may have some.
-        let line_feeds = line_feeds_in(&part);
-        self.give(part.into(), line_feeds, None, kind, give)
-    }
-
-    fn give_document<E>(
-        &mut self,
-        document: Bytes,
-        kind: Kind,
-        give: &mut impl FnMut(Batch) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let flattened = flatten(&document, document.len() - 1);
-        let line_feeds = line_feeds_in(&document);
-        self.give(document, line_feeds, Some(flattened), kind, give)
-    }
-
-    fn give_documents<E>(&mut self, paused: bool, give: &mut impl FnMut(Batch) -> Result<(), E>) -> Result<(), E> {
-        let mut rest = Bytes::from(std::mem::take(&mut self.rest));
-        loop {
-            let start = start_of_text(&rest);
-            let Some(first) = rest.get(start) else { break };
-            if !matches!(first, b'{' | b'[') {
-                // No document: what it is, the component says of its line.
-                let Some(end) = memchr(b'\n', &rest[start..]) else { break };
-                let end = start + end + 1;
-                self.give_document(rest.split_to(end), Kind::Records, give)?;
-                continue;
+        self.value = None;
+        self.trusting = false;
+        self.position.inside = Some(match part.first() {
+            Some(b'{' | b'[') => {
+                let mut nesting = Nesting::default();
+                nesting.end(&part);
+                TooLong::Value(nesting)
             }
-            let scanner = self.scanner.insert(self.scanner.unwrap_or(ValueScanner::new(start)));
-            let Some(end) = scanner.end(&rest, rest.len()) else { break };
-            // The LF behind a document ends its line.
-            let line_end = end + rest[end..].iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r')).count();
-            let end = match rest.get(line_end) {
-                Some(b'\n') => line_end + 1,
-                None if !paused => break,
-                _ => end,
-            };
-            self.scanner = None;
-            let kind = if end > self.longest { Kind::TooLong { first: true } } else { Kind::Records };
-            self.give_document(rest.split_to(end), kind, give)?;
+            _ => TooLong::Line,
+        });
+        let line_feeds = line_feeds_in(&part);
+        self.give_batch(part.into(), line_feeds, None, Kind::TooLong { first: true }, give)
+    }
+
+    /// Gives out what `bytes` have of what is too long.
+    fn skip<E>(&mut self, bytes: &mut Bytes, give: &mut impl FnMut(Batch) -> Result<(), E>) -> Result<(), E> {
+        let (length, ends) = match &mut self.position.inside {
+            None => (0, true),
+            Some(TooLong::Value(nesting)) => nesting.end(bytes),
+            Some(TooLong::Line) => memchr(b'\n', bytes).map_or((bytes.len(), false), |end| (end + 1, true)),
+        };
+        if ends {
+            self.position.inside = None;
         }
-        self.rest = rest.into();
-        if self.rest.len() > self.longest {
-            self.scanner = None;
-            self.position.layout = Layout::Lines;
-            return self.give_if_too_long(give);
-        }
-        Ok(())
+        let part = bytes.split_to(length);
+        let line_feeds = line_feeds_in(&part);
+        self.give_batch(part, line_feeds, None, Kind::TooLong { first: false }, give)
+    }
+}
+
+/// What comes next in an input.
+enum Next {
+    /// What the LF at its end, or the end of white space, ends.
+    Line(usize),
+    /// A value that nothing ends, because another one follows or the input pauses.
+    Value(usize),
+    /// Something that is not whole.
+    Open,
+}
+
+/// What `text` begins with, an object or array.
+fn next(text: &[u8], value: &mut Value, paused: bool) -> Next {
+    let end = match value.end(text) {
+        End::Whole(end) => end,
+        End::Damaged(end) => return Next::Line(end),
+        End::Open => return Next::Open,
+    };
+    let behind = end + text[end..].iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r')).count();
+    match text.get(behind) {
+        Some(b'\n') => Next::Line(behind + 1),
+        Some(b'{' | b'[') => Next::Value(end),
+        None if paused => Next::Value(end),
+        None => Next::Open,
+        // What is wrong with it, the component says.
+        Some(_) => memchr(b'\n', &text[behind..]).map_or(Next::Open, |end| Next::Line(behind + end + 1)),
     }
 }
 
 /// The byte order mark, which some writers begin with.
 const MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// Where what is no byte order mark and no white space begins.
-fn start_of_text(bytes: &[u8]) -> usize {
-    let skipped = if bytes.starts_with(MARK) { MARK.len() } else { 0 };
-    skipped + bytes[skipped..].iter().take_while(|byte| byte.is_ascii_whitespace()).count()
+/// Where what is no byte order mark and no white space begins, from `at` on.
+fn start_of_text(bytes: &[u8], at: usize) -> usize {
+    let text = bytes[at..].trim_ascii_start();
+    let text = text.strip_prefix(MARK).map_or(text, <[u8]>::trim_ascii_start);
+    bytes.len() - text.len()
 }
 
-/// How many LFs there are.
-pub fn line_feeds_in(bytes: &[u8]) -> u64 {
-    memchr_iter(b'\n', bytes).count() as u64
-}
-
-/// A copy of `bytes` in which the LFs before `end` are spaces.
-fn flatten(bytes: &[u8], end: usize) -> Bytes {
-    let mut flattened = bytes.to_vec();
-    for byte in flattened.iter_mut().take(end).filter(|byte| **byte == b'\n') {
-        *byte = b' ';
+/// A copy of `bytes` in which the LFs in these parts are spaces; `None` where there are none.
+fn flatten(bytes: &Bytes, parts: impl Iterator<Item = Range<usize>>) -> Option<Bytes> {
+    let mut flattened: Option<Vec<u8>> = None;
+    for part in parts {
+        if memchr(b'\n', &bytes[part.clone()]).is_some() {
+            let bytes = flattened.get_or_insert_with(|| bytes.to_vec());
+            bytes[part].iter_mut().filter(|byte| **byte == b'\n').for_each(|byte| *byte = b' ');
+        }
     }
-    flattened.into()
-}
-
-/// Tells the layout of an input from its beginning; `whole` where there is no more of it.
-///
-/// A first line that is a whole JSON value makes it lines. One that is not makes it documents if it ends in the middle of
-/// an object or array, as pretty-printers leave it, or if the second line goes on with it; else the line is damaged.
-fn layout(bytes: &[u8], whole: bool) -> Layout {
-    let text = &bytes[start_of_text(bytes)..];
-    let Some(line_end) = memchr(b'\n', text) else {
-        // One line that is long, or short and not yet ended.
-        return if whole || text.len() > 64 << 10 { Layout::Lines } else { Layout::Unknown };
-    };
-    if !matches!(text.first(), Some(b'{' | b'[')) {
-        return Layout::Lines;
-    }
-    if ValueScanner::new(0).end(text, line_end).is_some() {
-        return Layout::Lines;
-    }
-    let first_line = text[..line_end].trim_ascii_end();
-    if first_line.ends_with(b"{")
-        || first_line.ends_with(b"[")
-        || first_line.ends_with(b",")
-        || first_line.ends_with(b":")
-    {
-        return Layout::Documents;
-    }
-    match text.get(line_end + 1) {
-        Some(b' ' | b'\t' | b'"' | b']' | b'}') => Layout::Documents,
-        None if !whole => Layout::Unknown,
-        _ => Layout::Lines,
-    }
+    flattened.map(Bytes::from)
 }
 
 #[cfg(test)]
-mod tests {
-    use std::convert::Infallible;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// A batch as it was given out.
-    struct Given {
-        original: Vec<u8>,
-        taken: Vec<u8>,
-        line: u64,
-        offset: u64,
-    }
-
-    /// What a framer gives out of `input`, read in chunks of `chunk` bytes.
-    fn frame(input: &[u8], chunk: usize, longest: usize) -> Vec<Given> {
-        let mut framer = Framer::new(Position::default(), longest);
-        let mut given = Vec::new();
-        let mut take = |batch: Batch| {
-            let (original, taken) = (batch.original.to_vec(), batch.bytes().to_vec());
-            given.push(Given { original, taken, line: batch.line, offset: batch.offset });
-            Ok::<_, Infallible>(())
-        };
-        for chunk in input.chunks(chunk) {
-            let Ok(()) = framer.push(Bytes::copy_from_slice(chunk), line_feeds_in(chunk), &mut take);
-        }
-        let Ok(()) = framer.finish(&mut take);
-        given
-    }
-
-    proptest! {
-        #[test]
-        fn no_byte_is_lost_or_moved_whatever_the_chunks(
-            pieces in prop::collection::vec(prop::sample::select(vec![
-                "{\"a\":1}\n", "{\n  \"a\": \"}\\\"\"\n}\n", "[\n{},\n[]]", "\n", " ", "{", "}", "\"", "nonsense\n", "\u{FEFF}", "{\"long\":\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"}\n",
-            ]), 0..20),
-            chunk in 1..50usize,
-            longest in 10..200usize,
-        ) {
-            let input = pieces.concat();
-            let given = frame(input.as_bytes(), chunk, longest);
-            let mut offset = 0;
-            for Given { original, taken, line, offset: at } in &given {
-                prop_assert_eq!(*at, offset);
-                prop_assert_eq!(*line, 1 + memchr_iter(b'\n', &input.as_bytes()[..offset as usize]).count() as u64);
-                prop_assert_eq!(original.len(), taken.len());
-                offset += original.len() as u64;
-            }
-            let read: Vec<u8> = given.into_iter().flat_map(|given| given.original).collect();
-            prop_assert_eq!(String::from_utf8(read).unwrap(), input);
-        }
-    }
-
-    #[test]
-    fn documents_become_lines_of_the_same_length() {
-        let input = b"{\n \"a\": [1,\n2]\n}\n{\n}";
-        for chunk in [1, 2, 7, 100] {
-            let taken: Vec<_> = frame(input, chunk, 100).into_iter().map(|given| given.taken).collect();
-            assert_eq!(taken, [b"{  \"a\": [1, 2] }\n".to_vec(), b"{ }".to_vec()], "chunks of {chunk}");
-        }
-    }
-
-    /// The mark made each line of a document one of its own.
-    #[test]
-    fn a_document_may_begin_with_a_byte_order_mark() {
-        let input = "\u{FEFF}{\n\"a\": 1\n}\n{\n}\n".as_bytes();
-        let taken: Vec<_> = frame(input, 100, 100).into_iter().map(|given| given.taken).collect();
-        assert_eq!(taken, ["\u{FEFF}{ \"a\": 1 }\n".as_bytes(), b"{ }\n"]);
-    }
-
-    #[test]
-    fn a_damaged_first_line_does_not_make_lines_a_document() {
-        let input = b"{\"a\":{\"b\":1\n{\"a\":1}\n{\"a\":2}\n";
-        assert_eq!(frame(input, 1_000, 1_000)[0].taken, input);
-    }
-}
+mod tests;

@@ -1,5 +1,6 @@
 //! What a run writes: the stream, the findings, and the records that cannot be read.
 
+use std::collections::HashSet;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +13,7 @@ use super::Failure;
 use super::cli::{Format, Mode, Run};
 use super::describe::describe;
 use super::framing::{Batch, line_feeds_in};
+use super::input::{Inode, Inputs};
 use super::sink::{Background, Sink, Unwritten};
 
 /// Rejections that are told one by one where nobody keeps them.
@@ -52,6 +54,29 @@ struct RejectedRecord<'a> {
 }
 
 impl Outputs {
+    /// Takes what the run has written out of its inputs, where it lies in one of their folders. What is an input and was not
+    /// written by the run would be emptied: that is an error.
+    pub fn spare(arguments: &Run, written: Written, inputs: &mut Inputs) -> Result<(), Failure> {
+        for (name, target, written) in [
+            ("--output", &arguments.output, written.stream),
+            ("--findings", &arguments.findings, written.findings),
+            ("--rejects", &arguments.rejects, written.rejects),
+        ] {
+            let Some(target) = target else { continue };
+            if inputs.leave_out(target) && written.is_none() {
+                let target = target.display();
+                return Err(Failure::usage(format!("{name} {target} is an input, too, and would be emptied")));
+            }
+        }
+        Ok(())
+    }
+
+    /// The files that are written, once they are open.
+    pub fn inodes(arguments: &Run) -> HashSet<Inode> {
+        let targets = [&arguments.output, &arguments.findings, &arguments.rejects];
+        targets.into_iter().flatten().filter_map(|target| Inode::of(target)).collect()
+    }
+
     /// Opens them all, to go on behind what is `written`.
     pub fn open(arguments: &Run, mode: Mode, written: Written) -> Result<Self, Failure> {
         let standard = || PathBuf::from("-");

@@ -1,6 +1,5 @@
 use std::collections::HashMap;
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -10,8 +9,8 @@ use tracing::{Level, error, info, warn};
 
 use super::cli::{self, LogFormat, Mode};
 use super::durable::{Progress, StateFolder};
-use super::framing::{Batch, Framer, Kind, Position};
-use super::input::{self, Event, Events, Input, Inputs, Next, Planned, Saved};
+use super::framing::{Batch, Framer, Kind};
+use super::input::{self, Event, Events, Follow, Inode, Input, Inputs, Next, Planned, Saved, Stamp};
 use super::monitor::Monitor;
 use super::output::Outputs;
 use super::pipeline::{Fault, Job, Pipeline, Take};
@@ -25,6 +24,10 @@ use super::{DONE, FAILED, Failure, log};
 const TICK: Duration = Duration::from_millis(20);
 /// How long an input may keep silent before what is done so far goes out.
 const PATIENCE: Duration = Duration::from_millis(2);
+/// How long the end of a line may be waited for where all else is there: whoever writes it may be about to.
+const UNENDED: Duration = Duration::from_secs(1);
+/// How often files are forgotten that have been gone for long.
+const PRUNE: Duration = Duration::from_secs(60 * 60);
 /// How often whoever watches is told.
 const TELL: Duration = Duration::from_secs(1);
 /// What shells know a process by that SIGPIPE has ended.
@@ -33,7 +36,7 @@ const READER_GONE: u8 = 128 + 13;
 /// `catena run`.
 pub fn run(arguments: &cli::Run) -> Result<u8, Failure> {
     let began = Instant::now();
-    let inputs = Inputs::find(&arguments.inputs);
+    let mut inputs = Inputs::find(&arguments.inputs);
     check(arguments, &inputs)?;
     let progress = progress(arguments, &inputs);
     log::start(arguments.log_format, if arguments.quiet { Level::ERROR } else { arguments.log_level }, &progress);
@@ -63,38 +66,48 @@ pub fn run(arguments: &cli::Run) -> Result<u8, Failure> {
         let address = monitor.serve(address)?;
         info!("metrics at http://{address}/metrics");
     }
+    Outputs::spare(arguments, saved.written, &mut inputs)?;
     let outputs = Outputs::open(arguments, mode, saved.written)?;
     let stop = Stop::on_signals().map_err(|error| Failure::new(format!("cannot listen for signals: {error}")))?;
-    let (planned, done, warnings) = input::plan(inputs.list, saved.inputs);
-    let waiting = planned.iter().filter_map(|input| Some((input.input.path()?.to_owned(), input.saved()?))).collect();
+    let own = Outputs::inodes(arguments);
+    let plan = input::plan(inputs.list, saved.inputs, &own);
+    let waiting = plan.inputs.iter().filter(|input| input.known).filter_map(|input| input.saved(input.position, None));
+    let known = plan.known.iter().cloned().chain(waiting).map(|saved| (saved.inode, saved)).collect();
     let longest = arguments.max_record_bytes.max(arguments.batch_bytes) as usize;
     let mut run = Run {
         pipeline,
-        state: state.map(|folder| State { folder, every: arguments.save_every, saved: Instant::now(), done, waiting }),
+        state: state.map(|folder| {
+            let now = Instant::now();
+            State { folder, every: arguments.save_every, saved: now, known, pruned: now }
+        }),
         sources: HashMap::new(),
         failed: false,
         monitor: arguments.metrics.map(|_| monitor.clone()),
         told: None,
+        unended: Instant::now(),
         out: Out {
             outputs,
             summary: Summary { skipped: inputs.skipped, ..saved.summary },
             keep_rejected: mode == Mode::Enrich,
             longest,
             progress,
-            input: Arc::default(),
+            input: saved.input.into(),
         },
     };
     for (name, error) in &inputs.failed {
         run.fail(&format!("cannot read {name}: {error}"));
     }
-    warnings.iter().for_each(|warning| warn!("{warning}"));
+    for name in &inputs.doubled {
+        warn!("{}: is an input already, under another name; read once", name.display());
+    }
+    plan.warnings.iter().for_each(|warning| warn!("{warning}"));
     let (processing, bytes_before) = (Instant::now(), run.out.summary.bytes);
     let chunk = arguments.batch_bytes as usize;
     let events = if arguments.follow {
-        let done = run.state.as_ref().map_or(&[][..], |state| &state.done);
-        input::follow(arguments.inputs.clone(), planned, done, chunk, &stop.flag(), Arc::clone(&monitor.behind))
+        let inputs = Follow { arguments: arguments.inputs.clone(), inputs: plan.inputs, known: plan.known, own, chunk };
+        input::follow(inputs, &stop.flag(), Arc::clone(&monitor.behind))
     } else {
-        input::read(planned, chunk, jobs, &stop.flag())
+        input::read(plan.inputs, chunk, jobs, run.state.is_some(), &stop.flag())
     };
     let end = run.all(events, &stop);
     let Out { mut summary, progress, .. } = run.out;
@@ -149,6 +162,8 @@ struct Run {
     monitor: Option<Monitor>,
     /// When whoever watches was last told.
     told: Option<Instant>,
+    /// When records without the end of their line were last given out.
+    unended: Instant,
     out: Out,
 }
 
@@ -157,10 +172,10 @@ struct State {
     folder: StateFolder,
     every: Duration,
     saved: Instant,
-    /// The inputs that have been read to their end.
-    done: Vec<Saved>,
-    /// Those that were read before and have not been begun in this run.
-    waiting: HashMap<PathBuf, Saved>,
+    /// What is known of inputs that are not open: they have been read to their end, have not been begun, or are not there.
+    known: HashMap<Inode, Saved>,
+    /// When those were last forgotten that have been gone for long.
+    pruned: Instant,
 }
 
 /// An input that is being read.
@@ -168,11 +183,13 @@ struct Open {
     name: Arc<str>,
     planned: Planned,
     framer: Framer,
+    /// When the last of it came.
+    came: Instant,
 }
 
 impl Open {
-    fn saved(&self, ended: bool) -> Option<Saved> {
-        self.planned.saved_at(self.framer.position(), ended)
+    fn saved(&self, ended: Option<Stamp>) -> Option<Saved> {
+        self.planned.saved(self.framer.position(), ended)
     }
 }
 
@@ -198,10 +215,7 @@ impl Run {
                 Next::End => break,
                 Next::Pause => {
                     // The input pauses: what is done so far goes out.
-                    let open: Vec<_> = self.sources.keys().copied().collect();
-                    for id in open {
-                        self.frame(id, |framer, give| framer.pause(give))?;
-                    }
+                    self.give_unended()?;
                     self.pipeline.drain(&mut self.out)?;
                     self.out.outputs.flush()?;
                     match events.next(TICK) {
@@ -223,33 +237,43 @@ impl Run {
         if self.state.is_none() {
             let open: Vec<_> = self.sources.keys().copied().collect();
             for id in open {
-                self.end(id, false)?;
+                self.end(id, None)?;
             }
         }
         self.pipeline.drain(&mut self.out)
+    }
+
+    /// Has records go out of which only the end of the line is missing: those of a pipe at once, those of files, which
+    /// somebody may be writing to, after a while.
+    fn give_unended(&mut self) -> Result<(), Fault> {
+        let waits = |open: &Open| open.planned.input == Input::Standard || open.came.elapsed() >= UNENDED;
+        let unended = self.sources.iter().filter(|(_, open)| !open.framer.is_empty() && waits(open));
+        let ids: Vec<_> = unended.map(|(id, _)| *id).collect();
+        ids.into_iter().try_for_each(|id| self.frame(id, |framer, give| framer.pause(give)))
     }
 
     fn take(&mut self, event: Event) -> Result<(), Fault> {
         match event {
             Event::Begin(id, planned) => {
                 let framer = Framer::new(planned.position, self.out.longest);
-                if planned.position == Position::default() {
+                let known =
+                    self.state.as_mut().zip(planned.inode).and_then(|(state, inode)| state.known.remove(&inode));
+                if !planned.known && known.is_none() {
                     self.out.summary.files += 1;
                 }
-                if let (Some(state), Some(path)) = (&mut self.state, planned.input.path()) {
-                    state.waiting.remove(path);
-                }
                 let name = planned.input.name().into();
-                self.sources.insert(id, Open { name, planned, framer });
+                self.sources.insert(id, Open { name, planned, framer, came: Instant::now() });
                 Ok(())
             }
             Event::Bytes(id, piece) => {
-                self.out.summary.bytes += piece.bytes.len() as u64;
                 self.out.progress.inc(piece.read);
                 if let Some(open) = self.sources.get_mut(&id) {
-                    open.planned.head.add(open.framer.read(), &piece.bytes);
+                    open.came = Instant::now();
+                    if let Some(checksum) = piece.checksum {
+                        open.planned.seen.add(open.framer.read(), &piece.bytes, checksum);
+                    }
                 }
-                self.frame(id, |framer, give| framer.push(piece.bytes, piece.line_feeds, give))
+                self.frame(id, |framer, give| framer.push(piece.bytes, piece.lines, give))
             }
             Event::End(id, ended) => self.end(id, ended),
             Event::Skipped(id, reason) => {
@@ -258,13 +282,20 @@ impl Run {
                 if let Some(open) = self.sources.get(&id) {
                     info!("{}: skipped: {reason}", open.name);
                 }
-                self.close(id, true);
+                let path = self.sources.get(&id).and_then(|open| open.planned.input.path());
+                let metadata = path.and_then(|path| path.metadata().ok());
+                self.close(id, Some(metadata.as_ref().map(Stamp::from).unwrap_or_default()));
                 Ok(())
             }
             Event::Failed(id, error) => {
                 let name = self.sources.get(&id).map(|open| Arc::clone(&open.name)).unwrap_or_default();
-                self.end(id, false)?;
+                self.end(id, None)?;
                 self.fail(&format!("cannot read {name}: {error}"));
+                Ok(())
+            }
+            Event::Trouble(id, error) => {
+                let name = self.sources.get(&id).map(|open| Arc::clone(&open.name)).unwrap_or_default();
+                self.fail(&format!("cannot read {name}, and try again: {error}"));
                 Ok(())
             }
             Event::Renamed(id, path) => {
@@ -282,11 +313,13 @@ impl Run {
         }
     }
 
-    /// An input has ended: `ended` where there can be no more of it.
-    fn end(&mut self, id: u64, ended: bool) -> Result<(), Fault> {
-        let Some(open) = self.sources.get(&id) else { return Ok(()) };
-        if self.state.is_some() && !ended && !open.framer.rest_is_whole() {
-            warn!("{}: ends in the middle of a record, which is left to the next run", open.name);
+    /// An input has ended: `ended` says what it was then where no more of it is to be expected.
+    fn end(&mut self, id: u64, ended: Option<Stamp>) -> Result<(), Fault> {
+        if self.state.is_some() && ended.is_none() {
+            self.frame(id, |framer, give| framer.pause(give))?;
+            if let Some(open) = self.sources.get(&id).filter(|open| !open.framer.is_empty()) {
+                warn!("{}: ends in the middle of a record, which is left to the next run", open.name);
+            }
         } else {
             self.frame(id, |framer, give| framer.finish(give))?;
         }
@@ -294,9 +327,9 @@ impl Run {
         Ok(())
     }
 
-    fn close(&mut self, id: u64, ended: bool) {
+    fn close(&mut self, id: u64, ended: Option<Stamp>) {
         if let (Some(open), Some(state)) = (self.sources.remove(&id), &mut self.state) {
-            state.done.extend(open.saved(ended));
+            state.known.extend(open.saved(ended).map(|saved| (saved.inode, saved)));
         }
     }
 
@@ -318,6 +351,10 @@ impl Run {
 
     /// What has to be done from time to time.
     fn tick(&mut self) -> Result<(), Fault> {
+        if self.unended.elapsed() >= UNENDED {
+            self.unended = Instant::now();
+            self.give_unended()?;
+        }
         if self.state.as_ref().is_some_and(|state| state.saved.elapsed() >= state.every) {
             self.save()?;
         }
@@ -334,14 +371,13 @@ impl Run {
         let checkpoints = self.pipeline.checkpoints().map_err(|error| Fault::Component(error.to_string()))?;
         let written = self.out.outputs.sync()?;
         let Some(state) = &mut self.state else { return Ok(()) };
-        // A file that is gone, and of which there can be no more, need not be remembered.
-        state.done.retain(|saved| !saved.ended || saved.is_there());
-        let open = self.sources.values().filter_map(|open| open.saved(false));
-        let progress = Progress::new(
-            state.done.iter().chain(state.waiting.values()).cloned().chain(open),
-            written,
-            self.out.summary.clone(),
-        );
+        if state.pruned.elapsed() >= PRUNE {
+            state.known.retain(|_, saved| saved.keep());
+            state.pruned = Instant::now();
+        }
+        let open = self.sources.values().filter_map(|open| open.saved(None));
+        let inputs = state.known.values().cloned().chain(open);
+        let progress = Progress::new(inputs, written, &self.out.input, self.out.summary.clone());
         let saved = state.folder.save(progress, &checkpoints);
         saved.map_err(|failure| Fault::Unwritten(Unwritten::Failed(failure)))?;
         state.saved = Instant::now();
@@ -377,9 +413,12 @@ struct Out {
 
 impl Take for Out {
     fn take(&mut self, job: Job, outcome: Option<Outcome>) -> Result<(), Unwritten> {
+        self.summary.bytes += job.batch.original.len() as u64;
         if !Arc::ptr_eq(&self.input, &job.input) {
             // The records of another input go on lines of their own.
-            self.outputs.end_line()?;
+            if self.input != job.input {
+                self.outputs.end_line()?;
+            }
             self.input = Arc::clone(&job.input);
         }
         match outcome {

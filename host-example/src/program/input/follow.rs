@@ -2,18 +2,21 @@
 //!
 //! Files are asked for their length some times a second. That works everywhere, on network file systems too.
 
-use std::collections::HashMap;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+mod followed;
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::chunk::{Chunk, Pool};
-use super::source::{Head, Inode, Source};
-use super::{Event, Events, Input, Inputs, Piece, Planned, Saved, is_digest};
+use super::chunk::Pool;
+use super::identity::{Beginnings, Inode, Seen, Stamp};
+use super::{Event, Events, Input, Inputs, Piece, Planned, Saved};
+use crate::program::framing::Position;
+use followed::{Followed, Found};
 
 /// How long nothing is asked where nothing has come.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -21,53 +24,56 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How often folders are looked through for new files.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// How long a file that has lost its name is still read: whoever writes it may not have noticed.
-const GRACE: Duration = Duration::from_secs(5);
-
-/// The length of the longest mark of a compressed file.
-const LEAST_TELLING: u64 = 4;
-
-/// How many files are kept open.
+/// How many files are kept open, if the system lets as many be open.
 const MOST_OPEN: usize = 256;
 
-/// How many beginnings are remembered.
-const MOST_HEADS: usize = 1_000;
+/// How many files that are not there any more are remembered: they may come again compressed.
+const MOST_GONE: usize = 1_000;
 
 /// How many chunks are read ahead.
 const READ_AHEAD: usize = 8;
 
-/// Reads inputs and goes on reading what comes to be in them, and in the folders among `arguments`, until `stop` is set.
+/// What is to be followed.
+pub struct Follow {
+    /// Files, and folders in which files may come to be.
+    pub arguments: Vec<PathBuf>,
+    /// What is to be read first.
+    pub inputs: Vec<Planned>,
+    /// Files that have been read to their end.
+    pub known: Vec<Saved>,
+    /// Files that this run writes.
+    pub own: HashSet<Inode>,
+    /// How much is read at a time, in bytes.
+    pub chunk: usize,
+}
+
+/// Reads inputs and goes on reading what comes to be in them, and in folders, until `stop` is set.
 ///
-/// `done` are files that need no reading. `behind` is told how many bytes there are that have not been read.
-pub fn follow(
-    arguments: Vec<PathBuf>,
-    inputs: Vec<Planned>,
-    done: &[Saved],
-    chunk: usize,
-    stop: &Arc<AtomicBool>,
-    behind: Arc<AtomicU64>,
-) -> Events {
+/// `behind` is told how many bytes there are that have not been read.
+pub fn follow(what: Follow, stop: &Arc<AtomicBool>, behind: Arc<AtomicU64>) -> Events {
     let (order, given) = sync_channel(1);
     let (events, receiver) = sync_channel(READ_AHEAD);
     // There is a receiver: this cannot fail.
     let _ = order.send(receiver);
-    let known = done.iter().map(|saved| (saved.inode, 0)).collect();
-    let heads = done.iter().map(|saved| saved.head).collect();
     let stop = Arc::clone(stop);
     thread::spawn(move || {
+        let ended = what.known.iter().map(|saved| (saved.inode, Ended::from(saved))).collect();
         let mut follower = Follower {
-            arguments,
+            arguments: what.arguments,
+            own: what.own,
             files: HashMap::new(),
-            known,
-            heads,
+            followed: HashMap::new(),
+            ended,
+            gone: VecDeque::new(),
             next: 0,
-            pool: Pool::new(chunk),
+            most_open: most_open(),
+            pool: Pool::new(what.chunk),
             events,
             stop,
             behind,
         };
         // An error is that nobody listens any more.
-        let _ = follower.run(inputs);
+        let _ = follower.run(what.inputs);
     });
     Events { inputs: given, current: None }
 }
@@ -77,45 +83,34 @@ struct Gone;
 
 struct Follower {
     arguments: Vec<PathBuf>,
+    own: HashSet<Inode>,
     files: HashMap<u64, Followed>,
-    /// The files that are, or have been, followed, by the number of those that were not done before.
-    known: HashMap<Inode, u64>,
-    /// How those began that have been read to their end: they may come again compressed.
-    heads: Vec<Head>,
+    /// The files that are followed.
+    followed: HashMap<Inode, u64>,
+    /// Those that have been read to their end.
+    ended: HashMap<Inode, Ended>,
+    /// Those of them that are not there any more.
+    gone: VecDeque<Ended>,
     next: u64,
+    most_open: usize,
     pool: Arc<Pool>,
     events: SyncSender<Event>,
     stop: Arc<AtomicBool>,
     behind: Arc<AtomicU64>,
 }
 
-struct Followed {
-    path: PathBuf,
-    inode: Inode,
-    head: Head,
-    /// Where it is read, if it is open.
-    source: Option<Source>,
-    /// Whether it is not compressed, and so may grow; known once it has been opened.
-    plain: Option<bool>,
-    /// How many bytes have been given out of it, decompressed.
-    given: u64,
-    counted: u64,
-    /// The length at which a compressed file was not whole.
-    cut_at: Option<u64>,
-    /// Since when another file has its name, or none has.
-    gone: Option<Instant>,
+/// A file that has been read to its end.
+#[derive(Clone, Copy)]
+struct Ended {
+    stamp: Stamp,
+    seen: Seen,
+    position: Position,
 }
 
-/// What there was to read.
-enum Found {
-    Some,
-    Nothing,
-    /// There will be no more.
-    End,
-    /// It was cut, to so many bytes.
-    Cut(u64),
-    /// Why there is nothing: the last event.
-    Last(Event),
+impl From<&Saved> for Ended {
+    fn from(saved: &Saved) -> Self {
+        Self { stamp: saved.ended.unwrap_or_default(), seen: saved.seen, position: saved.position }
+    }
 }
 
 impl Follower {
@@ -152,97 +147,119 @@ impl Follower {
         // One that is not there may come to be.
         let (Input::File(path), Some(inode)) = (planned.input.clone(), planned.inode) else { return Ok(()) };
         self.next += 1;
-        self.known.insert(inode, self.next);
-        let (given, head) = (planned.position.offset, planned.head);
-        self.send(Event::Begin(self.next, planned))?;
-        let followed =
-            Followed { path, inode, head, source: None, plain: None, given, counted: 0, cut_at: None, gone: None };
-        self.files.insert(self.next, followed);
-        Ok(())
+        self.followed.insert(inode, self.next);
+        self.ended.remove(&inode);
+        self.files.insert(self.next, Followed::new(path, inode, planned.seen, planned.position));
+        self.send(Event::Begin(self.next, planned))
     }
 
     /// Closes files that have nothing to read where too many are open. What is written to one of them between then and
     /// its being renamed can be missed, so it is not done without need.
     fn close_some(&mut self) {
-        let open = self.files.values().filter(|file| file.source.is_some()).count();
-        let ended = self
-            .files
-            .values_mut()
-            .filter(|file| file.source.is_some() && file.plain == Some(true) && file.gone.is_none());
-        ended.take(open.saturating_sub(MOST_OPEN)).for_each(|file| file.source = None);
+        let open = self.files.values().filter(|file| file.is_open()).count();
+        let idle = self.files.values_mut().filter(|file| file.is_idle());
+        idle.take(open.saturating_sub(self.most_open)).for_each(Followed::close);
     }
 
     /// Reads what has come to be in a file, and says whether that was anything.
     fn advance(&mut self, id: u64) -> Result<bool, Gone> {
         let Some(file) = self.files.get_mut(&id) else { return Ok(false) };
         let mut chunk = self.pool.take();
-        match file.advance(id, &mut chunk) {
+        match file.advance(&mut chunk) {
             Found::Nothing => return Ok(false),
-            Found::Some => {
-                let read = file.source.as_ref().map_or(file.counted, Source::bytes_read);
-                let event = Event::Bytes(id, Piece::new(chunk, read - file.counted));
-                file.counted = read;
-                self.send(event)?;
+            Found::Some { read } => {
+                let piece = Piece::new(chunk, read).with_checksum();
+                file.count(&piece);
+                self.send(Event::Bytes(id, piece))?;
             }
-            Found::End => {
-                if let Some(file) = self.files.remove(&id) {
-                    self.heads.push(file.head);
-                    let forgotten = self.heads.len().saturating_sub(MOST_HEADS);
-                    self.heads.drain(..forgotten);
-                }
-                self.send(Event::End(id, true))?;
+            Found::Trouble(error) => self.send(Event::Trouble(id, error))?,
+            Found::End(stamp) => {
+                self.end(id, stamp);
+                self.send(Event::End(id, Some(stamp)))?;
             }
-            Found::Cut(length) => {
-                let Some(file) = self.files.remove(&id) else { return Ok(false) };
-                let (name, given) = (file.path.display(), file.given);
-                let text =
-                    format!("{name}: was cut to {length} bytes after {given} were read; read from its beginning");
-                self.send(Event::Warning(text))?;
-                self.send(Event::End(id, true))?;
-                self.begin(Planned::whole(Input::File(file.path)))?;
+            Found::Emptied(why) => {
+                let path = file.path.clone();
+                self.end(id, Stamp::default());
+                self.send(Event::Warning(why))?;
+                self.send(Event::End(id, Some(Stamp::default())))?;
+                self.begin(Planned::whole(Input::File(path)))?;
             }
-            Found::Last(event) => {
-                self.files.remove(&id);
-                self.send(event)?;
+            Found::Skipped(reason) => {
+                let stamp = file.path.metadata().as_ref().map(Stamp::from).unwrap_or_default();
+                self.end(id, stamp);
+                self.send(Event::Skipped(id, reason))?;
             }
         }
         Ok(true)
     }
 
+    /// Ends following a file, which is looked at again when it changes.
+    fn end(&mut self, id: u64, stamp: Stamp) {
+        if let Some(file) = self.files.remove(&id) {
+            self.followed.remove(&file.inode);
+            self.ended.insert(file.inode, Ended { stamp, seen: file.seen, position: file.position });
+        }
+    }
+
     /// Looks for files that are not followed yet, and sums up what has not been read.
     fn look(&mut self) -> Result<bool, Gone> {
         let inputs = Inputs::find(&self.arguments);
-        let mut found = false;
+        let mut begun = false;
+        let mut there = HashSet::new();
+        let mut copies = None;
         for input in inputs.list {
-            let planned = Planned::whole(input);
-            let Some(inode) = planned.inode else { continue };
-            if let Some(id) = self.known.get(&inode) {
-                self.rename(*id, &planned)?;
+            let Some(path) = input.path() else { continue };
+            let Ok(metadata) = path.metadata() else { continue };
+            let inode = Inode::from(&metadata);
+            there.insert(inode);
+            if self.own.contains(&inode) {
                 continue;
             }
-            found = true;
-            let path = planned.input.path().unwrap_or(Path::new(""));
-            let mut heads = self.heads.iter().chain(self.files.values().map(|file| &file.head));
-            // Records of one caller can begin alike: what is not compressed is read.
-            let is_compressed = || Source::open(path).is_ok_and(|source| !source.plain);
-            if heads.any(|head| head.is_telling() && head.is_of(path)) && is_compressed() {
-                self.known.insert(inode, 0);
-                self.send(Event::Warning(format!("{}: is a copy of what was read before", path.display())))?;
-            } else {
-                self.begin(planned)?;
+            if let Some(id) = self.followed.get(&inode).copied() {
+                self.rename(id, &input)?;
+                continue;
             }
+            let planned = match self.ended.get(&inode).copied() {
+                Some(ended) if ended.stamp == Stamp::from(&metadata) => continue,
+                Some(ended) if ended.seen.is_of(path) => Planned::whole(input).from(ended.seen, ended.position),
+                // The inode was used again, or what was in the file is not any more.
+                _ => match copies.get_or_insert_with(|| self.read()).copied_by(path).first() {
+                    None => Planned::whole(input),
+                    Some((ended, is_followed)) => {
+                        let name = path.display();
+                        self.send(Event::Warning(format!("{name}: is a copy of what was read before")))?;
+                        if *is_followed {
+                            // What more there is of it is read there.
+                            self.ended.insert(inode, Ended { stamp: Stamp::from(&metadata), ..*ended });
+                            continue;
+                        }
+                        Planned::whole(input).from(ended.seen, ended.position)
+                    }
+                },
+            };
+            begun = true;
+            self.begin(planned)?;
         }
-        let length = |file: &Followed| file.path.metadata().map_or(0, |metadata| metadata.len());
-        // Of what is compressed it is only known whether it was read.
-        let plain = self.files.values().filter(|file| file.plain == Some(true));
-        let behind = plain.map(|file| length(file).saturating_sub(file.given)).sum();
-        self.behind.store(behind, Ordering::Relaxed);
-        Ok(found)
+        // Their inodes may be used again, but they may come again themselves, compressed.
+        self.gone.extend(self.ended.extract_if(|inode, _| !there.contains(inode)).map(|(_, ended)| ended));
+        self.gone.drain(..self.gone.len().saturating_sub(MOST_GONE));
+        self.behind.store(self.files.values().map(Followed::behind).sum(), Ordering::Relaxed);
+        Ok(begun)
+    }
+
+    /// What has been read, and whether it is followed on.
+    fn read(&self) -> Beginnings<(Ended, bool)> {
+        let ended = self.ended.values().chain(&self.gone).map(|ended| (ended.seen, (*ended, false)));
+        let followed = self.files.values().map(|file| {
+            let ended = Ended { stamp: Stamp::default(), seen: file.seen, position: file.position };
+            (file.seen, (ended, true))
+        });
+        Beginnings::new(ended.chain(followed))
     }
 
     /// Follows a file on under another name.
-    fn rename(&mut self, id: u64, planned: &Planned) -> Result<(), Gone> {
-        let (Some(path), Some(file)) = (planned.input.path(), self.files.get_mut(&id)) else { return Ok(()) };
+    fn rename(&mut self, id: u64, input: &Input) -> Result<(), Gone> {
+        let (Some(path), Some(file)) = (input.path(), self.files.get_mut(&id)) else { return Ok(()) };
         if file.path == path || !file.lost_its_name() {
             return Ok(());
         }
@@ -251,88 +268,11 @@ impl Follower {
     }
 }
 
-impl Followed {
-    fn advance(&mut self, id: u64, chunk: &mut Chunk) -> Found {
-        match self.open() {
-            Ok(true) => {}
-            Ok(false) if self.is_cut() => return Found::Cut(self.length().unwrap_or_default()),
-            Ok(false) => return self.is_gone(),
-            Err(error) => return Found::Last(Event::Failed(id, error)),
-        }
-        let Some(source) = &mut self.source else { return Found::Nothing };
-        while !chunk.room().is_empty() {
-            match source.read(chunk.room()) {
-                Ok(0) => break,
-                Ok(length) => chunk.fill(length),
-                Err(_) if !chunk.as_ref().is_empty() => break,
-                // Whoever writes it is not done.
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                    self.source = None;
-                    self.cut_at = self.length();
-                    return Found::Nothing;
-                }
-                Err(error) => return Found::Last(Event::Failed(id, error)),
-            }
-        }
-        match chunk.as_ref() {
-            [] if self.plain == Some(false) => Found::End,
-            [] if self.is_cut() => Found::Cut(self.length().unwrap_or_default()),
-            [] => self.is_gone(),
-            bytes if self.given == 0 && is_digest(bytes) => Found::Last(Event::Skipped(id, "a CloudTrail digest file")),
-            bytes => {
-                self.head.add(self.given, bytes);
-                self.given += bytes.len() as u64;
-                self.gone = None;
-                Found::Some
-            }
-        }
-    }
-
-    /// Opens it if there may be something to read, and says whether it is open.
-    fn open(&mut self) -> io::Result<bool> {
-        if self.source.is_some() {
-            return Ok(true);
-        }
-        let length = self.length();
-        let nothing_new = match self.plain {
-            Some(true) => length <= Some(self.given),
-            _ => self.cut_at.is_some() && self.cut_at == length,
-        };
-        // Too little to tell whether it is compressed: whoever writes it has just begun.
-        let undecided = self.plain.is_none() && length < Some(LEAST_TELLING);
-        if nothing_new || undecided || length.is_none() || self.lost_its_name() {
-            return Ok(false);
-        }
-        match Source::open_at(&self.path, self.given) {
-            Ok(source) => {
-                (self.plain, self.counted, self.cut_at) = (Some(source.plain), 0, None);
-                self.source = Some(source);
-            }
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.cut_at = length,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-        Ok(self.source.is_some())
-    }
-
-    fn is_cut(&self) -> bool {
-        self.plain == Some(true) && self.length().is_some_and(|length| length < self.given) && !self.lost_its_name()
-    }
-
-    fn length(&self) -> Option<u64> {
-        self.path.metadata().ok().map(|metadata| metadata.len())
-    }
-
-    fn lost_its_name(&self) -> bool {
-        self.path.metadata().map_or(true, |metadata| Inode::from(&metadata) != self.inode)
-    }
-
-    /// Whether a file of which there is nothing more to read has lost its name long enough.
-    fn is_gone(&mut self) -> Found {
-        if !self.lost_its_name() {
-            self.gone = None;
-            return Found::Nothing;
-        }
-        if self.gone.get_or_insert_with(Instant::now).elapsed() < GRACE { Found::Nothing } else { Found::End }
-    }
+/// How many files may be open at once: some must be left for everything else.
+fn most_open() -> usize {
+    // "Max open files            1024                 524288               files"
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let limit =
+        limits.lines().find_map(|line| line.strip_prefix("Max open files")?.split_whitespace().next()?.parse().ok());
+    limit.map_or(MOST_OPEN, |limit: usize| MOST_OPEN.min(limit / 4))
 }

@@ -2,10 +2,13 @@
 
 mod chunk;
 mod follow;
+mod identity;
 mod read;
 mod resume;
 mod source;
 
+use std::collections::HashSet;
+use std::fs::Metadata;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -14,9 +17,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use walkdir::WalkDir;
 
-use super::framing::line_feeds_in;
+use super::framing::Lines;
 
-pub use follow::follow;
+pub use follow::{Follow, follow};
+pub use identity::{Inode, Stamp};
 pub use read::read;
 pub use resume::{Planned, Saved, plan};
 
@@ -39,14 +43,17 @@ pub enum Event {
     Begin(u64, Planned),
     /// Some of it.
     Bytes(u64, Piece),
-    /// It has ended. `true` where there can be no more of it: it is compressed, or has been rotated away.
-    End(u64, bool),
+    /// It has ended. What it was then where there is no more of it, unless somebody writes to it: it is compressed, or has
+    /// been rotated away. `None` where it may grow.
+    End(u64, Option<Stamp>),
     /// It is no input for a correlation: why.
     Skipped(u64, &'static str),
     /// It has another name now.
     Renamed(u64, PathBuf),
     /// It could not be read, or not to its end.
     Failed(u64, io::Error),
+    /// It cannot be read just now, and is tried again.
+    Trouble(u64, io::Error),
     /// What somebody should know who keeps the files.
     Warning(String),
 }
@@ -56,16 +63,22 @@ pub enum Event {
 pub struct Piece {
     /// The bytes, decompressed.
     pub bytes: Bytes,
-    /// How many LFs are in them.
-    pub line_feeds: u64,
+    /// What its lines are.
+    pub lines: Lines,
     /// How many bytes were read to get them.
     pub read: u64,
+    /// Their checksum, where somebody keeps what was read.
+    pub checksum: Option<u32>,
 }
 
 impl Piece {
     fn new(chunk: chunk::Chunk, read: u64) -> Self {
         let bytes = chunk.freeze();
-        Self { line_feeds: line_feeds_in(&bytes), bytes, read }
+        Self { lines: Lines::of(&bytes), bytes, read, checksum: None }
+    }
+
+    fn with_checksum(self) -> Self {
+        Self { checksum: Some(crc32fast::hash(&self.bytes)), ..self }
     }
 }
 
@@ -126,6 +139,7 @@ impl Events {
 }
 
 /// What the arguments stand for.
+#[derive(Default)]
 pub struct Inputs {
     /// The inputs, folders replaced by the files in them, in the order of their names.
     pub list: Vec<Input>,
@@ -133,14 +147,17 @@ pub struct Inputs {
     pub skipped: u64,
     /// What could not be looked at.
     pub failed: Vec<(String, io::Error)>,
+    /// Names of files that are inputs already, under other names.
+    pub doubled: Vec<PathBuf>,
     /// The bytes of all files, as far as they are known.
     pub bytes: u64,
+    files: HashSet<Inode>,
 }
 
 impl Inputs {
     /// Finds the files that the arguments stand for; without any, the standard input.
     pub fn find(arguments: &[PathBuf]) -> Self {
-        let mut inputs = Self { list: Vec::new(), skipped: 0, failed: Vec::new(), bytes: 0 };
+        let mut inputs = Self::default();
         if arguments.is_empty() {
             inputs.list.push(Input::Standard);
         }
@@ -157,8 +174,24 @@ impl Inputs {
     }
 
     fn file(&mut self, path: PathBuf) {
-        self.bytes += path.metadata().map_or(0, |metadata| metadata.len());
+        if let Some(metadata) = path.metadata().ok().filter(Metadata::is_file) {
+            if !self.files.insert(Inode::from(&metadata)) {
+                self.doubled.push(path);
+                return;
+            }
+            self.bytes += metadata.len();
+        }
         self.list.push(Input::File(path));
+    }
+
+    /// Takes a file out of the list, and says whether it was in it.
+    pub fn leave_out(&mut self, file: &Path) -> bool {
+        let inode = Inode::of(file);
+        let is_in = inode.is_some_and(|inode| self.files.remove(&inode));
+        if is_in {
+            self.list.retain(|input| input.path().and_then(Inode::of) != inode);
+        }
+        is_in
     }
 
     fn folder(&mut self, folder: &Path) {

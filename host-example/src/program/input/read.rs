@@ -13,8 +13,9 @@ use super::{Event, Events, Input, Piece, Planned, is_digest, is_no_record_file};
 /// How many bytes, in chunks, each reader is ahead at most: a file of CloudTrail, decompressed.
 const READ_AHEAD: usize = 8 << 20;
 
-/// Reads inputs in chunks of `chunk` bytes, `readers` of them at a time, until `stop` is set.
-pub fn read(inputs: Vec<Planned>, chunk: usize, readers: usize, stop: &Arc<AtomicBool>) -> Events {
+/// Reads inputs in chunks of `chunk` bytes, `readers` of them at a time, until `stop` is set; with `checksums` where somebody
+/// keeps what was read.
+pub fn read(inputs: Vec<Planned>, chunk: usize, readers: usize, checksums: bool, stop: &Arc<AtomicBool>) -> Events {
     let (order, given) = sync_channel(readers);
     let ahead = (READ_AHEAD / chunk).clamp(4, 64);
     let queue = Arc::new(Mutex::new(Queue { inputs: inputs.into_iter(), next: 0, order }));
@@ -23,7 +24,7 @@ pub fn read(inputs: Vec<Planned>, chunk: usize, readers: usize, stop: &Arc<Atomi
         let (queue, pool, stop) = (Arc::clone(&queue), Arc::clone(&pool), Arc::clone(stop));
         thread::spawn(move || {
             while let Some((id, input, events)) = next(&queue, ahead) {
-                let reader = Reader { id, pool: &pool, events, stop: &stop };
+                let reader = Reader { id, pool: &pool, events, checksums, stop: &stop };
                 let last = match reader.read(input) {
                     Ok(None) => return,
                     Ok(Some(last)) => last,
@@ -61,6 +62,7 @@ struct Reader<'r> {
     id: u64,
     pool: &'r Arc<Pool>,
     events: SyncSender<Event>,
+    checksums: bool,
     stop: &'r AtomicBool,
 }
 
@@ -102,15 +104,17 @@ impl Reader<'_> {
                 }
             }
             if chunk.as_ref().is_empty() {
-                return end.map(|()| Some(Event::End(self.id, !source.plain)));
+                let stamp = (!source.plain).then(|| source.stamp());
+                return end.map(|()| Some(Event::End(self.id, stamp)));
             }
             if std::mem::take(&mut first) && is_digest(chunk.as_ref()) {
                 return Ok(Some(Event::Skipped(self.id, "a CloudTrail digest file")));
             }
             let total = source.bytes_read();
-            let bytes = Event::Bytes(self.id, Piece::new(chunk, total - counted));
+            let piece = Piece::new(chunk, total - counted);
+            let piece = if self.checksums { piece.with_checksum() } else { piece };
             counted = total;
-            if self.events.send(bytes).is_err() || self.stopped() {
+            if self.events.send(Event::Bytes(self.id, piece)).is_err() || self.stopped() {
                 return Ok(None);
             }
         }

@@ -1,13 +1,19 @@
 //! Where to go on in inputs that have been read before: files are renamed, compressed, cut and replaced meanwhile.
 
 use std::collections::{HashMap, HashSet};
+use std::fs::Metadata;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::source::{Head, Inode};
-use super::{Input, source};
+use super::Input;
+use super::identity::{Beginnings, Inode, Seen, Stamp, beginning};
+use super::source::Source;
 use crate::program::framing::Position;
+
+/// How long files that are not there are remembered, in s: a week.
+const REMEMBERED: u64 = 7 * 24 * 60 * 60;
 
 /// What is known of an input that has been read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,18 +22,40 @@ pub struct Saved {
     pub path: PathBuf,
     /// Its place in the file system then.
     pub inode: Inode,
-    /// How it begins.
-    pub head: Head,
+    /// What was read of it.
+    pub seen: Seen,
     /// How far it has been processed.
     pub position: Position,
-    /// Whether it was read to its end, and there can be no more of it.
-    pub ended: bool,
+    /// What it was when it had been read to its end; `None` where it had not, or may grow.
+    pub ended: Option<Stamp>,
+    /// When it was last there, in s since 1970.
+    there: u64,
 }
 
 impl Saved {
-    /// Whether the file is still there under its name.
-    pub fn is_there(&self) -> bool {
-        self.path.metadata().is_ok_and(|metadata| Inode::from(&metadata) == self.inode)
+    /// Whether it is to be remembered: it is there, or was not long ago.
+    pub fn keep(&mut self) -> bool {
+        if self.is_there() {
+            self.there = now();
+        }
+        self.there + REMEMBERED > now()
+    }
+
+    fn is_there(&self) -> bool {
+        Inode::of(&self.path) == Some(self.inode)
+    }
+
+    /// What to say where what may have come to the file after it was read is nowhere.
+    fn lost(&self) -> String {
+        let (name, offset) = (self.path.display(), self.position.offset);
+        match self.path.metadata() {
+            Ok(metadata) if Inode::from(&metadata) == self.inode && metadata.len() < offset => {
+                format!("{name}: was cut to {} bytes after {offset} were read; read from its beginning", metadata.len())
+            }
+            _ => format!(
+                "{name}: is another file now, and what was read up to {offset} bytes is not beside it: its rest is lost"
+            ),
+        }
     }
 }
 
@@ -37,167 +65,186 @@ pub struct Planned {
     pub input: Input,
     /// `None` for what is no file, or cannot be looked at.
     pub inode: Option<Inode>,
-    pub head: Head,
+    pub seen: Seen,
     pub position: Position,
+    /// Whether some of it was read by a run before.
+    pub known: bool,
 }
 
 impl Planned {
     /// An input that is read from its beginning.
     pub fn whole(input: Input) -> Self {
-        let metadata = input.path().and_then(|path| path.metadata().ok());
-        let inode = metadata.as_ref().map(Inode::from);
-        Self { input, inode, head: Head::default(), position: Position::default() }
+        let inode = input.path().and_then(Inode::of);
+        Self { input, inode, seen: Seen::default(), position: Position::default(), known: false }
     }
 
-    /// What is known of it, if it was read before.
-    pub fn saved(&self) -> Option<Saved> {
-        if self.position == Position::default() { None } else { self.saved_at(self.position, false) }
+    /// The same, read on from where it was left.
+    pub fn from(self, seen: Seen, position: Position) -> Self {
+        Self { seen, position, known: true, ..self }
     }
 
     /// What is to be remembered of a file that has been processed up to `position`.
-    pub fn saved_at(&self, position: Position, ended: bool) -> Option<Saved> {
+    pub fn saved(&self, position: Position, ended: Option<Stamp>) -> Option<Saved> {
         let path = self.input.path()?.to_owned();
-        Some(Saved { path, inode: self.inode?, head: self.head, position, ended })
-    }
-
-    fn from(self, saved: &Saved) -> Self {
-        Self { head: saved.head, position: saved.position, ..self }
+        Some(Saved { path, inode: self.inode?, seen: self.seen, position, ended, there: now() })
     }
 }
 
-/// What is to be read of inputs, where `saved` is known of what was read before. Then what is known and needs no reading,
-/// and what somebody should know.
+/// What is to be read, and what is known besides.
+pub struct Plan {
+    /// The inputs, each with the place to read it from.
+    pub inputs: Vec<Planned>,
+    /// What is known of files that need no reading, or are not there now.
+    pub known: Vec<Saved>,
+    /// What somebody should know.
+    pub warnings: Vec<String>,
+}
+
+/// What is to be read of inputs, where `saved` is known of what was read before. `own` are files that this run writes.
 ///
-/// A file is the one that was read before where its inode and its beginning are the same, or where its beginning is and
-/// that file is gone. A file that is gone from its name is looked for in its folder, and read to its end first.
-pub fn plan(inputs: Vec<Input>, saved: Vec<Saved>) -> (Vec<Planned>, Vec<Saved>, Vec<String>) {
-    let mut planned: Vec<_> = inputs.into_iter().map(|input| (Planned::whole(input), false)).collect();
-    let mut plan = Plan::new(saved);
-    for take in [Plan::take_same, Plan::take_moved] {
-        for (input, known) in planned.iter_mut().filter(|(_, known)| !known) {
-            if let Some(saved) = take(&mut plan, input) {
-                *known = true;
-                plan.go_on(input, saved);
-            }
+/// A file that is gone from its name is looked for in its folder, and read to its end before the one that has its name now.
+pub fn plan(inputs: Vec<Input>, saved: Vec<Saved>, own: &HashSet<Inode>) -> Plan {
+    let mut planned: Vec<_> = inputs.into_iter().map(Planned::whole).collect();
+    let mut planner = Planner::new(saved);
+    let mut found: Vec<_> = planned.iter_mut().map(|input| planner.same(input)).collect();
+    let beginnings = Beginnings::new(planner.gone());
+    for (input, found) in planned.iter_mut().zip(&mut found).filter(|(_, found)| **found == Found::New) {
+        let path = input.input.path().unwrap_or(Path::new(""));
+        if let Some(saved) = beginnings.copied_by(path).into_iter().find_map(|at| planner.saved.get_mut(at)?.take()) {
+            *input = input.clone().from(saved.seen, saved.position);
+            *found = Found::GoesOn;
         }
     }
-    let done: HashSet<_> = plan.done.iter().map(|saved| saved.inode).collect();
-    let mut list = Vec::new();
-    for (input, known) in planned {
-        for saved in plan.take_of_name(&input) {
-            list.extend(plan.rotated(&saved));
-        }
-        if !known || input.inode.is_none_or(|inode| !done.contains(&inode)) {
-            list.push(input);
+    let mut rotated = planner.rotated(&planned, own);
+    let mut inputs = Vec::new();
+    for (input, found) in planned.into_iter().zip(found) {
+        inputs.extend(input.input.path().and_then(|path| rotated.remove(path)).into_iter().flatten());
+        if found != Found::Done {
+            inputs.push(input);
         }
     }
-    // What is no input any more may become one again, or be looked for once another file has its name.
-    let left: Vec<_> = plan.saved.into_iter().flatten().filter(|saved| !saved.ended).collect();
-    let folders: HashSet<_> = left.iter().map(|saved| folder(&saved.path)).collect();
-    let files = folders.into_iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
-    let there: HashSet<_> = files.filter_map(|file| file.metadata().ok()).map(|file| Inode::from(&file)).collect();
-    plan.done.extend(left.iter().filter(|saved| there.contains(&saved.inode)).cloned());
-    (list, plan.done, plan.warnings)
+    // What is no input now may become one again, or be looked for once another file has its name.
+    planner.known.extend(planner.saved.into_iter().flatten());
+    planner.known.retain_mut(Saved::keep);
+    Plan { inputs, known: planner.known, warnings: planner.warnings }
 }
 
-struct Plan {
+/// What is known of an input.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Found {
+    New,
+    /// Some of it was read.
+    GoesOn,
+    /// All of it was read.
+    Done,
+}
+
+struct Planner {
     /// Those that have been found are taken out.
     saved: Vec<Option<Saved>>,
     by_inode: HashMap<Inode, usize>,
-    by_name: HashMap<PathBuf, Vec<usize>>,
-    /// Those whose file has another name now, or is not there.
-    gone: Vec<usize>,
-    done: Vec<Saved>,
+    /// Those whose file has lost what was read of it.
+    emptied: HashSet<usize>,
+    known: Vec<Saved>,
     warnings: Vec<String>,
 }
 
-impl Plan {
+impl Planner {
     fn new(saved: Vec<Saved>) -> Self {
-        let mut by_name: HashMap<PathBuf, Vec<usize>> = HashMap::new();
-        for (at, saved) in saved.iter().enumerate() {
-            by_name.entry(saved.path.clone()).or_default().push(at);
-        }
-        let of_inode = |(at, saved): (usize, &Saved)| (saved.inode, at);
-        let gone = saved.iter().enumerate().filter(|(_, saved)| saved.head.is_telling() && !saved.is_there());
         Self {
-            by_inode: saved.iter().enumerate().map(of_inode).collect(),
-            by_name,
-            gone: gone.map(|(at, _)| at).collect(),
+            by_inode: saved.iter().enumerate().map(|(at, saved)| (saved.inode, at)).collect(),
             saved: saved.into_iter().map(Some).collect(),
-            done: Vec::new(),
+            emptied: HashSet::new(),
+            known: Vec::new(),
             warnings: Vec::new(),
         }
     }
 
-    fn take_if(&mut self, at: usize, is_it: impl Fn(&Saved) -> bool) -> Option<Saved> {
-        let place = self.saved.get_mut(at)?;
-        if place.as_ref().is_some_and(is_it) { place.take() } else { None }
-    }
-
-    fn take_same(&mut self, input: &Planned) -> Option<Saved> {
-        let at = *self.by_inode.get(&input.inode?)?;
-        self.take_if(at, |saved| is_same(input, saved))
-    }
-
-    /// A file that is a copy of one that was read, such as a compressed one.
-    fn take_moved(&mut self, input: &Planned) -> Option<Saved> {
-        let path = input.input.path()?;
-        (0..self.gone.len()).find_map(|at| self.take_if(*self.gone.get(at)?, |saved| saved.head.is_of(path)))
-    }
-
-    fn take_of_name(&mut self, input: &Planned) -> Vec<Saved> {
-        let places = input.input.path().and_then(|path| self.by_name.remove(path)).unwrap_or_default();
-        places.into_iter().filter_map(|at| self.take_if(at, |_| true)).collect()
-    }
-
-    /// Has an input go on where it was left.
-    fn go_on(&mut self, input: &mut Planned, saved: Saved) {
-        let length = input.input.path().and_then(|path| path.metadata().ok()).map_or(0, |metadata| metadata.len());
-        if saved.ended {
-            *input = input.clone().from(&saved);
-            self.done.push(Saved { inode: input.inode.unwrap_or(saved.inode), ..saved });
-        } else if input.input.path().is_some_and(is_plain) && length < saved.position.offset {
-            let (name, offset) = (input.input.name(), saved.position.offset);
-            self.warnings
-                .push(format!("{name}: was cut to {length} bytes after {offset} were read; read from its beginning"));
-        } else {
-            *input = input.clone().from(&saved);
-        }
-    }
-
-    /// The file that had a name before another came to have it.
-    fn rotated(&mut self, saved: &Saved) -> Option<Planned> {
-        if saved.ended {
-            return None;
-        }
-        let files = std::fs::read_dir(folder(&saved.path)).into_iter().flatten().flatten();
-        let files =
-            files.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()) && entry.path() != saved.path);
-        let mut others: Vec<_> = files.map(|entry| Planned::whole(Input::File(entry.path()))).collect();
-        others.sort_by_key(|other| (other.inode != Some(saved.inode), other.input.name()));
-        let is_it = |other: &Planned| {
-            let is_copy = || saved.head.is_telling() && other.input.path().is_some_and(|path| saved.head.is_of(path));
-            is_same(other, saved) || is_copy()
+    /// Has an input go on that was read under its inode.
+    fn same(&mut self, input: &mut Planned) -> Found {
+        let Some((path, metadata)) = input.input.path().and_then(|path| Some((path, path.metadata().ok()?))) else {
+            return Found::New;
         };
-        let found = others.into_iter().find(is_it);
-        if found.is_none() {
-            let (name, offset) = (saved.path.display(), saved.position.offset);
-            self.warnings.push(format!(
-                "{name}: is another file now, and what was read up to {offset} bytes is not beside it: its rest is lost"
-            ));
+        let Some(at) = self.by_inode.get(&Inode::from(&metadata)).copied() else { return Found::New };
+        let Some(saved) =
+            self.saved.get_mut(at).and_then(|place| place.take_if(|saved| goes_on(path, &metadata, saved)))
+        else {
+            self.emptied.insert(at);
+            return Found::New;
+        };
+        if saved.ended == Some(Stamp::from(&metadata)) {
+            self.known.push(Saved { path: path.to_owned(), ..saved });
+            return Found::Done;
         }
-        found.map(|found| found.from(saved))
+        *input = input.clone().from(saved.seen, saved.position);
+        Found::GoesOn
+    }
+
+    /// Those whose file is not there under its name, or is another one now.
+    fn gone(&self) -> impl Iterator<Item = (Seen, usize)> {
+        let saved = self.saved.iter().enumerate().filter_map(|(at, saved)| Some((at, saved.as_ref()?)));
+        let gone = saved.filter(|(at, saved)| self.emptied.contains(at) || !saved.is_there());
+        gone.map(|(at, saved)| (saved.seen, at))
+    }
+
+    /// The files that had the names of inputs before, by name, with the oldest first.
+    fn rotated(&mut self, inputs: &[Planned], own: &HashSet<Inode>) -> HashMap<PathBuf, Vec<Planned>> {
+        let names: HashSet<_> = inputs.iter().filter_map(|input| input.input.path()).collect();
+        let not_these: HashSet<_> = inputs.iter().filter_map(|input| input.inode).chain(own.iter().copied()).collect();
+        // Of what has ended there is no more to be read.
+        let is_replaced = |saved: &mut Saved| saved.ended.is_none() && names.contains(&*saved.path);
+        let mut replaced: Vec<_> = self.saved.iter_mut().filter_map(|place| place.take_if(is_replaced)).collect();
+        replaced.sort_by_key(|saved| saved.there);
+        let folders: HashSet<_> = replaced.iter().map(|saved| folder(&saved.path)).collect();
+        let places: HashMap<_, _> = replaced.iter().enumerate().map(|(at, saved)| (saved.inode, at)).collect();
+        let beginnings = Beginnings::new(replaced.iter().enumerate().map(|(at, saved)| (saved.seen, at)));
+        let entries = folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
+        let files = entries.filter_map(|entry| Some((entry.path(), entry.metadata().ok()?)));
+        let files = files.filter(|(_, metadata)| metadata.is_file() && !not_these.contains(&Inode::from(metadata)));
+        let (same, others): (Vec<_>, Vec<_>) = files.partition(|(path, metadata)| {
+            let at = places.get(&Inode::from(metadata)).and_then(|at| replaced.get(*at));
+            at.is_some_and(|saved| goes_on(path, metadata, saved))
+        });
+        let mut found: HashMap<usize, PathBuf> = HashMap::new();
+        for (path, metadata) in same {
+            found.extend(places.get(&Inode::from(&metadata)).map(|at| (*at, path)));
+        }
+        for (path, _) in others {
+            let copied = beginnings.copied_by(&path).into_iter().find(|at| !found.contains_key(at));
+            found.extend(copied.map(|at| (at, path)));
+        }
+        let mut rotated: HashMap<PathBuf, Vec<Planned>> = HashMap::new();
+        for (at, saved) in replaced.into_iter().enumerate() {
+            match found.remove(&at) {
+                Some(path) => {
+                    let file = Planned::whole(Input::File(path)).from(saved.seen, saved.position);
+                    rotated.entry(saved.path).or_default().push(file);
+                }
+                None => self.warnings.push(saved.lost()),
+            }
+        }
+        rotated
     }
 }
 
-fn is_same(input: &Planned, saved: &Saved) -> bool {
-    input.inode == Some(saved.inode) && input.input.path().is_some_and(|path| saved.head.is_of(path))
+/// Whether a file that has the inode of one that was read is the same one.
+fn goes_on(path: &Path, metadata: &Metadata, saved: &Saved) -> bool {
+    match saved.ended {
+        Some(stamp) if stamp == Stamp::from(metadata) => true,
+        // Another member may have come to a compressed file, or another file its inode.
+        Some(_) => saved.seen.is_of(path),
+        None => {
+            let was_cut =
+                || metadata.len() < saved.position.offset && Source::open(path).is_ok_and(|source| source.plain);
+            beginning(path).is_ok_and(|beginning| saved.seen.begins(&beginning)) && !was_cut()
+        }
+    }
 }
 
 fn folder(file: &Path) -> &Path {
     file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-fn is_plain(path: &Path) -> bool {
-    source::Source::open(path).is_ok_and(|source| source.plain)
+fn now() -> u64 {
+    SystemTime::UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_secs())
 }

@@ -1,105 +1,71 @@
-//! One input: opening it at a position, decompressing it, and telling whether it is the file that was read before.
+//! One input: opening it at a position, and decompressing it.
 
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::bufread::MultiGzDecoder;
-use serde::{Deserialize, Serialize};
 
-/// How many of an input's first bytes tell it from others.
-pub const HEAD: usize = 1024;
-
-/// Fewer bytes than this may well begin two inputs.
-const LEAST_TELLING: usize = 256;
+use super::identity::{HEAD, Stamp};
 
 const GZIP: &[u8] = b"\x1F\x8B";
 const ZSTD: &[u8] = b"\x28\xB5\x2F\xFD";
 
-/// The place of a file in its file system.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Inode {
-    device: u64,
-    inode: u64,
-}
-
-impl From<&Metadata> for Inode {
-    fn from(metadata: &Metadata) -> Self {
-        Self { device: metadata.dev(), inode: metadata.ino() }
-    }
-}
-
-/// The first bytes of an input, decompressed, as a checksum: the same input may come to have another name, another inode
-/// and to be compressed, and another one its name and inode.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Head {
-    length: usize,
-    checksum: u32,
-}
-
-impl Head {
-    /// Takes in bytes of the input, from its byte `at` on, as far as they count and are not in it.
-    pub fn add(&mut self, at: u64, bytes: &[u8]) {
-        // What was read before a restart may be read again.
-        let known = (self.length as u64).checked_sub(at).and_then(|known| usize::try_from(known).ok());
-        let more = known.and_then(|known| bytes.get(known..)).unwrap_or_default();
-        let more = &more[..more.len().min(HEAD - self.length)];
-        if !more.is_empty() {
-            let mut hasher = crc32fast::Hasher::new_with_initial(self.checksum);
-            hasher.update(more);
-            *self = Self { length: self.length + more.len(), checksum: hasher.finalize() };
-        }
-    }
-
-    /// Whether it is long enough to tell an input from others by it alone.
-    pub fn is_telling(&self) -> bool {
-        self.length >= LEAST_TELLING
-    }
-
-    /// Whether a file begins like this.
-    pub fn is_of(&self, path: &Path) -> bool {
-        let begins = || -> io::Result<Self> {
-            let mut beginning = Vec::new();
-            Source::open(path)?.take(self.length as u64).read_to_end(&mut beginning)?;
-            let mut head = Self::default();
-            head.add(0, &beginning);
-            Ok(head)
-        };
-        begins().is_ok_and(|head| head == *self)
-    }
-}
-
 /// An input that is read, decompressed where it is compressed.
 pub struct Source {
     reader: Box<dyn Read + Send>,
-    /// Whether it is a file that may grow: a regular one that is not compressed.
+    /// Whether it is not compressed.
     pub plain: bool,
+    /// The file, where it is one and not compressed.
+    pub file: Option<File>,
+    /// What the file was when it was opened.
+    opened: Stamp,
     read: Arc<AtomicU64>,
 }
 
 impl Source {
     /// Opens a file.
     pub fn open(path: &Path) -> io::Result<Self> {
-        Self::new(File::open(path)?)
+        let file = File::open(path)?;
+        let opened = Stamp::from(&file.metadata()?);
+        let source = Self::new(file.try_clone()?)?;
+        Ok(Self { file: source.plain.then_some(file), opened, ..source })
     }
 
     /// Opens a file that has been read up to `offset`, counted in what it holds decompressed.
     pub fn open_at(path: &Path, offset: u64) -> io::Result<Self> {
-        let mut file = File::open(path)?;
-        let mut source = Self::new(file.try_clone()?)?;
-        if offset > 0 && source.plain {
-            file.seek(SeekFrom::Start(offset))?;
-            let read = Arc::default();
-            return Ok(Self { reader: Box::new(Counted { inner: file, read: Arc::clone(&read) }), plain: true, read });
+        let mut source = Self::open(path)?;
+        if let Some(file) = source.file.as_ref().filter(|_| offset > 0) {
+            let mut inner = file.try_clone()?;
+            inner.seek(SeekFrom::Start(offset))?;
+            source.read = Arc::default();
+            source.reader = Box::new(Counted { inner, read: Arc::clone(&source.read) });
+            return Ok(source);
         }
         let skipped = io::copy(&mut (&mut source).take(offset), &mut io::sink())?;
         if skipped < offset {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it is shorter than what was read of it before"));
         }
         Ok(source)
+    }
+
+    /// How the file begins now, where it is one and not compressed; nothing else.
+    pub fn beginning(&self) -> io::Result<Vec<u8>> {
+        let mut beginning = vec![0; HEAD];
+        let mut length = 0;
+        while let (Some(file), Some(room)) = (&self.file, beginning.get_mut(length..).filter(|room| !room.is_empty())) {
+            match file.read_at(room, length as u64) {
+                Ok(0) => break,
+                Ok(more) => length += more,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        beginning.truncate(length);
+        Ok(beginning)
     }
 
     /// Reads what another reader gives. Two bytes tell whether it is compressed; a pipe may give them one at a time.
@@ -129,7 +95,13 @@ impl Source {
         } else {
             (true, Box::new(all))
         };
-        Ok(Self { reader, plain, read })
+        Ok(Self { reader, plain, file: None, opened: Stamp::default(), read })
+    }
+
+    /// What a file was that has been read to its end.
+    pub fn stamp(&self) -> Stamp {
+        // Whoever writes to it after it was opened makes it another.
+        self.opened.of_size(self.bytes_read())
     }
 
     /// How many bytes were read, before decompression.

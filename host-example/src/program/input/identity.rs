@@ -1,0 +1,206 @@
+//! Which file is which: files are renamed, copied, compressed, cut and replaced, and their inodes used again.
+//!
+//! A file is the one that was read before where it has its inode and begins as that did. A file with another inode is a copy
+//! of it, compressed or not, where everything is the same that was read; that is only looked at where the beginning is.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
+use std::fs::Metadata;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use crc32fast::Hasher;
+use serde::{Deserialize, Serialize};
+
+use super::source::Source;
+
+/// How many of a file's first bytes, decompressed, tell it from others.
+pub const HEAD: usize = 1024;
+
+/// Fewer bytes than this may well be in two files.
+const LEAST_TELLING: u64 = 256;
+
+/// The place of a file in its file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Inode {
+    device: u64,
+    inode: u64,
+}
+
+impl From<&Metadata> for Inode {
+    fn from(metadata: &Metadata) -> Self {
+        Self { device: metadata.dev(), inode: metadata.ino() }
+    }
+}
+
+impl Inode {
+    /// That of the file with a name.
+    pub fn of(path: &Path) -> Option<Self> {
+        path.metadata().ok().map(|metadata| Self::from(&metadata))
+    }
+}
+
+/// What changes when a file is written to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp {
+    /// In bytes, as it lies on the disk.
+    size: u64,
+    /// In ns since 1970.
+    modified: i64,
+}
+
+impl From<&Metadata> for Stamp {
+    fn from(metadata: &Metadata) -> Self {
+        let modified = metadata.mtime().wrapping_mul(1_000_000_000).wrapping_add(metadata.mtime_nsec());
+        Self { size: metadata.len(), modified }
+    }
+}
+
+impl Stamp {
+    /// That of a file of so many bytes.
+    pub fn of_size(self, size: u64) -> Self {
+        Self { size, ..self }
+    }
+}
+
+/// What has been read of a file, decompressed, as checksums: of its beginning and of all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// How much.
+    pub length: u64,
+    checksum: u32,
+    head: u32,
+}
+
+impl Seen {
+    /// Takes in bytes of the file, from its byte `at` on, as far as they are not in it: after a restart some are read again.
+    /// `checksum` is that of all `bytes`.
+    pub fn add(&mut self, at: u64, bytes: &[u8], checksum: u32) {
+        let known = self.length.checked_sub(at).and_then(|known| usize::try_from(known).ok());
+        let Some(bytes) = known.and_then(|known| bytes.get(known..)).filter(|bytes| !bytes.is_empty()) else { return };
+        let checksum = if known == Some(0) { checksum } else { crc32fast::hash(bytes) };
+        let head = &bytes[..bytes.len().min(HEAD.saturating_sub(self.head_length()))];
+        self.head = joined(self.head, crc32fast::hash(head), head.len());
+        self.checksum = joined(self.checksum, checksum, bytes.len());
+        self.length += bytes.len() as u64;
+    }
+
+    fn head_length(&self) -> usize {
+        self.length.min(HEAD as u64) as usize
+    }
+
+    /// Whether a file that begins with `beginning`, [`HEAD`] bytes of it if it has as many, may be the same one.
+    pub fn begins(&self, beginning: &[u8]) -> bool {
+        beginning.get(..self.head_length()).is_some_and(|head| crc32fast::hash(head) == self.head)
+    }
+
+    /// Whether all that was read is what a file begins with. Reads as much of it.
+    pub fn is_of(&self, path: &Path) -> bool {
+        let read = || -> io::Result<bool> {
+            let mut source = Source::open(path)?.take(self.length);
+            let mut hasher = Hasher::new();
+            let mut buffer = vec![0; 64 << 10];
+            let mut length = 0;
+            loop {
+                match source.read(&mut buffer)? {
+                    0 => return Ok(length == self.length && hasher.finalize() == self.checksum),
+                    more => {
+                        hasher.update(&buffer[..more]);
+                        length += more as u64;
+                    }
+                }
+            }
+        };
+        self.length > 0 && read().unwrap_or(false)
+    }
+}
+
+/// The checksum of some bytes and of `length` bytes that come behind them.
+fn joined(first: u32, second: u32, length: usize) -> u32 {
+    // How many bytes the first are has no part in it.
+    let mut hasher = Hasher::new_with_initial_len(first, 0);
+    hasher.combine(&Hasher::new_with_initial_len(second, length as u64));
+    hasher.finalize()
+}
+
+/// The first [`HEAD`] bytes of a file, decompressed, or all that it has.
+pub fn beginning(path: &Path) -> io::Result<Vec<u8>> {
+    let mut beginning = Vec::with_capacity(HEAD);
+    match Source::open(path)?.take(HEAD as u64).read_to_end(&mut beginning) {
+        // One that is still being written, compressed.
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(beginning),
+        read => read.map(|_| beginning),
+    }
+}
+
+/// Files that have been read, by how they begin.
+pub struct Beginnings<K> {
+    /// By the length of the head, then by its checksum.
+    heads: BTreeMap<usize, HashMap<u32, Vec<(Seen, K)>>>,
+}
+
+impl<K: Copy> Beginnings<K> {
+    /// Those of which enough was read to tell them from others.
+    pub fn new(files: impl Iterator<Item = (Seen, K)>) -> Self {
+        let mut heads: BTreeMap<usize, HashMap<u32, Vec<_>>> = BTreeMap::new();
+        for (seen, key) in files.filter(|(seen, _)| seen.length >= LEAST_TELLING) {
+            heads.entry(seen.head_length()).or_default().entry(seen.head).or_default().push((seen, key));
+        }
+        Self { heads }
+    }
+
+    /// Those that a file is a copy of, as far as they were read, with the one first of which the most was. Reads the beginning of the file, and where that is the
+    /// same as another's, as much as was read of that one.
+    pub fn copied_by(&self, path: &Path) -> Vec<K> {
+        if self.heads.is_empty() {
+            return Vec::new();
+        }
+        let beginning = beginning(path).unwrap_or_default();
+        let of_length = |(length, heads): (&usize, &HashMap<u32, Vec<(Seen, K)>>)| {
+            let head = crc32fast::hash(beginning.get(..*length)?);
+            heads.get(&head).cloned()
+        };
+        let mut alike: Vec<_> = self.heads.iter().filter_map(of_length).flatten().collect();
+        alike.sort_by_key(|(seen, _)| Reverse(seen.length));
+        alike.into_iter().filter(|(seen, _)| seen.is_of(path)).map(|(_, key)| key).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(bytes: &[u8]) -> Seen {
+        let mut seen = Seen::default();
+        seen.add(0, bytes, crc32fast::hash(bytes));
+        seen
+    }
+
+    #[test]
+    fn what_was_read_is_the_same_in_whatever_pieces() {
+        let bytes: Vec<_> = (0..5_000_u32).map(|at| (at * at) as u8).collect();
+        for length in [1, 100, 1_023, 4_000] {
+            let mut pieces = Seen::default();
+            for (at, piece) in bytes.chunks(length).enumerate() {
+                pieces.add((at * length) as u64, piece, crc32fast::hash(piece));
+            }
+            // Some of it again.
+            pieces.add(4_990, &bytes[4_990..], crc32fast::hash(&bytes[4_990..]));
+            assert_eq!(pieces, seen(&bytes));
+        }
+        assert!(seen(&bytes).begins(&bytes[..HEAD]) && seen(&bytes[..10]).begins(&bytes[..HEAD]));
+        assert!(!seen(&bytes).begins(&bytes[1..=HEAD]) && !seen(&bytes).begins(&bytes[..10]));
+    }
+
+    #[test]
+    fn a_copy_has_everything_that_was_read() {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let bytes: Vec<_> = (0..5_000_u32).map(|at| (at * at) as u8).collect();
+        let path = folder.path().join("file");
+        std::fs::write(&path, &bytes).expect("it is written");
+        let known = [&bytes[..3_000], &bytes, &bytes[..300], &bytes[..10], &[&bytes[..4_000], b"other"].concat()];
+        let beginnings = Beginnings::new(known.iter().enumerate().map(|(at, bytes)| (seen(bytes), at)));
+        assert_eq!(beginnings.copied_by(&path), [1, 0, 2]);
+    }
+}
