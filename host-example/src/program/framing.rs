@@ -14,8 +14,8 @@ use bytes::Bytes;
 use memchr::{memchr, memrchr};
 use serde::{Deserialize, Serialize};
 
-use lines::odd_from;
 pub use lines::{Lines, line_feeds_in};
+use lines::{ends_a_record, odd_from};
 use value::{End, Nesting, Value};
 
 /// How far an input has been cut.
@@ -137,22 +137,31 @@ impl Framer {
         if self.rest.is_empty() {
             return self.cut(bytes, Some(lines), false, &mut give);
         }
-        let goes_on = !(self.rest.ends_with(b"}") && bytes.starts_with(b"{"));
+        let two_values = self.rest.ends_with(b"}") && bytes.starts_with(b"{");
         let end = memchr(b'\n', &bytes);
-        if self.trusting && goes_on && lines.odd.is_none_or(|odd| end.is_some_and(|end| end < odd)) {
-            let line = bytes.split_to(end.map_or(bytes.len(), |end| end + 1));
-            self.rest.extend_from_slice(&line);
-            if end.is_none() {
-                return self.give_if_too_long(&mut give);
-            }
-            // The line that was begun is given out alone, so that the others need not be copied.
-            self.value = None;
-            lines = lines.behind(line.len());
-            let line = Bytes::from(std::mem::take(&mut self.rest));
-            self.give_value(line, None, &mut give)?;
-            return self.cut(bytes, Some(lines), false, &mut give);
+        if !self.trusting || two_values || lines.odd.is_some_and(|odd| end.is_none_or(|end| odd <= end)) {
+            self.trusting = false;
+            self.rest.extend_from_slice(&bytes);
+            let rest = std::mem::take(&mut self.rest);
+            return self.cut(rest.into(), None, false, &mut give);
         }
-        self.trusting = false;
+        let line = bytes.split_to(end.map_or(bytes.len(), |end| end + 1));
+        self.rest.extend_from_slice(&line);
+        if end.is_none() {
+            return self.give_if_too_long(&mut give);
+        }
+        // The line that was begun is given out alone, so that the others need not be copied.
+        let first = Bytes::from(std::mem::take(&mut self.rest));
+        if ends_a_record(&first, first.len() - 1) {
+            self.value = None;
+            self.give_value(first, None, &mut give)?;
+        } else {
+            self.trusting = false;
+            self.cut(first, None, false, &mut give)?;
+        }
+        if self.rest.is_empty() {
+            return self.cut(bytes, Some(lines.behind(line.len())), false, &mut give);
+        }
         self.rest.extend_from_slice(&bytes);
         let rest = std::mem::take(&mut self.rest);
         self.cut(rest.into(), None, false, &mut give)

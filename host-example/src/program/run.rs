@@ -258,7 +258,8 @@ impl Run {
                 let framer = Framer::new(planned.position, self.out.longest);
                 let known =
                     self.state.as_mut().zip(planned.inode).and_then(|(state, inode)| state.known.remove(&inode));
-                if !planned.known && known.is_none() {
+                let is_there = planned.inode.is_some() || planned.input == Input::Standard;
+                if is_there && !planned.known && known.is_none() {
                     self.out.summary.files += 1;
                 }
                 let name = planned.input.name().into();

@@ -59,10 +59,10 @@ pub fn line_feeds_in(bytes: &[u8]) -> u64 {
     memchr_iter(b'\n', bytes).count() as u64
 }
 
-/// Whether the line that ends with the LF at `at` ends as one record does, or is empty.
-fn ends_a_record(bytes: &[u8], at: usize) -> bool {
+/// Whether the line that ends with the LF at `at` ends as one record does, or is empty, as far as these bytes say.
+pub fn ends_a_record(bytes: &[u8], at: usize) -> bool {
     let line = &bytes[..at];
-    matches!(line.strip_suffix(b"\r").unwrap_or(line).last(), Some(b'}' | b']' | b'\n'))
+    matches!(line.strip_suffix(b"\r").unwrap_or(line).last(), Some(b'}' | b']' | b'\n') | None)
 }
 
 #[cfg(test)]
@@ -78,7 +78,8 @@ mod tests {
             ("{\"a\":1}\nnonsense\n{}\n", Some(16)),
             ("{\"a\":1}\n{\"a\":1}{\"a\":2}\n", Some(14)),
             ("{\"a\":1}\n{\"a\":1}{\"a\":2}", Some(14)),
-            ("\n{}\n", Some(0)),
+            ("\n{}\n", None),
+            ("\r\n{}\n{", None),
         ] {
             let bytes = bytes.as_bytes();
             assert_eq!(Lines::of(bytes), Lines { line_feeds: line_feeds_in(bytes), odd });

@@ -189,8 +189,9 @@ impl Planner {
 
     /// The files that had the names of inputs before, by name, with the oldest first.
     fn rotated(&mut self, inputs: &[Planned], own: &HashSet<Inode>) -> HashMap<PathBuf, Vec<Planned>> {
-        let names: HashSet<_> = inputs.iter().filter_map(|input| input.input.path()).collect();
-        let not_these: HashSet<_> = inputs.iter().filter_map(|input| input.inode).chain(own.iter().copied()).collect();
+        let there = inputs.iter().filter_map(|input| Some((input.input.path()?, input.inode?)));
+        let (names, mut not_these): (HashSet<_>, HashSet<_>) = there.unzip();
+        not_these.extend(own);
         // Of what has ended there is no more to be read.
         let is_replaced = |saved: &mut Saved| saved.ended.is_none() && names.contains(&*saved.path);
         let mut replaced: Vec<_> = self.saved.iter_mut().filter_map(|place| place.take_if(is_replaced)).collect();

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::super::chunk::Chunk;
-use super::super::identity::{Inode, Seen, Stamp};
+use super::super::identity::{Inode, Seen, Stamp, beginning};
 use super::super::source::Source;
 use super::super::{Piece, is_digest};
 use crate::program::framing::Position;
@@ -121,7 +121,11 @@ impl Followed {
 
     /// Reads what there is into `chunk`.
     pub fn advance(&mut self, chunk: &mut Chunk) -> Found {
-        let found = self.open().and_then(|open| if open { self.read(chunk) } else { Ok(self.nothing()) });
+        let found = match self.open() {
+            Ok(true) => self.read(chunk),
+            Ok(false) => Ok(self.nothing()),
+            Err(error) => Err(error),
+        };
         match found {
             Ok(found) => found,
             // Whoever writes it is not done.
@@ -187,10 +191,10 @@ impl Followed {
                 return Ok(self.nothing());
             }
             if std::mem::take(&mut self.at_end) && !self.seen.begins(&source.beginning()?) {
-                let name = self.path.display();
-                let why = format!("{name}: was written anew after {read} bytes were read; read from its beginning");
-                return Ok(Found::Emptied(why));
+                return Ok(self.replaced());
             }
+        } else if std::mem::take(&mut self.at_end) && !self.seen.begins(&beginning(&self.path)?) {
+            return Ok(self.replaced());
         }
         while !chunk.room().is_empty() {
             match source.read(chunk.room()) {
@@ -228,6 +232,11 @@ impl Followed {
             None if self.gone.get_or_insert_with(Instant::now).elapsed() < GRACE => Found::Nothing,
             None => Found::End(Stamp::default()),
         }
+    }
+
+    fn replaced(&self) -> Found {
+        let (name, read) = (self.path.display(), self.position.offset);
+        Found::Emptied(format!("{name}: was written anew after {read} bytes were read; read from its beginning"))
     }
 
     fn cut(&self, length: u64) -> Found {

@@ -1,0 +1,284 @@
+//! Which file is which, from run to run and while files are followed: none is read twice, and none is taken for another.
+
+mod common;
+#[path = "common/following.rs"]
+mod following;
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{catena, file, gzip, stderr, summary};
+use following::{Following, PATIENCE, assert_becomes};
+use serde_json::Value;
+
+/// Runs with a state over what is in a folder.
+struct Runs {
+    folder: tempfile::TempDir,
+}
+
+impl Runs {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().expect("a folder can be made") }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        file(&self.folder.path().join("logs"), name, content)
+    }
+
+    fn arguments(&self) -> [String; 4] {
+        [
+            "--state".into(),
+            self.path("state").display().to_string(),
+            "--output".into(),
+            self.path("out").display().to_string(),
+        ]
+    }
+
+    fn run(&self, inputs: &[&Path]) -> (Value, String) {
+        let output = catena(["run", "--summary"]).args(self.arguments()).args(inputs).output().expect("it runs");
+        assert!(output.status.success(), "{}", stderr(&output));
+        (summary(&output), stderr(&output))
+    }
+
+    fn output(&self) -> Vec<String> {
+        fs::read_to_string(self.path("out")).unwrap_or_default().lines().map(str::to_owned).collect()
+    }
+
+    /// Waits until the output is as it is to be.
+    #[track_caller]
+    fn wait(&self, is: impl Fn(&[String]) -> bool) {
+        let began = Instant::now();
+        while !is(&self.output()) {
+            assert!(began.elapsed() < PATIENCE, "{:?}", self.output());
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn follow(&self) -> Following {
+        let logs = self.path("logs").display().to_string();
+        let arguments = self.arguments();
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).chain([logs.as_str()]).collect();
+        Following::start(&arguments)
+    }
+}
+
+/// Records that say which they are, and all of which are of one length.
+fn lines(name: &str, numbers: std::ops::Range<usize>) -> Vec<String> {
+    numbers.map(|at| format!("{{\"name\":\"{name}\",\"number\":{at:04}}}")).collect()
+}
+
+fn text(lines: &[String]) -> String {
+    lines.join("\n") + "\n"
+}
+
+fn append(path: &Path, bytes: impl AsRef<[u8]>) {
+    OpenOptions::new().append(true).open(path).and_then(|mut file| file.write_all(bytes.as_ref())).expect("it grows");
+}
+
+/// A file that was listed twice, or by a link, was read twice, and again in each run.
+#[test]
+fn a_file_with_several_names_is_read_once() {
+    let runs = Runs::new();
+    let log = runs.file("a.log", text(&lines("a", 0..10)));
+    let (link, hard) = (runs.path("logs/b.log"), runs.path("logs/c.log"));
+    std::os::unix::fs::symlink(&log, &link).expect("a link can be made");
+    fs::hard_link(&log, &hard).expect("a link can be made");
+    for _ in 0..2 {
+        let (summary, told) = runs.run(&[&log, &link, &hard, &log]);
+        assert_eq!(summary["records"], 10);
+        assert!(told.contains("b.log: is an input already"), "{told}");
+    }
+    assert_eq!(runs.output(), lines("a", 0..10));
+}
+
+/// Files of which the first 1024 bytes are equal were taken for one that had been renamed and compressed.
+#[test]
+fn files_that_begin_alike_are_not_one() {
+    let runs = Runs::new();
+    let (first, second) =
+        ([lines("a", 0..100), lines("b", 0..5)].concat(), [lines("a", 0..100), lines("c", 0..9)].concat());
+    let path = runs.file("a.json.gz", gzip(text(&first).as_bytes()));
+    runs.run(&[&path]);
+    fs::remove_file(path).expect("it is removed");
+    let path = runs.file("b.json.gz", gzip(text(&second).as_bytes()));
+    runs.run(&[&path]);
+    assert_eq!(runs.output(), [first, second].concat());
+}
+
+/// An inode that is used again was not read again.
+#[test]
+fn what_is_written_in_place_of_a_file_is_read() {
+    let runs = Runs::new();
+    let path = runs.file("a.json.gz", gzip(text(&lines("a", 0..50)).as_bytes()));
+    runs.run(&[&path]);
+    fs::write(&path, gzip(text(&lines("b", 0..50)).as_bytes())).expect("it is written");
+    runs.run(&[&path]);
+    assert_eq!(runs.output(), [lines("a", 0..50), lines("b", 0..50)].concat());
+    let run = runs.follow();
+    thread::sleep(Duration::from_millis(1_500));
+    fs::write(&path, gzip(text(&lines("c", 0..50)).as_bytes())).expect("it is written");
+    assert_becomes(&runs.path("out"), &[lines("a", 0..50), lines("b", 0..50), lines("c", 0..50)].concat());
+    run.end();
+}
+
+/// Members that came to a gzip file after its end had been read were never read.
+#[test]
+fn a_compressed_file_that_grows_is_read_on() {
+    let runs = Runs::new();
+    let path = runs.file("a.json.gz", gzip(text(&lines("a", 0..50)).as_bytes()));
+    runs.run(&[&path]);
+    append(&path, gzip(text(&lines("a", 50..60)).as_bytes()));
+    runs.run(&[&path]);
+    runs.run(&[&path]);
+    assert_eq!(runs.output(), lines("a", 0..60));
+    let run = runs.follow();
+    thread::sleep(Duration::from_millis(1_500));
+    append(&path, gzip(text(&lines("a", 60..70)).as_bytes()));
+    assert_becomes(&runs.path("out"), &lines("a", 0..70));
+    run.end();
+}
+
+/// What is not there for one run was forgotten, and read anew when it was there again.
+#[test]
+fn a_file_that_was_away_for_a_run_is_known() {
+    let runs = Runs::new();
+    let (plain, compressed) =
+        (runs.file("a.log", text(&lines("a", 0..3))), runs.file("b.json.gz", gzip(text(&lines("b", 0..3)).as_bytes())));
+    let other = runs.file("c.log", text(&lines("c", 0..3)));
+    let all: [&Path; 3] = [&plain, &compressed, &other];
+    runs.run(&all);
+    let away = |path: &Path| path.with_extension("away");
+    [&plain, &compressed].into_iter().for_each(|path| fs::rename(path, away(path)).expect("it is renamed"));
+    let output = catena(["run", "-q"]).args(runs.arguments()).args(all).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(1), "two are not there");
+    [&plain, &compressed].into_iter().for_each(|path| fs::rename(away(path), path).expect("it is renamed"));
+    append(&plain, text(&lines("a", 3..4)));
+    let (summary, _) = runs.run(&all);
+    assert_eq!((&summary["records"], &summary["files"]), (&10.into(), &3.into()));
+}
+
+#[test]
+fn what_came_before_a_log_was_copied_and_cut_is_read_from_the_copy() {
+    let runs = Runs::new();
+    let log = runs.file("audit.log", text(&lines("a", 0..50)));
+    runs.run(&[&log]);
+    append(&log, text(&lines("a", 50..60)));
+    fs::copy(&log, runs.path("logs/audit.log.1")).expect("it is copied");
+    fs::write(&log, text(&lines("b", 0..90))).expect("it is written anew");
+    runs.run(&[&log]);
+    assert_eq!(runs.output(), [lines("a", 0..60), lines("b", 0..90)].concat());
+    // In a folder the copy is an input of its own.
+    runs.run(&[&runs.path("logs")]);
+    assert_eq!(runs.output().len(), 150);
+}
+
+/// A log that was cut, and had grown beyond what had been read before that was seen, was read from the middle.
+#[test]
+fn a_followed_log_that_is_cut_and_grows_beyond_what_was_read_is_read_from_its_beginning() {
+    let runs = Runs::new();
+    let log = runs.file("audit.log", text(&lines("a", 0..20)));
+    let run = runs.follow();
+    assert_becomes(&runs.path("out"), &lines("a", 0..20));
+    // At once: both lie between two looks.
+    fs::write(&log, text(&lines("b", 0..200))).expect("it is written anew");
+    assert_becomes(&runs.path("out"), &[lines("a", 0..20), lines("b", 0..200)].concat());
+    let told = run.end();
+    assert!(told.contains("audit.log: was"), "{told}");
+}
+
+#[test]
+fn a_copy_is_not_read_again_and_what_begins_like_it_is() {
+    let runs = Runs::new();
+    runs.file("a.log", text(&lines("a", 0..50)));
+    let run = runs.follow();
+    assert_becomes(&runs.path("out"), &lines("a", 0..50));
+    runs.file("b.log.gz", gzip(text(&lines("a", 0..50)).as_bytes()));
+    runs.file("c.log", text(&lines("a", 0..50)));
+    let other = [lines("a", 0..40), lines("c", 0..40)].concat();
+    runs.file("d.log.gz", gzip(text(&other).as_bytes()));
+    assert_becomes(&runs.path("out"), &[lines("a", 0..50), other].concat());
+    let told = run.end();
+    assert!(told.contains("b.log.gz: is a copy") && told.contains("c.log: is a copy"), "{told}");
+    assert_eq!(runs.output().len(), 130);
+}
+
+/// The last record of a file that is followed was not processed if nothing ended its line.
+#[test]
+fn a_followed_file_without_a_last_line_feed_is_read_to_its_end() {
+    let runs = Runs::new();
+    let records = "{\"Records\":[{\"a\":1},{\"a\":2}]}".to_owned();
+    let log = runs.file("a.json", &records);
+    let run = runs.follow();
+    runs.wait(|output| output == [records.as_str()]);
+    append(&log, "\n{\"b\":1}\n");
+    assert_becomes(&runs.path("out"), &[records, "{\"b\":1}".to_owned()]);
+    assert!(run.end().contains("3 passed"));
+}
+
+/// A file that could not be read once was given up.
+#[test]
+fn a_followed_file_that_cannot_be_read_is_tried_again() {
+    let runs = Runs::new();
+    let broken = runs.file("a.json.gz", [&gzip(b"")[..10], b"\x07 no kind of block"].concat());
+    runs.file("b.log", text(&lines("b", 0..3)));
+    let run = runs.follow();
+    assert_becomes(&runs.path("out"), &lines("b", 0..3));
+    fs::write(&broken, gzip(text(&lines("a", 0..50)).as_bytes())).expect("it is written");
+    assert_becomes(&runs.path("out"), &[lines("b", 0..3), lines("a", 0..50)].concat());
+    let sent = std::process::Command::new("kill").args(["-TERM", &run.0.id().to_string()]).status();
+    assert!(sent.expect("kill runs").success());
+}
+
+#[test]
+fn a_compressed_file_that_is_replaced_while_it_is_written_is_read_from_its_beginning() {
+    let runs = Runs::new();
+    let whole = gzip(text(&lines("a", 0..2_000)).as_bytes());
+    let path = runs.file("a.json.gz", &whole[..whole.len() / 2]);
+    let run = runs.follow();
+    runs.wait(|output| !output.is_empty());
+    fs::write(&path, gzip(text(&lines("b", 0..2_000)).as_bytes())).expect("it is written");
+    runs.wait(|output| output.last() == lines("b", 1_999..2_000).last());
+    run.end();
+    assert_eq!(runs.output().iter().filter(|line| line.contains("\"b\"")).count(), 2_000);
+}
+
+/// It was emptied before it was read.
+#[test]
+fn an_output_that_is_an_input_is_refused_and_what_the_run_has_written_is_no_input() {
+    let runs = Runs::new();
+    let log = runs.file("a.log", text(&lines("a", 0..10)));
+    for argument in ["--output", "--findings", "--rejects"] {
+        let output = catena(["run", argument]).arg(&log).arg(runs.path("logs")).output().expect("it runs");
+        assert_eq!(output.status.code(), Some(2));
+        assert!(stderr(&output).contains("is an input, too, and would be emptied"), "{}", stderr(&output));
+    }
+    assert_eq!(fs::read_to_string(&log).expect("it is there"), text(&lines("a", 0..10)));
+    let inside = runs.path("logs/out.json").display().to_string();
+    for _ in 0..2 {
+        let output = catena(["run", "--summary", "--output", &inside, "--state"])
+            .args([runs.path("state"), runs.path("logs")])
+            .output()
+            .expect("it runs");
+        assert_eq!(summary(&output)["records"], 10);
+    }
+    assert_eq!(fs::read_to_string(inside).expect("it is there"), text(&lines("a", 0..10)));
+}
+
+/// What had been read and not processed when the state was saved was counted again.
+#[test]
+fn what_is_left_to_the_next_run_is_counted_once() {
+    let runs = Runs::new();
+    let log = runs.file("a.log", "{\"a\":1}\n{\"b\"");
+    let (summary, _) = runs.run(&[&log]);
+    assert_eq!((&summary["files"], &summary["bytes"]), (&1.into(), &8.into()));
+    append(&log, ":2}\n");
+    let (summary, _) = runs.run(&[&log]);
+    assert_eq!((&summary["files"], &summary["bytes"]), (&1.into(), &16.into()));
+}
