@@ -157,11 +157,11 @@ impl<K: Copy> Beginnings<K> {
             return Vec::new();
         }
         let beginning = beginning(path).unwrap_or_default();
-        let of_length = |(length, heads): (&usize, &HashMap<u32, Vec<(Seen, K)>>)| {
-            let head = crc32fast::hash(beginning.get(..*length)?);
-            heads.get(&head).cloned()
-        };
-        let mut alike: Vec<_> = self.heads.iter().filter_map(of_length).flatten().collect();
+        let mut alike: Vec<_> = Vec::new();
+        for (length, heads) in &self.heads {
+            let head = beginning.get(..*length).map(crc32fast::hash);
+            alike.extend(head.and_then(|head| heads.get(&head)).into_iter().flatten().copied());
+        }
         alike.sort_by_key(|(seen, _)| Reverse(seen.length));
         alike.into_iter().filter(|(seen, _)| seen.is_of(path)).map(|(_, key)| key).collect()
     }
