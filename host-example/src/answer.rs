@@ -10,6 +10,7 @@ pub(crate) fn check(outcome: &Outcome, length: usize) -> Result<(), String> {
     in_order("rejection", length, outcome.rejections.iter().map(|rejection| (rejection.start, rejection.end)))?;
     let rejected = outcome.rejections.len() as u64;
     let Outcome { records, matched, dropped, .. } = *outcome;
+    check_records(records.into(), length)?;
     if u64::from(dropped) + rejected > u64::from(records) || matched > records {
         return Err(format!(
             "{records} records, of which {matched} matched, {dropped} were dropped, {rejected} rejected"
@@ -21,10 +22,19 @@ pub(crate) fn check(outcome: &Outcome, length: usize) -> Result<(), String> {
 /// Checks how a batch of `length` bytes was cut up for so many partitions.
 pub(crate) fn check_routes(routes: &[Route], length: usize, partitions: u32) -> Result<(), String> {
     in_order("route", length, routes.iter().map(|route| (route.start, route.end)))?;
+    check_records(routes.iter().map(|route| u64::from(route.records)).sum(), length)?;
     match routes.iter().filter_map(|route| route.partition).find(|partition| *partition >= partitions) {
         Some(partition) => Err(format!("a route goes to partition {partition} of {partitions}")),
         None => Ok(()),
     }
+}
+
+/// Each record has a byte, but for what is missing of the last container.
+fn check_records(records: u64, length: usize) -> Result<(), String> {
+    if records > length as u64 + 1 {
+        return Err(format!("{records} records in {length} bytes"));
+    }
+    Ok(())
 }
 
 fn in_order(what: &str, length: usize, ranges: impl Iterator<Item = (u32, u32)>) -> Result<(), String> {

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 use catena::Mode;
+use memchr::memchr;
 
 use crate::assembly::{Assembly, Fate};
 use crate::sandbox::{Outcome, Route, Splice};
@@ -39,11 +40,14 @@ impl Shards {
     /// Spreads a batch as [`Correlator::route`](crate::Correlator::route) says. Only what a rule may ask for is copied.
     pub fn new(batch: &Bytes, routes: Vec<Route>, partitions: u32) -> Self {
         let mut shards = vec![(BytesMut::new(), Vec::new()); partitions as usize];
-        for route in &routes {
+        for (at, route) in routes.iter().enumerate() {
             let Some((shard, runs)) = route.partition.and_then(|partition| shards.get_mut(partition as usize)) else {
                 continue;
             };
             let run = range(route);
+            if is_cut_off(batch, &run, routes.get(at + 1)) {
+                shard.extend_from_slice(b"[");
+            }
             runs.push((shard.len(), run.clone()));
             shard.extend_from_slice(batch.get(run).unwrap_or_default());
             if shard.last() != Some(&b'\n') {
@@ -97,6 +101,18 @@ impl Shards {
         }
         assembly.finish()
     }
+}
+
+/// Whether a run is what is left of a container that was cut: nothing comes behind it in its line. Alone in a line it could
+/// pass for a record.
+fn is_cut_off(batch: &[u8], run: &Range<usize>, next: Option<&Route>) -> bool {
+    if run.start == 0 || batch.get(run.start - 1) == Some(&b'\n') || batch.get(run.end.max(1) - 1) == Some(&b'\n') {
+        return false;
+    }
+    let rest = batch.get(run.end..).unwrap_or_default();
+    let line_end = memchr(b'\n', rest).unwrap_or(rest.len());
+    let goes_on = next.is_some_and(|next| (next.start as usize) < run.end + line_end);
+    !goes_on && rest[..line_end].trim_ascii().is_empty()
 }
 
 fn range(route: &Route) -> Range<usize> {

@@ -95,6 +95,8 @@ pub struct Supervisor {
     /// How long the calls since took, and the last checkpoint.
     working: Duration,
     saving: Duration,
+    /// How many bytes of batches there were when a checkpoint failed.
+    unsaved: usize,
     /// What the instance had when it had caught up.
     memory_at_start: usize,
     health: Health,
@@ -136,6 +138,7 @@ impl Supervisor {
             since_bytes: 0,
             working: Duration::ZERO,
             saving: Duration::ZERO,
+            unsaved: 0,
             health: Health::default(),
             sandbox,
             bounds,
@@ -178,6 +181,10 @@ impl Supervisor {
             Err(error) => error,
         };
         self.replace(&error)?;
+        // Each part that fails costs a start: let those not replay more than they must.
+        if let Err(error) = self.checkpoint() {
+            warn!("no checkpoint could be taken: {error}");
+        }
         let poison_before = self.health.poison;
         let mut assembly = Assembly::new(batch, self.mode);
         self.halve(batch, 0..batch.len(), now, &error, &mut assembly, poison_before + MOST_POISON)?;
@@ -324,6 +331,7 @@ impl Supervisor {
     fn forget_batches(&mut self) {
         self.since.clear();
         self.since_bytes = 0;
+        self.unsaved = 0;
         self.working = Duration::ZERO;
     }
 
@@ -333,11 +341,14 @@ impl Supervisor {
         let worth = self.since_bytes >= LEAST_REPLAY || self.since.len() >= MOST_BATCHES;
         let cheap = worth && self.saving * CHECKPOINT_SHARE <= self.working;
         let too_large = self.correlator.memory() >= self.bounds.recycle.max(2 * self.memory_at_start);
-        if !cheap && !too_large && self.since_bytes < self.bounds.replay {
+        // One that failed is tried again when there is twice as much to be saved.
+        let wanted = (cheap || too_large) && self.since_bytes >= 2 * self.unsaved;
+        if !wanted && self.since_bytes < self.bounds.replay {
             return Ok(());
         }
         if let Err(error) = self.checkpoint() {
             warn!("no checkpoint could be taken: {error}");
+            self.unsaved = self.since_bytes.max(LEAST_REPLAY);
             if self.since_bytes >= self.bounds.replay {
                 // Nothing can be kept for ever. If it fails again, what these batches left is forgotten.
                 self.forget_batches();
@@ -361,19 +372,28 @@ impl Supervisor {
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open). Where checkpoint or batches cannot be replayed, twice, the new instance remembers
-    /// nothing, and [`Health::state_lost`] says so.
+    /// As [`open`](Self::open). Where the batches since the last checkpoint cannot be replayed, twice, the new
+    /// instance remembers only that checkpoint, or nothing where it fails on that too; [`Health::state_lost`] says so.
     pub fn restart(&mut self) -> Result<(), Error> {
         let started = self.started().or_else(|_| self.started());
         self.correlator = match started {
             Ok(correlator) => correlator,
             Err(error) => {
-                let correlator = self.sandbox.open(&self.config)?;
                 self.health.state_lost += 1;
-                warn!("what was remembered is lost: {error}");
-                self.checkpoint = None;
+                let resumed = self.checkpoint.as_ref().and_then(|saved| self.sandbox.resume(&self.config, saved).ok());
+                let (batches, bytes) = (self.since.len(), self.since_bytes);
                 self.forget_batches();
-                correlator
+                match resumed {
+                    Some(correlator) => {
+                        warn!(batches, bytes, "what the last batches left is forgotten: {error}");
+                        correlator
+                    }
+                    None => {
+                        warn!("what was remembered is lost: {error}");
+                        self.checkpoint = None;
+                        self.sandbox.open(&self.config)?
+                    }
+                }
             }
         };
         self.memory_at_start = self.correlator.memory();

@@ -42,7 +42,7 @@ fn seen(outcome: &Outcome, batch: &Bytes) -> Seen {
 
 /// Lines of every kind: records, containers of some, empty ones, and what is none.
 fn batch() -> impl Strategy<Value = Bytes> {
-    let line = (0..8u8, 0..6usize, 0..5_000u64);
+    let line = (0..10u8, 0..6usize, 0..5_000u64);
     (prop::collection::vec(line, 1..12), any::<bool>()).prop_map(|(lines, ended)| {
         let mut text = String::new();
         for (kind, count, seed) in lines {
@@ -55,6 +55,12 @@ fn batch() -> impl Strategy<Value = Bytes> {
                 4 => format!("[ {} ]\r", records.join(" ,  ")),
                 5 => format!("{{\"Records\":[{},null]}}", records.join(",")).replace("[,", "["),
                 6 => "nonsense".to_owned(),
+                // Cut anywhere, and where what is left looks like a record.
+                7 => {
+                    let container = format!("{{\"Records\":[{}]}}", records.join(","));
+                    container[..seed as usize % container.len()].to_owned()
+                }
+                8 => format!("[{},{{\"a\":{{\"b\":1}} ", records.join(",")).replace("[,", "["),
                 _ => "  ".to_owned(),
             };
             text.push('\n');

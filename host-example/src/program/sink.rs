@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -105,6 +105,8 @@ pub struct Sink {
     buffer: Vec<u8>,
     /// How many bytes it has, those in the buffer included.
     length: u64,
+    /// The folder of a file whose name may not be on the disk yet.
+    fresh: Option<PathBuf>,
 }
 
 impl Sink {
@@ -119,7 +121,9 @@ impl Sink {
             Some(length) => reopen(target, length),
         };
         let file = file.map_err(|error| Failure::new(format!("cannot write {name}: {error}")))?;
-        Ok(Self { name, file, buffer: Vec::with_capacity(2 * BUFFER), length: length.unwrap_or_default() })
+        let folder = target.parent().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
+        let fresh = folder.filter(|_| !standard).map(Path::to_owned);
+        Ok(Self { name, file, buffer: Vec::with_capacity(2 * BUFFER), length: length.unwrap_or_default(), fresh })
     }
 
     /// Writes the pieces one behind the other.
@@ -148,7 +152,12 @@ impl Sink {
     /// Waits until all of it is on the disk, and says how much that is.
     pub fn sync(&mut self) -> Result<u64, Unwritten> {
         self.flush()?;
-        self.file.sync_data().map_err(|error| self.unwritten(&error))?;
+        let synced = self.file.sync_data().and_then(|()| match &self.fresh {
+            Some(folder) => File::open(folder)?.sync_all(),
+            None => Ok(()),
+        });
+        synced.map_err(|error| self.unwritten(&error))?;
+        self.fresh = None;
         Ok(self.length)
     }
 
