@@ -15,7 +15,7 @@ use memchr::{memchr, memrchr};
 use serde::{Deserialize, Serialize};
 
 pub use lines::{Lines, line_feeds_in};
-use lines::{ends_a_record, odd_from};
+use lines::{ends_a_record, odd_from, two_values};
 use value::{End, Nesting, Value};
 
 /// How far an input has been cut.
@@ -137,7 +137,8 @@ impl Framer {
         if self.rest.is_empty() {
             return self.cut(bytes, Some(lines), false, &mut give);
         }
-        let two_values = self.rest.ends_with(b"}") && bytes.starts_with(b"{");
+        let seam = [&self.rest[self.rest.len().saturating_sub(2)..], &bytes[..bytes.len().min(2)]].concat();
+        let two_values = two_values(&seam).is_some();
         let end = memchr(b'\n', &bytes);
         if !self.trusting || two_values || lines.odd.is_some_and(|odd| end.is_none_or(|end| odd <= end)) {
             self.trusting = false;
@@ -248,7 +249,8 @@ impl Framer {
                 Next::Open => {
                     self.give(&bytes, batch.start..at, &mut flat, give)?;
                     self.value = Some(value);
-                    self.trusting = text.len() > LONG && memchr(b'\n', text).is_none();
+                    // Once it had to be looked through it is, to its end.
+                    self.trusting = lines.is_some() && text.len() > LONG && memchr(b'\n', text).is_none();
                     return self.keep(bytes, at, give);
                 }
             }
@@ -329,8 +331,11 @@ impl Framer {
         self.position.inside = Some(match part.first() {
             Some(b'{' | b'[') => {
                 let mut nesting = Nesting::default();
-                nesting.end(&part);
-                TooLong::Value(nesting)
+                match nesting.end(&part) {
+                    (_, false) => TooLong::Value(nesting),
+                    // What is behind it in its line goes with it.
+                    (_, true) => TooLong::Line,
+                }
             }
             _ => TooLong::Line,
         });

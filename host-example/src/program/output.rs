@@ -131,8 +131,16 @@ impl Outputs {
         for finding in &outcome.findings {
             self.finding(finding)?;
         }
+        // Counted on from one to the next: there may be very many.
+        let (mut at, mut line) = (0, batch.line);
         for rejection in &outcome.rejections {
-            self.rejection(input, batch, rejection)?;
+            let start = rejection.start as usize;
+            if start < at {
+                (at, line) = (0, batch.line);
+            }
+            line += line_feeds_in(&batch.original[at..start]);
+            at = start;
+            self.rejection(input, batch, line, rejection)?;
         }
         if self.stream.is_none() {
             return Ok(());
@@ -181,9 +189,7 @@ impl Outputs {
     }
 
     /// Tells of a record that cannot be read.
-    pub fn rejection(&mut self, input: &str, batch: &Batch, rejection: &Rejection) -> Result<(), Unwritten> {
-        let before = &batch.original[..rejection.start as usize];
-        let line = batch.line + line_feeds_in(before);
+    pub fn rejection(&mut self, input: &str, batch: &Batch, line: u64, rejection: &Rejection) -> Result<(), Unwritten> {
         match &mut self.rejects {
             Some(sink) => {
                 let bytes = &batch.original[rejection.start as usize..rejection.end as usize];

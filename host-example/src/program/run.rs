@@ -439,7 +439,7 @@ impl Out {
             self.summary.rejected += 1;
             let detail = format!("the record is longer than --max-record-bytes {}", self.longest);
             let rejection = Rejection { start: 0, end: 0, code: "too-long".to_owned(), detail };
-            self.outputs.rejection(&job.input, &job.batch, &rejection)?;
+            self.outputs.rejection(&job.input, &job.batch, job.batch.line, &rejection)?;
         }
         if self.keep_rejected { self.outputs.pass(vec![job.batch.original.clone()]) } else { Ok(()) }
     }

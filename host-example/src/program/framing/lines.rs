@@ -1,9 +1,6 @@
 //! What whoever reads an input says of its lines: most are one record each, which need not be looked at again.
 
-use std::sync::LazyLock;
-
-use memchr::memmem::Finder;
-use memchr::{memchr_iter, memmem};
+use memchr::memchr_iter;
 
 /// What is known of the lines in some bytes.
 ///
@@ -16,8 +13,8 @@ pub struct Lines {
     pub odd: Option<usize>,
 }
 
-/// Where a value may end and another one begin in one line.
-static TWO_VALUES: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"}{"));
+/// So many bytes are looked at in one go.
+const BLOCK: usize = 4 << 10;
 
 impl Lines {
     /// Looks at all of `bytes`, once.
@@ -29,7 +26,7 @@ impl Lines {
                 odd = Some(at);
             }
         }
-        let two = TWO_VALUES.find(&bytes[..odd.unwrap_or(bytes.len())]);
+        let two = two_values(&bytes[..odd.unwrap_or(bytes.len())]);
         Self { line_feeds, odd: two.or(odd) }
     }
 
@@ -43,7 +40,7 @@ impl Lines {
 pub fn odd_from(bytes: &[u8], at: usize) -> Option<usize> {
     let mut start = at;
     for line_feed in memchr_iter(b'\n', &bytes[at..]).map(|found| at + found) {
-        if let Some(two) = TWO_VALUES.find(&bytes[start..line_feed]) {
+        if let Some(two) = two_values(&bytes[start..line_feed]) {
             return Some(start + two);
         }
         if !ends_a_record(bytes, line_feed) {
@@ -51,7 +48,40 @@ pub fn odd_from(bytes: &[u8], at: usize) -> Option<usize> {
         }
         start = line_feed + 1;
     }
-    memmem::find(&bytes[start..], b"}{").map(|two| start + two)
+    two_values(&bytes[start..]).map(|two| start + two)
+}
+
+/// Where a value may end in these lines and another one begin behind it: at a closing bracket behind which comes an opening
+/// one, or white space that does not end the line.
+pub fn two_values(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    while let Some(block) = bytes.get(at..).filter(|block| block.len() > 1) {
+        let block = &block[..block.len().min(BLOCK + 2)];
+        let (first, second) = (block, &block[1..]);
+        let third = block.get(2..).unwrap_or_default();
+        // Without a branch, so that it becomes vectors.
+        let pairs = first.iter().zip(second).zip(third);
+        let found = pairs.fold(false, |found, ((first, second), third)| found | is_between(*first, *second, *third));
+        if found {
+            let triples = block.windows(3).position(|three| is_between(three[0], three[1], three[2]));
+            return triples.map(|found| at + found);
+        }
+        if block.len() < BLOCK + 2 {
+            let last = block.len() - 2;
+            return is_between(block[last], block[last + 1], b'\n').then_some(at + last);
+        }
+        at += BLOCK;
+    }
+    None
+}
+
+/// Whether a value may end with `first` and another one begin behind it in the same line.
+fn is_between(first: u8, second: u8, third: u8) -> bool {
+    // Braces and square brackets differ in one bit.
+    let closes = first | 0x20 == b'}';
+    let opens = second | 0x20 == b'{';
+    let blank = (second == b' ') | (second == b'\t') | ((second == b'\r') & (third != b'\n'));
+    closes & (opens | blank)
 }
 
 /// How many LFs there are.
@@ -67,7 +97,18 @@ pub fn ends_a_record(bytes: &[u8], at: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn two_values_are_found_wherever_they_are(before in 0..9_000usize, pair in "[}\\]][{\\[ \t]", behind in 0..9_000usize) {
+            let bytes = ["x".repeat(before), pair, "x".repeat(behind)].concat();
+            prop_assert_eq!(two_values(bytes.as_bytes()), Some(before));
+            prop_assert_eq!(two_values(&bytes.as_bytes()[before + 1..]), None);
+        }
+    }
 
     #[test]
     fn lines_that_end_like_records_are_not_odd_and_all_others_are() {
@@ -78,6 +119,11 @@ mod tests {
             ("{\"a\":1}\nnonsense\n{}\n", Some(16)),
             ("{\"a\":1}\n{\"a\":1}{\"a\":2}\n", Some(14)),
             ("{\"a\":1}\n{\"a\":1}{\"a\":2}", Some(14)),
+            ("{\"a\":1}\n{\"a\":1} {\"a\":2}", Some(14)),
+            ("{\"a\":1}\n[1][2]\n", Some(10)),
+            ("{\"a\":1}\r{}\n", Some(6)),
+            ("{\"a\":1} ", Some(6)),
+            ("{\"a\":1}\r", None),
             ("\n{}\n", None),
             ("\r\n{}\n{", None),
         ] {

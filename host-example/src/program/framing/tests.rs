@@ -81,6 +81,8 @@ fn input() -> impl Strategy<Value = String> {
         "\"",
         "nonsense\n",
         "{\"a\":1}{\"b\":2}",
+        "{} {}\n",
+        "[{}][]",
         "{\"long\":\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"}\n",
         "{\n  \"a\": 1,\n",
     ]);
@@ -166,6 +168,20 @@ fn values_with_nothing_in_between_are_records_of_their_own() {
     assert_records("{\"a\":\"}{\"}\n{\"b\":2}\n", &["{\"a\":\"}{\"}", "{\"b\":2}"]);
 }
 
+/// Behind a line that was one record, white space between two hid the second.
+#[test]
+fn values_with_white_space_or_nothing_in_between_are_found_in_any_line() {
+    assert_records(
+        "{\"a\":1}\n{\"b\":2} {\"c\":3}\n[{}][{}]\n{\"d\":4}\r{\"e\":5}\t[{}]",
+        &["{\"a\":1}", "{\"b\":2}", "{\"c\":3}", "[{}]", "[{}]", "{\"d\":4}", "{\"e\":5}", "[{}]"],
+    );
+    let long = format!("{{\"a\":\"{}\"}}", "x".repeat(100_000));
+    for between in ["", " ", "\r", "\n", "  \t"] {
+        let input = [long.as_str(); 5].join(between);
+        assert_eq!(frame(input.as_bytes(), 70_000, 1_000_000).records(), [long.as_str(); 5], "{between:?}");
+    }
+}
+
 /// All that came behind was taken for its rest.
 #[test]
 fn what_is_damaged_takes_nothing_along() {
@@ -175,6 +191,7 @@ fn what_is_damaged_takes_nothing_along() {
     );
     assert_records("{\n\"a\": 1,\n{\n\"a\": 2\n}\n{\n}\n", &["{ \"a\": 1,", "{ \"a\": 2 }", "{ }"]);
     assert_records("{\"a\":1},\n{\"a\":2}\n", &["{\"a\":1},", "{\"a\":2}"]);
+    assert_records("{\"a\":1\n  {\"a\":2}\n", &["{\"a\":1", "{\"a\":2}"]);
 }
 
 /// Each byte was looked at again with each that came, and all were kept.

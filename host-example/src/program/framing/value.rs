@@ -7,8 +7,8 @@ use catena::ValueScanner;
 use memchr::memchr_iter;
 use serde::{Deserialize, Serialize};
 
-/// So many bytes are looked at in one go: a value may end after a few of many.
-const WINDOW: usize = 4 << 10;
+/// So many bytes are looked at in one go, at first and at most: a value may end after a few of many.
+const WINDOW: [usize; 2] = [128, 4 << 10];
 
 /// How far a value has been looked through. All calls get the same bytes, which may have grown.
 #[derive(Clone, Copy, Debug)]
@@ -40,10 +40,12 @@ impl Value {
 
     /// Where it ends.
     pub fn end(&mut self, bytes: &[u8]) -> End {
+        let [mut length, most] = WINDOW;
         loop {
-            let window = (self.lines + WINDOW).min(bytes.len());
+            let window = (self.lines + length).min(bytes.len());
+            length = (2 * length).min(most);
             let mut lines = memchr_iter(b'\n', &bytes[self.lines..window]).map(|at| self.lines + at + 1);
-            let next = lines.find(|at| matches!(bytes.get(*at), Some(b'{' | b'[')));
+            let next = lines.find(|at| self.may_be_damaged(bytes, *at));
             // A scanner that has found an end cannot go on from it.
             let mut scanner = self.scanner;
             if let Some(end) = scanner.end(bytes, next.unwrap_or(window)) {
@@ -55,23 +57,42 @@ impl Value {
                 Some(next) => self.lines = next,
                 None if window < bytes.len() => self.lines = window,
                 None => {
-                    // An LF that comes last may yet be followed by a bracket.
-                    self.lines = self.lines.max(bytes.len().saturating_sub(1));
+                    // Of a line that has just begun it is not known yet what it is.
+                    let indent = bytes.iter().rev().take(MOST_INDENT).take_while(|byte| matches!(byte, b' ' | b'\t'));
+                    let line = bytes.len() - indent.count();
+                    self.lines = self.lines.max(line.saturating_sub(1));
                     return End::Open;
                 }
             }
         }
     }
 
+    /// Whether the line that begins at `at` may be another value's: it begins with a bracket. Where white space is before
+    /// that, as in nearly all documents, only what cannot stand before a value tells.
+    fn may_be_damaged(&self, bytes: &[u8], at: usize) -> bool {
+        let line = bytes.get(at..).unwrap_or_default();
+        let indent = line.iter().take(MOST_INDENT).take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+        let begins = matches!(line.get(indent), Some(b'{' | b'['));
+        begins && (indent == 0 || !stands_before_value(bytes, at))
+    }
+
     /// Whether a value that begins at `at` can be a part of it.
     fn may_hold(&mut self, bytes: &[u8], at: usize) -> bool {
-        if !matches!(bytes[..at].trim_ascii_end().last(), Some(b'[' | b',' | b':')) {
+        if !stands_before_value(bytes, at) {
             return false;
         }
         bytes[self.nested..at].iter().for_each(|byte| self.nesting.step(*byte));
         self.nested = at;
         self.nesting.may_begin_value()
     }
+}
+
+/// Deeper indentation than this is not looked through.
+const MOST_INDENT: usize = 256;
+
+/// Whether what stands before `at` can stand before a value.
+fn stands_before_value(bytes: &[u8], at: usize) -> bool {
+    matches!(bytes[..at].trim_ascii_end().last(), Some(b'[' | b',' | b':'))
 }
 
 /// Deeper levels than this are only counted.
@@ -169,6 +190,14 @@ mod tests {
                 End::Open => (bytes.len(), false),
             };
             assert_eq!(nesting.end(bytes), expected, "where the bytes are not kept");
+        }
+    }
+
+    #[test]
+    fn white_space_may_stand_before_the_bracket() {
+        for (bytes, end) in [("{\"a\":1\n  {\"a\":1}\n", End::Damaged(7)), ("{\"a\":[\n  {},\n  {}]}", End::Whole(20))]
+        {
+            assert_eq!(Value::new().end(bytes.as_bytes()), end);
         }
     }
 }
