@@ -209,6 +209,114 @@ fn a_copy_is_not_read_again_and_what_begins_like_it_is() {
     assert_eq!(runs.output().len(), 130);
 }
 
+/// It was read as a file of its own as soon as it was seen, and all of it was doubled.
+#[test]
+fn a_copy_that_is_still_being_written_is_waited_for() {
+    let runs = Runs::new();
+    let text = text(&lines("a", 0..10_000));
+    runs.file("a.log", &text);
+    let run = runs.follow();
+    runs.wait(|output| output.len() == 10_000);
+    let zipped = gzip(text.as_bytes());
+    let (plain, compressed) = (runs.file("b.log", ""), runs.file("c.log.gz", ""));
+    for part in 0..4 {
+        let cut = |length: usize| length * part / 4..length * (part + 1) / 4;
+        append(&plain, &text[cut(text.len())]);
+        append(&compressed, &zipped[cut(zipped.len())]);
+        thread::sleep(Duration::from_millis(1_300));
+    }
+    // A file of its own that begins as one is read, too, only later.
+    runs.file("d.log", &text[..text.len() / 2]);
+    runs.file("e.log", "{\"e\":1}\n");
+    runs.wait(|output| output.len() == 15_001);
+    let told = run.end();
+    assert!(told.contains("b.log: begins like") && told.contains("c.log.gz: begins like"), "{told}");
+    assert_eq!(runs.output().len(), 15_001);
+}
+
+/// The copy was not known any more, and was read from its beginning.
+#[test]
+fn what_came_before_a_followed_log_was_copied_and_cut_is_read_from_the_copy() {
+    let runs = Runs::new();
+    let log = runs.file("audit.log", text(&lines("a", 0..50)));
+    let run = runs.follow();
+    runs.wait(|output| output.len() == 50);
+    fs::copy(&log, runs.path("logs/audit.log.1")).expect("it is copied");
+    fs::write(&log, text(&lines("b", 0..3))).expect("it is written anew");
+    runs.wait(|output| output.len() == 53);
+    thread::sleep(Duration::from_millis(2_500));
+    run.end();
+    // The copy is known to the next run, too.
+    fs::remove_file(&log).expect("it is removed");
+    let (summary, _) = runs.run(&[&runs.path("logs")]);
+    assert_eq!((&summary["records"], runs.output().len()), (&53.into(), 53));
+}
+
+/// A copy was known only as long as the run lasted.
+#[test]
+fn a_copy_is_known_to_the_next_run() {
+    let runs = Runs::new();
+    let log = runs.file("a.log", text(&lines("a", 0..50)));
+    let run = runs.follow();
+    runs.wait(|output| output.len() == 50);
+    runs.file("b.log.gz", gzip(text(&lines("a", 0..50)).as_bytes()));
+    thread::sleep(Duration::from_millis(2_500));
+    assert!(run.end().contains("b.log.gz: is a copy"));
+    fs::remove_file(&log).expect("it is removed");
+    runs.file("c.log", text(&lines("c", 0..5)));
+    runs.run(&[&runs.path("logs")]);
+    assert_eq!(runs.output().len(), 55);
+}
+
+/// The file that has the name now was read twice.
+#[test]
+fn an_old_log_may_be_cut_after_another_has_its_name() {
+    let runs = Runs::new();
+    let log = runs.file("audit.log", text(&lines("a", 0..50)));
+    let (out, old) = (runs.path("out").display().to_string(), runs.path("old"));
+    let run = Following::start(&["--output", &out, &log.display().to_string()]);
+    runs.wait(|output| output.len() == 50);
+    fs::rename(&log, &old).expect("it is renamed");
+    fs::write(&log, text(&lines("b", 0..60))).expect("it is written");
+    runs.wait(|output| output.len() == 110);
+    OpenOptions::new().write(true).open(&old).and_then(|file| file.set_len(0)).expect("it is cut");
+    thread::sleep(Duration::from_millis(1_500));
+    append(&log, text(&lines("b", 60..61)));
+    runs.wait(|output| output.len() >= 111);
+    run.end();
+    assert_eq!(runs.output().len(), 111);
+}
+
+/// All were opened at once, and the run ended when it could not save.
+#[test]
+fn more_files_than_may_be_open_are_followed() {
+    let runs = Runs::new();
+    for at in 0..300 {
+        runs.file(&format!("{at}.log"), text(&lines("a", at..at + 1)));
+    }
+    let mut command = std::process::Command::new("bash");
+    command.args(["-c", "ulimit -n 100; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_catena"), "run", "--follow"]);
+    command.args(runs.arguments()).args(["--save-every", "20ms"]).arg(runs.path("logs"));
+    let child = command.stderr(std::process::Stdio::piped()).spawn().expect("it starts");
+    let run = Following(child);
+    runs.wait(|output| output.len() == 300);
+    (0..300).for_each(|at| append(&runs.path(&format!("logs/{at}.log")), text(&lines("b", at..at + 1))));
+    runs.wait(|output| output.len() == 600);
+    let told = run.end();
+    assert!(told.contains("600 passed") && !told.contains("Too many open files"), "{told}");
+}
+
+/// What came through it was lost with the second run.
+#[test]
+fn a_pipe_with_a_name_is_refused_where_a_state_is_kept() {
+    let runs = Runs::new();
+    let pipe = runs.path("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
+    let output = catena(["run"]).args(runs.arguments()).arg(&pipe).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("inputs have to be files"), "{}", stderr(&output));
+}
+
 /// The last record of a file that is followed was not processed if nothing ended its line.
 #[test]
 fn a_followed_file_without_a_last_line_feed_is_read_to_its_end() {

@@ -10,7 +10,7 @@ use tracing::{Level, error, info, warn};
 use super::cli::{self, LogFormat, Mode};
 use super::durable::{Progress, StateFolder};
 use super::framing::{Batch, Framer, Kind};
-use super::input::{self, Event, Events, Follow, Inode, Input, Inputs, Next, Planned, Saved, Stamp};
+use super::input::{self, Event, Events, Follow, Input, Inputs, Known, Next, Planned, Saved, Stamp};
 use super::monitor::Monitor;
 use super::output::Outputs;
 use super::pipeline::{Fault, Job, Pipeline, Take};
@@ -72,7 +72,7 @@ pub fn run(arguments: &cli::Run) -> Result<u8, Failure> {
     let own = Outputs::inodes(arguments);
     let plan = input::plan(inputs.list, saved.inputs, &own);
     let waiting = plan.inputs.iter().filter(|input| input.known).filter_map(|input| input.saved(input.position, None));
-    let known = plan.known.iter().cloned().chain(waiting).map(|saved| (saved.inode, saved)).collect();
+    let known = Known::new(plan.known.iter().cloned().chain(waiting));
     let longest = arguments.max_record_bytes.max(arguments.batch_bytes) as usize;
     let mut run = Run {
         pipeline,
@@ -138,10 +138,11 @@ pub fn run(arguments: &cli::Run) -> Result<u8, Failure> {
 /// What cannot go together, and clap cannot know.
 fn check(arguments: &cli::Run, inputs: &Inputs) -> Result<(), Failure> {
     let standard = inputs.list.contains(&Input::Standard);
-    if standard && arguments.state.is_some() {
-        return Err(Failure::usage(
-            "with --state, inputs have to be files: what came through a pipe cannot be read again",
-        ));
+    if let (Some(input), Some(_)) = (inputs.irregular(), &arguments.state) {
+        return Err(Failure::usage(format!(
+            "with --state, inputs have to be files: what came through a pipe cannot be read again ({})",
+            input.name()
+        )));
     }
     if standard && arguments.follow {
         return Err(Failure::usage("--follow is for files and folders; the standard input is read as it comes anyway"));
@@ -173,7 +174,7 @@ struct State {
     every: Duration,
     saved: Instant,
     /// What is known of inputs that are not open: they have been read to their end, have not been begun, or are not there.
-    known: HashMap<Inode, Saved>,
+    known: Known,
     /// When those were last forgotten that have been gone for long.
     pruned: Instant,
 }
@@ -256,10 +257,11 @@ impl Run {
         match event {
             Event::Begin(id, planned) => {
                 let framer = Framer::new(planned.position, self.out.longest);
-                let known =
-                    self.state.as_mut().zip(planned.inode).and_then(|(state, inode)| state.known.remove(&inode));
+                if let Some(state) = &mut self.state {
+                    state.known.take(&planned);
+                }
                 let is_there = planned.inode.is_some() || planned.input == Input::Standard;
-                if is_there && !planned.known && known.is_none() {
+                if is_there && !planned.known {
                     self.out.summary.files += 1;
                 }
                 let name = planned.input.name().into();
@@ -307,6 +309,12 @@ impl Run {
                 }
                 Ok(())
             }
+            Event::Moved(inode, path) => {
+                if let Some(state) = &mut self.state {
+                    state.known.rename(inode, &path);
+                }
+                Ok(())
+            }
             Event::Warning(text) => {
                 warn!("{text}");
                 Ok(())
@@ -330,7 +338,7 @@ impl Run {
 
     fn close(&mut self, id: u64, ended: Option<Stamp>) {
         if let (Some(open), Some(state)) = (self.sources.remove(&id), &mut self.state) {
-            state.known.extend(open.saved(ended).map(|saved| (saved.inode, saved)));
+            open.saved(ended).into_iter().for_each(|saved| state.known.add(saved));
         }
     }
 
@@ -373,11 +381,11 @@ impl Run {
         let written = self.out.outputs.sync()?;
         let Some(state) = &mut self.state else { return Ok(()) };
         if state.pruned.elapsed() >= PRUNE {
-            state.known.retain(|_, saved| saved.keep());
+            state.known.forget_old();
             state.pruned = Instant::now();
         }
         let open = self.sources.values().filter_map(|open| open.saved(None));
-        let inputs = state.known.values().cloned().chain(open);
+        let inputs = state.known.all().cloned().chain(open);
         let progress = Progress::new(inputs, written, &self.out.input, self.out.summary.clone());
         let saved = state.folder.save(progress, &checkpoints);
         saved.map_err(|failure| Fault::Unwritten(Unwritten::Failed(failure)))?;

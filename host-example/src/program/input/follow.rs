@@ -5,7 +5,8 @@
 mod followed;
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -13,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::chunk::Pool;
-use super::identity::{Beginnings, Inode, Seen, Stamp};
+use super::identity::{Beginnings, Copied, Inode, Likeness, Seen, Stamp};
 use super::{Event, Events, Input, Inputs, Piece, Planned, Saved};
 use crate::program::framing::Position;
 use followed::{Followed, Found};
@@ -23,6 +24,13 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// How often folders are looked through for new files.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// How long a file may be unchanged that may become a copy of another before it is taken for one of its own, where it begins
+/// like that one and where it is too short to tell.
+const UNCHANGED: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(2)];
+
+/// Comparing files may take so large a part of the time, as a divisor.
+const COMPARE_SHARE: u32 = 10;
 
 /// How many files are kept open, if the system lets as many be open.
 const MOST_OPEN: usize = 256;
@@ -57,14 +65,20 @@ pub fn follow(what: Follow, stop: &Arc<AtomicBool>, behind: Arc<AtomicU64>) -> E
     let _ = order.send(receiver);
     let stop = Arc::clone(stop);
     thread::spawn(move || {
-        let ended = what.known.iter().map(|saved| (saved.inode, Ended::from(saved))).collect();
+        let (mut ended, mut gone) = (HashMap::new(), VecDeque::new());
+        for saved in &what.known {
+            // An inode may have held others before.
+            let before = ended.insert(saved.inode, Ended::from(saved));
+            gone.extend(before.and_then(|current| ended.insert(saved.inode, current)));
+        }
         let mut follower = Follower {
             arguments: what.arguments,
             own: what.own,
             files: HashMap::new(),
             followed: HashMap::new(),
             ended,
-            gone: VecDeque::new(),
+            gone,
+            held: HashMap::new(),
             next: 0,
             most_open: most_open(),
             pool: Pool::new(what.chunk),
@@ -89,8 +103,10 @@ struct Follower {
     followed: HashMap<Inode, u64>,
     /// Those that have been read to their end.
     ended: HashMap<Inode, Ended>,
-    /// Those of them that are not there any more.
+    /// Those of them that are not there any more, or have lost what was read.
     gone: VecDeque<Ended>,
+    /// Those of which it is not known yet whether they are copies.
+    held: HashMap<Inode, Held>,
     next: u64,
     most_open: usize,
     pool: Arc<Pool>,
@@ -100,8 +116,9 @@ struct Follower {
 }
 
 /// A file that has been read to its end.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Ended {
+    path: PathBuf,
     stamp: Stamp,
     seen: Seen,
     position: Position,
@@ -109,8 +126,37 @@ struct Ended {
 
 impl From<&Saved> for Ended {
     fn from(saved: &Saved) -> Self {
-        Self { stamp: saved.ended.unwrap_or_default(), seen: saved.seen, position: saved.position }
+        let Saved { path, seen, position, .. } = saved.clone();
+        Self { path, stamp: saved.ended.unwrap_or_default(), seen, position }
     }
+}
+
+/// A file that has been compared with others, and is compared again when it changes.
+struct Held {
+    stamp: Stamp,
+    since: Instant,
+    /// How long it may be unchanged before it is read; `None` where it is compared again first.
+    patience: Option<Duration>,
+    /// Until when it is left alone: comparing takes time.
+    rests: Instant,
+}
+
+impl Held {
+    fn new(stamp: Stamp, patience: Option<Duration>, began: Instant) -> Self {
+        let since = Instant::now();
+        Self { stamp, since, patience, rests: since + (since - began) * COMPARE_SHARE }
+    }
+}
+
+/// What a file is that is not followed.
+enum Judged {
+    /// One that goes on, or a copy that is read on, from where that was left.
+    GoesOn(Ended),
+    /// A copy of one that is followed and is read on there.
+    CopyOf(Ended),
+    New,
+    /// It cannot be told yet.
+    Held(Duration),
 }
 
 impl Follower {
@@ -123,10 +169,20 @@ impl Follower {
             let mut found = false;
             let mut ids: Vec<_> = self.files.keys().copied().collect();
             ids.sort_unstable();
+            let mut open = self.files.values().filter(|file| file.is_open()).count();
             for id in ids {
+                let was_open = self.files.get(&id).is_some_and(Followed::is_open);
+                if !was_open && open >= self.most_open {
+                    open -= self.close_one();
+                    if open >= self.most_open {
+                        // In the next round.
+                        continue;
+                    }
+                }
                 found |= self.advance(id)?;
+                let is_open = self.files.get(&id).is_some_and(Followed::is_open);
+                open = open + usize::from(is_open) - usize::from(was_open);
             }
-            self.close_some();
             if looked.elapsed() >= LOOK {
                 looked = Instant::now();
                 found |= self.look()?;
@@ -146,19 +202,25 @@ impl Follower {
     fn begin(&mut self, planned: Planned) -> Result<(), Gone> {
         // One that is not there may come to be.
         let (Input::File(path), Some(inode)) = (planned.input.clone(), planned.inode) else { return Ok(()) };
+        if self.followed.contains_key(&inode) {
+            return Ok(());
+        }
         self.next += 1;
         self.followed.insert(inode, self.next);
-        self.ended.remove(&inode);
+        // What it was before may come again under another inode.
+        self.gone.extend(self.ended.remove(&inode).filter(|ended| ended.seen != planned.seen));
         self.files.insert(self.next, Followed::new(path, inode, planned.seen, planned.position));
         self.send(Event::Begin(self.next, planned))
     }
 
-    /// Closes files that have nothing to read where too many are open. What is written to one of them between then and
-    /// its being renamed can be missed, so it is not done without need.
-    fn close_some(&mut self) {
-        let open = self.files.values().filter(|file| file.is_open()).count();
-        let idle = self.files.values_mut().filter(|file| file.is_idle());
-        idle.take(open.saturating_sub(self.most_open)).for_each(Followed::close);
+    /// Closes a file that has nothing to read, if there is one, and says how many. What is written to it between then and its
+    /// being renamed can be missed, so it is not done without need.
+    fn close_one(&mut self) -> usize {
+        let idle = self.files.values_mut().find(|file| file.is_idle());
+        idle.map_or(0, |file| {
+            file.close();
+            1
+        })
     }
 
     /// Reads what has come to be in a file, and says whether that was anything.
@@ -197,7 +259,8 @@ impl Follower {
     fn end(&mut self, id: u64, stamp: Stamp) {
         if let Some(file) = self.files.remove(&id) {
             self.followed.remove(&file.inode);
-            self.ended.insert(file.inode, Ended { stamp, seen: file.seen, position: file.position });
+            let ended = Ended { path: file.path, stamp, seen: file.seen, position: file.position };
+            self.ended.insert(file.inode, ended);
         }
     }
 
@@ -219,27 +282,48 @@ impl Follower {
                 self.rename(id, &input)?;
                 continue;
             }
-            let planned = match self.ended.get(&inode).copied() {
-                Some(ended) if ended.stamp == Stamp::from(&metadata) => continue,
-                Some(ended) if ended.seen.is_of(path) => Planned::whole(input).from(ended.seen, ended.position),
-                // The inode was used again, or what was in the file is not any more.
-                _ => match copies.get_or_insert_with(|| self.read()).copied_by(path).first() {
-                    None => Planned::whole(input),
-                    Some((ended, is_followed)) => {
-                        let name = path.display();
-                        self.send(Event::Warning(format!("{name}: is a copy of what was read before")))?;
-                        if *is_followed {
-                            // What more there is of it is read there.
-                            self.ended.insert(inode, Ended { stamp: Stamp::from(&metadata), ..*ended });
-                            continue;
-                        }
-                        Planned::whole(input).from(ended.seen, ended.position)
+            let stamp = Stamp::from(&metadata);
+            if let Some(ended) = self.ended.get_mut(&inode).filter(|ended| ended.stamp == stamp) {
+                if ended.path != path {
+                    path.clone_into(&mut ended.path);
+                    self.send(Event::Moved(inode, path.to_owned()))?;
+                }
+                continue;
+            }
+            let held = self.held.get(&inode);
+            let unchanged = held.filter(|held| held.stamp == stamp).map(|held| (held.since.elapsed(), held.patience));
+            let judged = match unchanged {
+                Some((since, Some(patience))) if since < patience => continue,
+                Some((_, Some(_))) => Judged::New,
+                _ if held.is_some_and(|held| held.rests > Instant::now()) => continue,
+                _ => {
+                    let began = Instant::now();
+                    let judged = self.judge(path, inode, &mut copies);
+                    let patience = if let Ok(Judged::Held(patience)) = judged { Some(patience) } else { None };
+                    let of = if patience.is_some() { stamp } else { Stamp::default() };
+                    if self.held.insert(inode, Held::new(of, patience, began)).is_none() {
+                        self.tell(path, &judged)?;
                     }
-                },
+                    match judged {
+                        Ok(judged) => judged,
+                        Err(_) => continue,
+                    }
+                }
             };
+            match judged {
+                Judged::Held(_) => continue,
+                Judged::New => self.begin(Planned::whole(input))?,
+                Judged::GoesOn(ended) => self.begin(Planned::whole(input).from(ended.seen, ended.position))?,
+                Judged::CopyOf(ended) => {
+                    self.next += 1;
+                    self.send(Event::Begin(self.next, Planned::whole(input.clone()).from(ended.seen, ended.position)))?;
+                    self.send(Event::End(self.next, Some(stamp)))?;
+                    self.ended.insert(inode, Ended { path: path.to_owned(), stamp, ..ended });
+                }
+            }
             begun = true;
-            self.begin(planned)?;
         }
+        self.held.retain(|inode, _| there.contains(inode));
         // Their inodes may be used again, but they may come again themselves, compressed.
         self.gone.extend(self.ended.extract_if(|inode, _| !there.contains(inode)).map(|(_, ended)| ended));
         self.gone.drain(..self.gone.len().saturating_sub(MOST_GONE));
@@ -247,12 +331,46 @@ impl Follower {
         Ok(begun)
     }
 
+    /// Tells what a file is that has been looked at for the first time.
+    fn tell(&self, path: &Path, judged: &io::Result<Judged>) -> Result<(), Gone> {
+        let what = match judged {
+            Ok(Judged::CopyOf(_)) => "is a copy of what was read before".to_owned(),
+            Ok(Judged::GoesOn(_)) => "goes on with what was read before".to_owned(),
+            Ok(Judged::Held(patience)) if *patience == UNCHANGED[0] => {
+                "begins like a file that was read, and is shorter: left until it is a whole copy, or another".to_owned()
+            }
+            Ok(_) => return Ok(()),
+            Err(error) => format!("cannot be read, and is tried again: {error}"),
+        };
+        self.send(Event::Warning(format!("{}: {what}", path.display())))
+    }
+
+    /// What a file is, by all that has been read.
+    fn judge(&self, path: &Path, inode: Inode, copies: &mut Option<Beginnings<(Ended, bool)>>) -> io::Result<Judged> {
+        // Else the inode was used again, or what was in the file is not any more.
+        if let Some(ended) = self.ended.get(&inode)
+            && ended.seen.compare(path)? == Likeness::Same
+        {
+            return Ok(Judged::GoesOn(ended.clone()));
+        }
+        Ok(match copies.get_or_insert_with(|| self.read()).copied_by(path)? {
+            Copied::Of(of) => match of.into_iter().next() {
+                Some((ended, true)) => Judged::CopyOf(ended),
+                Some((ended, false)) => Judged::GoesOn(ended),
+                None => Judged::New,
+            },
+            Copied::Begun => Judged::Held(UNCHANGED[0]),
+            Copied::TooShort => Judged::Held(UNCHANGED[1]),
+            Copied::Nothing => Judged::New,
+        })
+    }
+
     /// What has been read, and whether it is followed on.
     fn read(&self) -> Beginnings<(Ended, bool)> {
-        let ended = self.ended.values().chain(&self.gone).map(|ended| (ended.seen, (*ended, false)));
+        let ended = self.ended.values().chain(&self.gone).map(|ended| (ended.seen, (ended.clone(), false)));
         let followed = self.files.values().map(|file| {
-            let ended = Ended { stamp: Stamp::default(), seen: file.seen, position: file.position };
-            (file.seen, (ended, true))
+            let (path, stamp) = (file.path.clone(), Stamp::default());
+            (file.seen, (Ended { path, stamp, seen: file.seen, position: file.position }, true))
         });
         Beginnings::new(ended.chain(followed))
     }
@@ -274,5 +392,6 @@ fn most_open() -> usize {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let limit =
         limits.lines().find_map(|line| line.strip_prefix("Max open files")?.split_whitespace().next()?.parse().ok());
-    limit.map_or(MOST_OPEN, |limit: usize| MOST_OPEN.min(limit / 4))
+    // A file that is not compressed is open twice.
+    limit.map_or(MOST_OPEN, |limit: usize| MOST_OPEN.min(limit / 8).max(1))
 }

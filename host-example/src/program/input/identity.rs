@@ -96,24 +96,39 @@ impl Seen {
     }
 
     /// Whether all that was read is what a file begins with. Reads as much of it.
-    pub fn is_of(&self, path: &Path) -> bool {
-        let read = || -> io::Result<bool> {
-            let mut source = Source::open(path)?.take(self.length);
-            let mut hasher = Hasher::new();
-            let mut buffer = vec![0; 64 << 10];
-            let mut length = 0;
-            loop {
-                match source.read(&mut buffer)? {
-                    0 => return Ok(length == self.length && hasher.finalize() == self.checksum),
-                    more => {
-                        hasher.update(&buffer[..more]);
-                        length += more as u64;
-                    }
+    pub fn compare(&self, path: &Path) -> io::Result<Likeness> {
+        let mut source = Source::open(path)?.take(self.length);
+        let mut hasher = Hasher::new();
+        let mut buffer = vec![0; 64 << 10];
+        let mut length = 0;
+        loop {
+            match source.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(more) => {
+                    hasher.update(&buffer[..more]);
+                    length += more as u64;
                 }
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
+                Err(error) => return Err(error),
             }
-        };
-        self.length > 0 && read().unwrap_or(false)
+        }
+        Ok(match length == self.length {
+            true if hasher.finalize() == self.checksum => Likeness::Same,
+            true => Likeness::Other,
+            false => Likeness::Shorter,
+        })
     }
+}
+
+/// How a file is to what was read of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Likeness {
+    /// It begins with all of it.
+    Same,
+    /// It has less, and may become the same.
+    Shorter,
+    /// It is another one.
+    Other,
 }
 
 /// The checksum of some bytes and of `length` bytes that come behind them.
@@ -140,7 +155,20 @@ pub struct Beginnings<K> {
     heads: BTreeMap<usize, HashMap<u32, Vec<(Seen, K)>>>,
 }
 
-impl<K: Copy> Beginnings<K> {
+/// What a file is a copy of.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Copied<K> {
+    /// Of these, with the one first of which the most was read.
+    Of(Vec<K>),
+    /// It begins like one of which more was read, and may become its copy.
+    Begun,
+    /// It is too short to tell.
+    TooShort,
+    /// Of none.
+    Nothing,
+}
+
+impl<K: Clone> Beginnings<K> {
     /// Those of which enough was read to tell them from others.
     pub fn new(files: impl Iterator<Item = (Seen, K)>) -> Self {
         let mut heads: BTreeMap<usize, HashMap<u32, Vec<_>>> = BTreeMap::new();
@@ -150,20 +178,31 @@ impl<K: Copy> Beginnings<K> {
         Self { heads }
     }
 
-    /// Those that a file is a copy of, as far as they were read, with the one first of which the most was. Reads the beginning of the file, and where that is the
+    /// Those that a file is a copy of, as far as they were read. Reads the beginning of the file, and where that is the
     /// same as another's, as much as was read of that one.
-    pub fn copied_by(&self, path: &Path) -> Vec<K> {
-        if self.heads.is_empty() {
-            return Vec::new();
-        }
-        let beginning = beginning(path).unwrap_or_default();
+    pub fn copied_by(&self, path: &Path) -> io::Result<Copied<K>> {
+        let Some((longest, _)) = self.heads.last_key_value() else { return Ok(Copied::Nothing) };
+        let beginning = beginning(path)?;
         let mut alike: Vec<_> = Vec::new();
         for (length, heads) in &self.heads {
             let head = beginning.get(..*length).map(crc32fast::hash);
-            alike.extend(head.and_then(|head| heads.get(&head)).into_iter().flatten().copied());
+            alike.extend(head.and_then(|head| heads.get(&head)).into_iter().flatten());
         }
         alike.sort_by_key(|(seen, _)| Reverse(seen.length));
-        alike.into_iter().filter(|(seen, _)| seen.is_of(path)).map(|(_, key)| key).collect()
+        let (mut copied, mut begun) = (Vec::new(), false);
+        for (seen, key) in alike {
+            match seen.compare(path)? {
+                Likeness::Same => copied.push(key.clone()),
+                Likeness::Shorter => begun = true,
+                Likeness::Other => {}
+            }
+        }
+        Ok(match copied.is_empty() {
+            false => Copied::Of(copied),
+            true if begun => Copied::Begun,
+            true if beginning.len() < *longest => Copied::TooShort,
+            true => Copied::Nothing,
+        })
     }
 }
 
@@ -199,8 +238,20 @@ mod tests {
         let bytes: Vec<_> = (0..5_000_u32).map(|at| (at * at) as u8).collect();
         let path = folder.path().join("file");
         std::fs::write(&path, &bytes).expect("it is written");
-        let known = [&bytes[..3_000], &bytes, &bytes[..300], &bytes[..10], &[&bytes[..4_000], b"other"].concat()];
-        let beginnings = Beginnings::new(known.iter().enumerate().map(|(at, bytes)| (seen(bytes), at)));
-        assert_eq!(beginnings.copied_by(&path), [1, 0, 2]);
+        let known = |known: &[&[u8]]| {
+            Beginnings::new(
+                known.iter().enumerate().map(|(at, bytes)| (seen(bytes), at)).collect::<Vec<_>>().into_iter(),
+            )
+        };
+        let copied = |beginnings: Beginnings<usize>| beginnings.copied_by(&path).expect("it can be read");
+        let other = [&bytes[..4_000], b"other"].concat();
+        let all = known(&[&bytes[..3_000], &bytes, &bytes[..300], &bytes[..10], &other]);
+        assert_eq!(copied(all), Copied::Of(vec![1, 0, 2]));
+        assert_eq!(copied(known(&[&other])), Copied::Nothing);
+        let longer = [&*bytes, b"more"].concat();
+        assert_eq!(copied(known(&[&longer, &other])), Copied::Begun);
+        std::fs::write(&path, &bytes[..1_000]).expect("it is written");
+        assert_eq!(copied(known(&[&bytes])), Copied::TooShort);
+        assert_eq!(copied(known(&[])), Copied::Nothing);
     }
 }

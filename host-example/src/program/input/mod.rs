@@ -3,6 +3,7 @@
 mod chunk;
 mod follow;
 mod identity;
+mod known;
 mod read;
 mod resume;
 mod source;
@@ -21,6 +22,7 @@ use super::framing::Lines;
 
 pub use follow::{Follow, follow};
 pub use identity::{Inode, Stamp};
+pub use known::Known;
 pub use read::read;
 pub use resume::{Planned, Saved, plan};
 
@@ -50,6 +52,8 @@ pub enum Event {
     Skipped(u64, &'static str),
     /// It has another name now.
     Renamed(u64, PathBuf),
+    /// A file that has been read to its end has another name now.
+    Moved(Inode, PathBuf),
     /// It could not be read, or not to its end.
     Failed(u64, io::Error),
     /// It cannot be read just now, and is tried again.
@@ -182,6 +186,12 @@ impl Inputs {
             self.bytes += metadata.len();
         }
         self.list.push(Input::File(path));
+    }
+
+    /// The first that is no regular file.
+    pub fn irregular(&self) -> Option<&Input> {
+        let is_irregular = |path: &Path| path.metadata().is_ok_and(|metadata| !metadata.is_file());
+        self.list.iter().find(|input| input.path().is_none_or(is_irregular))
     }
 
     /// Takes a file out of the list, and says whether it was in it.

@@ -2,13 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::Metadata;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
 use super::Input;
-use super::identity::{Beginnings, Inode, Seen, Stamp, beginning};
+use super::identity::{Beginnings, Copied, Inode, Likeness, Seen, Stamp, beginning};
 use super::source::Source;
 use crate::program::framing::Position;
 
@@ -26,7 +27,8 @@ pub struct Saved {
     pub seen: Seen,
     /// How far it has been processed.
     pub position: Position,
-    /// What it was when it had been read to its end; `None` where it had not, or may grow.
+    /// What it was when it had been read to its end; `None` where it had not, or may grow. Nothing in particular where it
+    /// lost its name, or what was read.
     pub ended: Option<Stamp>,
     /// When it was last there, in s since 1970.
     there: u64,
@@ -41,8 +43,9 @@ impl Saved {
         self.there + REMEMBERED > now()
     }
 
+    /// Whether the file is there under its name, and has what was read of it.
     fn is_there(&self) -> bool {
-        Inode::of(&self.path) == Some(self.inode)
+        self.ended != Some(Stamp::default()) && Inode::of(&self.path) == Some(self.inode)
     }
 
     /// What to say where what may have come to the file after it was read is nowhere.
@@ -109,17 +112,30 @@ pub fn plan(inputs: Vec<Input>, saved: Vec<Saved>, own: &HashSet<Inode>) -> Plan
     let mut found: Vec<_> = planned.iter_mut().map(|input| planner.same(input)).collect();
     let beginnings = Beginnings::new(planner.gone());
     for (input, found) in planned.iter_mut().zip(&mut found).filter(|(_, found)| **found == Found::New) {
-        let path = input.input.path().unwrap_or(Path::new(""));
-        if let Some(saved) = beginnings.copied_by(path).into_iter().find_map(|at| planner.saved.get_mut(at)?.take()) {
-            *input = input.clone().from(saved.seen, saved.position);
-            *found = Found::GoesOn;
+        let Some(path) = input.input.path() else { continue };
+        // What cannot be read is told when it is to be read.
+        match beginnings.copied_by(path).unwrap_or(Copied::Nothing) {
+            Copied::Of(places) => {
+                let saved = places.into_iter().find_map(|at| planner.saved.get_mut(at)?.take());
+                if let Some(saved) = saved {
+                    *input = input.clone().from(saved.seen, saved.position);
+                    *found = Found::GoesOn;
+                }
+            }
+            // One that was cut begins like itself.
+            Copied::Begun if input.inode.is_none_or(|inode| !planner.by_inode.contains_key(&inode)) => {
+                let why = "begins like a file that was read, and is shorter: left until it is a whole copy, or another";
+                planner.warnings.push(format!("{}: {why}", path.display()));
+                *found = Found::Left;
+            }
+            Copied::Begun | Copied::TooShort | Copied::Nothing => {}
         }
     }
     let mut rotated = planner.rotated(&planned, own);
     let mut inputs = Vec::new();
     for (input, found) in planned.into_iter().zip(found) {
         inputs.extend(input.input.path().and_then(|path| rotated.remove(path)).into_iter().flatten());
-        if found != Found::Done {
+        if matches!(found, Found::New | Found::GoesOn) {
             inputs.push(input);
         }
     }
@@ -137,12 +153,15 @@ enum Found {
     GoesOn,
     /// All of it was read.
     Done,
+    /// It is not to be read yet.
+    Left,
 }
 
 struct Planner {
     /// Those that have been found are taken out.
     saved: Vec<Option<Saved>>,
-    by_inode: HashMap<Inode, usize>,
+    /// One inode may have held several files.
+    by_inode: HashMap<Inode, Vec<usize>>,
     /// Those whose file has lost what was read of it.
     emptied: HashSet<usize>,
     known: Vec<Saved>,
@@ -151,8 +170,12 @@ struct Planner {
 
 impl Planner {
     fn new(saved: Vec<Saved>) -> Self {
+        let mut by_inode: HashMap<_, Vec<_>> = HashMap::new();
+        for (at, saved) in saved.iter().enumerate() {
+            by_inode.entry(saved.inode).or_default().push(at);
+        }
         Self {
-            by_inode: saved.iter().enumerate().map(|(at, saved)| (saved.inode, at)).collect(),
+            by_inode,
             saved: saved.into_iter().map(Some).collect(),
             emptied: HashSet::new(),
             known: Vec::new(),
@@ -165,11 +188,12 @@ impl Planner {
         let Some((path, metadata)) = input.input.path().and_then(|path| Some((path, path.metadata().ok()?))) else {
             return Found::New;
         };
-        let Some(at) = self.by_inode.get(&Inode::from(&metadata)).copied() else { return Found::New };
-        let Some(saved) =
-            self.saved.get_mut(at).and_then(|place| place.take_if(|saved| goes_on(path, &metadata, saved)))
-        else {
-            self.emptied.insert(at);
+        let places = self.by_inode.get(&Inode::from(&metadata)).cloned().unwrap_or_default();
+        // What cannot be read now is no other file for that.
+        let goes_on = |saved: &mut Saved| goes_on(path, &metadata, saved).unwrap_or(true);
+        let found = places.iter().find_map(|at| self.saved.get_mut(*at)?.take_if(goes_on));
+        let Some(saved) = found else {
+            self.emptied.extend(places);
             return Found::New;
         };
         if saved.ended == Some(Stamp::from(&metadata)) {
@@ -204,15 +228,17 @@ impl Planner {
         let files = files.filter(|(_, metadata)| metadata.is_file() && !not_these.contains(&Inode::from(metadata)));
         let (same, others): (Vec<_>, Vec<_>) = files.partition(|(path, metadata)| {
             let at = places.get(&Inode::from(metadata)).and_then(|at| replaced.get(*at));
-            at.is_some_and(|saved| goes_on(path, metadata, saved))
+            at.is_some_and(|saved| goes_on(path, metadata, saved).unwrap_or(false))
         });
         let mut found: HashMap<usize, PathBuf> = HashMap::new();
         for (path, metadata) in same {
             found.extend(places.get(&Inode::from(&metadata)).map(|at| (*at, path)));
         }
         for (path, _) in others {
-            let copied = beginnings.copied_by(&path).into_iter().find(|at| !found.contains_key(at));
-            found.extend(copied.map(|at| (at, path)));
+            if let Ok(Copied::Of(places)) = beginnings.copied_by(&path) {
+                let at = places.into_iter().find(|at| !found.contains_key(at));
+                found.extend(at.map(|at| (at, path)));
+            }
         }
         let mut rotated: HashMap<PathBuf, Vec<Planned>> = HashMap::new();
         for (at, saved) in replaced.into_iter().enumerate() {
@@ -229,16 +255,13 @@ impl Planner {
 }
 
 /// Whether a file that has the inode of one that was read is the same one.
-fn goes_on(path: &Path, metadata: &Metadata, saved: &Saved) -> bool {
+fn goes_on(path: &Path, metadata: &Metadata, saved: &Saved) -> io::Result<bool> {
     match saved.ended {
-        Some(stamp) if stamp == Stamp::from(metadata) => true,
+        Some(stamp) if stamp == Stamp::from(metadata) => Ok(true),
         // Another member may have come to a compressed file, or another file its inode.
-        Some(_) => saved.seen.is_of(path),
-        None => {
-            let was_cut =
-                || metadata.len() < saved.position.offset && Source::open(path).is_ok_and(|source| source.plain);
-            beginning(path).is_ok_and(|beginning| saved.seen.begins(&beginning)) && !was_cut()
-        }
+        Some(_) => Ok(saved.seen.compare(path)? == Likeness::Same),
+        None if !saved.seen.begins(&beginning(path)?) => Ok(false),
+        None => Ok(metadata.len() >= saved.position.offset || !Source::open(path)?.plain),
     }
 }
 
