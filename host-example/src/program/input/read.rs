@@ -73,7 +73,7 @@ impl Reader<'_> {
 
     /// Reads it and gives its last event; `None` where nobody listens any more.
     fn read(&self, planned: Planned) -> io::Result<Option<Event>> {
-        let (input, offset) = (planned.input.clone(), planned.position.offset);
+        let (input, inode, offset) = (planned.input.clone(), planned.inode, planned.position.offset);
         if self.events.send(Event::Begin(self.id, planned)).is_err() {
             return Ok(None);
         }
@@ -82,7 +82,13 @@ impl Reader<'_> {
             Input::File(path) if is_no_record_file(&path) => {
                 Ok(Some(Event::Skipped(self.id, "a CloudTrail digest or insight file")))
             }
-            Input::File(path) => self.send_all(Source::open_at(&path, offset)?, true, offset == 0),
+            Input::File(path) => {
+                let source = Source::open_at(&path, offset)?;
+                if self.checksums && inode.is_some_and(|inode| source.inode != Some(inode)) {
+                    return Err(io::Error::other("another file has its name now; the next run reads both"));
+                }
+                self.send_all(source, true, offset == 0)
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::bufread::MultiGzDecoder;
 
-use super::identity::{HEAD, Stamp};
+use super::identity::{HEAD, Inode, Stamp};
 
 const GZIP: &[u8] = b"\x1F\x8B";
 const ZSTD: &[u8] = b"\x28\xB5\x2F\xFD";
@@ -21,6 +21,8 @@ pub struct Source {
     pub plain: bool,
     /// The file, where it is one and not compressed.
     pub file: Option<File>,
+    /// Which file it is, where it is one.
+    pub inode: Option<Inode>,
     /// What the file was when it was opened.
     opened: Stamp,
     read: Arc<AtomicU64>,
@@ -30,9 +32,10 @@ impl Source {
     /// Opens a file.
     pub fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
-        let opened = Stamp::from(&file.metadata()?);
+        let metadata = file.metadata()?;
+        let (inode, opened) = (Some(Inode::from(&metadata)), Stamp::from(&metadata));
         let source = Self::new(file.try_clone()?)?;
-        Ok(Self { file: source.plain.then_some(file), opened, ..source })
+        Ok(Self { file: source.plain.then_some(file), inode, opened, ..source })
     }
 
     /// Opens a file that has been read up to `offset`, counted in what it holds decompressed.
@@ -95,7 +98,7 @@ impl Source {
         } else {
             (true, Box::new(all))
         };
-        Ok(Self { reader, plain, file: None, opened: Stamp::default(), read })
+        Ok(Self { reader, plain, file: None, inode: None, opened: Stamp::default(), read })
     }
 
     /// What a file was that has been read to its end.
