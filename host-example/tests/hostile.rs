@@ -52,6 +52,11 @@ fn a_memory_bomb_ends_at_its_bound() {
 }
 
 #[test]
+fn more_records_than_bytes_are_an_error() {
+    assert_fails("(i32.store (i32.const 1028) (i32.const 1000))", "", "1000 records in");
+}
+
+#[test]
 fn a_trap_is_an_error() {
     assert_fails("(unreachable)", "", "unreachable");
     assert_fails("(drop (i32.div_u (i32.const 1) (i32.const 0)))", "", "divide by zero");
@@ -150,6 +155,22 @@ fn what_was_remembered_survives_a_restart_with_and_without_a_checkpoint() {
         supervisor.restart().expect("starts again");
     }
     assert_eq!(remembered(&mut supervisor), 20);
+}
+
+/// Everything was forgotten where the batches since the last checkpoint could not be replayed.
+#[test]
+fn what_a_checkpoint_holds_survives_batches_that_cannot_be_replayed() {
+    // It takes an X from any but a new instance.
+    let process = "(if (i32.and (i32.eq (i32.load8_u (local.get $at)) (i32.const 0x58)) (i32.eqz (global.get $calls)))
+        (then (unreachable)))
+      (global.set $calls (i32.add (global.get $calls) (i32.const 1)))";
+    let mut supervisor = supervisor(&Guest { process, more: "(global $calls (mut i32) (i32.const 0))" });
+    supervisor.process(&Bytes::from_static(LINES), 0).expect("is processed");
+    supervisor.checkpoint().expect("is saved");
+    supervisor.process(&Bytes::from_static(b"X\n"), 0).expect("is processed");
+    supervisor.restart().expect("starts again");
+    assert_eq!(supervisor.health().state_lost, 1);
+    assert_eq!(remembered(&mut supervisor), 4);
 }
 
 #[test]
