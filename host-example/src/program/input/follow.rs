@@ -3,10 +3,10 @@
 //! Files are asked for their length some times a second. That works everywhere, on network file systems too.
 
 mod followed;
+mod judge;
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -14,23 +14,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::chunk::Pool;
-use super::identity::{Beginnings, Copied, Inode, Likeness, Seen, Stamp};
+use super::identity::{Inode, Stamp};
 use super::{Event, Events, Input, Inputs, Piece, Planned, Saved};
-use crate::program::framing::Position;
 use followed::{Followed, Found};
+use judge::{Ended, Held, Judged};
 
 /// How long nothing is asked where nothing has come.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// How often folders are looked through for new files.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// How long a file may be unchanged that may become a copy of another before it is taken for one of its own, where it begins
-/// like that one and where it is too short to tell.
-const UNCHANGED: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(2)];
-
-/// Comparing files may take so large a part of the time, as a divisor.
-const COMPARE_SHARE: u32 = 10;
 
 /// How many files are kept open, if the system lets as many be open.
 const MOST_OPEN: usize = 256;
@@ -113,50 +106,6 @@ struct Follower {
     events: SyncSender<Event>,
     stop: Arc<AtomicBool>,
     behind: Arc<AtomicU64>,
-}
-
-/// A file that has been read to its end.
-#[derive(Clone)]
-struct Ended {
-    path: PathBuf,
-    stamp: Stamp,
-    seen: Seen,
-    position: Position,
-}
-
-impl From<&Saved> for Ended {
-    fn from(saved: &Saved) -> Self {
-        let Saved { path, seen, position, .. } = saved.clone();
-        Self { path, stamp: saved.ended.unwrap_or_default(), seen, position }
-    }
-}
-
-/// A file that has been compared with others, and is compared again when it changes.
-struct Held {
-    stamp: Stamp,
-    since: Instant,
-    /// How long it may be unchanged before it is read; `None` where it is compared again first.
-    patience: Option<Duration>,
-    /// Until when it is left alone: comparing takes time.
-    rests: Instant,
-}
-
-impl Held {
-    fn new(stamp: Stamp, patience: Option<Duration>, began: Instant) -> Self {
-        let since = Instant::now();
-        Self { stamp, since, patience, rests: since + (since - began) * COMPARE_SHARE }
-    }
-}
-
-/// What a file is that is not followed.
-enum Judged {
-    /// One that goes on, or a copy that is read on, from where that was left.
-    GoesOn(Ended),
-    /// A copy of one that is followed and is read on there.
-    CopyOf(Ended),
-    New,
-    /// It cannot be told yet.
-    Held(Duration),
 }
 
 impl Follower {
@@ -290,28 +239,8 @@ impl Follower {
                 }
                 continue;
             }
-            let held = self.held.get(&inode);
-            let unchanged = held.filter(|held| held.stamp == stamp).map(|held| (held.since.elapsed(), held.patience));
-            let judged = match unchanged {
-                Some((since, Some(patience))) if since < patience => continue,
-                Some((_, Some(_))) => Judged::New,
-                _ if held.is_some_and(|held| held.rests > Instant::now()) => continue,
-                _ => {
-                    let began = Instant::now();
-                    let judged = self.judge(path, inode, &mut copies);
-                    let patience = if let Ok(Judged::Held(patience)) = judged { Some(patience) } else { None };
-                    let of = if patience.is_some() { stamp } else { Stamp::default() };
-                    if self.held.insert(inode, Held::new(of, patience, began)).is_none() {
-                        self.tell(path, &judged)?;
-                    }
-                    match judged {
-                        Ok(judged) => judged,
-                        Err(_) => continue,
-                    }
-                }
-            };
-            match judged {
-                Judged::Held(_) => continue,
+            match self.look_into(path, inode, stamp, &mut copies)? {
+                Judged::Begun | Judged::Short | Judged::Left => continue,
                 Judged::New => self.begin(Planned::whole(input))?,
                 Judged::GoesOn(ended) => self.begin(Planned::whole(input).from(ended.seen, ended.position))?,
                 Judged::CopyOf(ended) => {
@@ -329,50 +258,6 @@ impl Follower {
         self.gone.drain(..self.gone.len().saturating_sub(MOST_GONE));
         self.behind.store(self.files.values().map(Followed::behind).sum(), Ordering::Relaxed);
         Ok(begun)
-    }
-
-    /// Tells what a file is that has been looked at for the first time.
-    fn tell(&self, path: &Path, judged: &io::Result<Judged>) -> Result<(), Gone> {
-        let what = match judged {
-            Ok(Judged::CopyOf(_)) => "is a copy of what was read before".to_owned(),
-            Ok(Judged::GoesOn(_)) => "goes on with what was read before".to_owned(),
-            Ok(Judged::Held(patience)) if *patience == UNCHANGED[0] => {
-                "begins like a file that was read, and is shorter: left until it is a whole copy, or another".to_owned()
-            }
-            Ok(_) => return Ok(()),
-            Err(error) => format!("cannot be read, and is tried again: {error}"),
-        };
-        self.send(Event::Warning(format!("{}: {what}", path.display())))
-    }
-
-    /// What a file is, by all that has been read.
-    fn judge(&self, path: &Path, inode: Inode, copies: &mut Option<Beginnings<(Ended, bool)>>) -> io::Result<Judged> {
-        // Else the inode was used again, or what was in the file is not any more.
-        if let Some(ended) = self.ended.get(&inode)
-            && ended.seen.compare(path)? == Likeness::Same
-        {
-            return Ok(Judged::GoesOn(ended.clone()));
-        }
-        Ok(match copies.get_or_insert_with(|| self.read()).copied_by(path)? {
-            Copied::Of(of) => match of.into_iter().next() {
-                Some((ended, true)) => Judged::CopyOf(ended),
-                Some((ended, false)) => Judged::GoesOn(ended),
-                None => Judged::New,
-            },
-            Copied::Begun => Judged::Held(UNCHANGED[0]),
-            Copied::TooShort => Judged::Held(UNCHANGED[1]),
-            Copied::Nothing => Judged::New,
-        })
-    }
-
-    /// What has been read, and whether it is followed on.
-    fn read(&self) -> Beginnings<(Ended, bool)> {
-        let ended = self.ended.values().chain(&self.gone).map(|ended| (ended.seen, (ended.clone(), false)));
-        let followed = self.files.values().map(|file| {
-            let (path, stamp) = (file.path.clone(), Stamp::default());
-            (file.seen, (Ended { path, stamp, seen: file.seen, position: file.position }, true))
-        });
-        Beginnings::new(ended.chain(followed))
     }
 
     /// Follows a file on under another name.

@@ -1,0 +1,132 @@
+//! What a file is that is not followed: one that goes on, a copy, or a new one.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::super::identity::{Beginnings, Copied, Inode, Likeness, Seen, Stamp};
+use super::super::{Event, Saved};
+use super::{Follower, Gone};
+use crate::program::framing::Position;
+
+/// How long a file may be unchanged that begins like another and has less, before it is taken for one of its own.
+const BEGUN: Duration = Duration::from_secs(5);
+
+/// The same for one that is too short to tell whether it begins so.
+const SHORT: Duration = Duration::from_secs(2);
+
+/// Comparing files may take so large a part of the time, as a divisor.
+const COMPARE_SHARE: u32 = 10;
+
+/// A file that has been read to its end.
+#[derive(Clone)]
+pub struct Ended {
+    pub path: PathBuf,
+    pub stamp: Stamp,
+    pub seen: Seen,
+    pub position: Position,
+}
+
+impl From<&Saved> for Ended {
+    fn from(saved: &Saved) -> Self {
+        let Saved { path, seen, position, .. } = saved.clone();
+        Self { path, stamp: saved.ended.unwrap_or_default(), seen, position }
+    }
+}
+
+/// A file that has been compared with others, and is compared again when it changes.
+pub struct Held {
+    stamp: Stamp,
+    since: Instant,
+    /// How long it may be unchanged before it is read; `None` where it is compared again first.
+    patience: Option<Duration>,
+    /// Until when it is left alone: comparing takes time.
+    rests: Instant,
+}
+
+/// What a file is.
+pub enum Judged {
+    /// One that goes on, or a copy that is read on, from where that was left.
+    GoesOn(Ended),
+    /// A copy of one that is followed and is read on there.
+    CopyOf(Ended),
+    New,
+    /// It begins like one of which more was read, and may become its copy.
+    Begun,
+    /// It is too short to tell whether it begins so.
+    Short,
+    /// It is left alone for now.
+    Left,
+}
+
+/// What was read, and whether it is followed on.
+pub type Copies = Beginnings<(Ended, bool)>;
+
+impl Follower {
+    /// What a file is. `copies` are made of what has been read once they are needed.
+    pub(super) fn look_into(
+        &mut self,
+        path: &Path,
+        inode: Inode,
+        stamp: Stamp,
+        copies: &mut Option<Copies>,
+    ) -> Result<Judged, Gone> {
+        if let Some(held) = self.held.get(&inode) {
+            match held.patience {
+                Some(patience) if held.stamp == stamp && held.since.elapsed() < patience => return Ok(Judged::Left),
+                Some(_) if held.stamp == stamp => return Ok(Judged::New),
+                _ if held.rests > Instant::now() => return Ok(Judged::Left),
+                _ => {}
+            }
+        }
+        let began = Instant::now();
+        let judged = self.judge(path, inode, copies);
+        let (patience, what) = match &judged {
+            Ok(Judged::CopyOf(_)) => (None, "is a copy of what was read before".to_owned()),
+            Ok(Judged::GoesOn(_)) => (None, "goes on with what was read before".to_owned()),
+            Ok(Judged::Begun) => {
+                let what =
+                    "begins like a file that was read, and is shorter: left until it is a whole copy, or another";
+                (Some(BEGUN), what.to_owned())
+            }
+            Ok(Judged::Short) => (Some(SHORT), String::new()),
+            Ok(Judged::New | Judged::Left) => (None, String::new()),
+            Err(error) => (None, format!("cannot be read, and is tried again: {error}")),
+        };
+        let since = Instant::now();
+        let held = Held { stamp, since, patience, rests: since + (since - began) * COMPARE_SHARE };
+        if self.held.insert(inode, held).is_none() && !what.is_empty() {
+            self.send(Event::Warning(format!("{}: {what}", path.display())))?;
+        }
+        Ok(judged.unwrap_or(Judged::Left))
+    }
+
+    /// What a file is by all that has been read.
+    fn judge(&self, path: &Path, inode: Inode, copies: &mut Option<Copies>) -> io::Result<Judged> {
+        // Else the inode was used again, or what was in the file is not any more.
+        if let Some(ended) = self.ended.get(&inode)
+            && ended.seen.compare(path)? == Likeness::Same
+        {
+            return Ok(Judged::GoesOn(ended.clone()));
+        }
+        Ok(match copies.get_or_insert_with(|| self.copies()).copied_by(path)? {
+            Copied::Of(of) => match of.into_iter().next() {
+                Some((ended, true)) => Judged::CopyOf(ended),
+                Some((ended, false)) => Judged::GoesOn(ended),
+                None => Judged::New,
+            },
+            Copied::Begun => Judged::Begun,
+            Copied::TooShort => Judged::Short,
+            Copied::Nothing => Judged::New,
+        })
+    }
+
+    fn copies(&self) -> Copies {
+        let ended = self.ended.values().chain(&self.gone).map(|ended| (ended.seen, (ended.clone(), false)));
+        let followed = self.files.values().map(|file| {
+            let (path, stamp) = (file.path.clone(), Stamp::default());
+            (file.seen, (Ended { path, stamp, seen: file.seen, position: file.position }, true))
+        });
+        Beginnings::new(ended.chain(followed))
+    }
+}
