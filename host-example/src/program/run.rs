@@ -63,7 +63,7 @@ pub fn run(arguments: &cli::Run) -> Result<u8, Failure> {
     let outputs = Outputs::open(arguments, mode, saved.written)?;
     let stop = Stop::on_signals().map_err(|error| Failure::new(format!("cannot listen for signals: {error}")))?;
     let own = Outputs::inodes(arguments);
-    let plan = input::plan(inputs.list, saved.inputs, &own);
+    let plan = input::plan(inputs.list, saved.inputs, &own, arguments.follow);
     let waiting = plan.inputs.iter().filter(|input| input.known).filter_map(|input| input.saved(input.position, None));
     let known = Known::new(plan.known.iter().cloned().chain(waiting));
     let longest = arguments.max_record_bytes.max(arguments.batch_bytes) as usize;
@@ -76,7 +76,7 @@ pub fn run(arguments: &cli::Run) -> Result<u8, Failure> {
         input: saved.input.into(),
     };
     let state = state.map(|folder| State::new(folder, arguments.save_every, known));
-    let mut run = Run::new(pipeline, state, arguments.metrics.map(|_| monitor.clone()), out);
+    let mut run = Run::new(pipeline, state, arguments.follow, arguments.metrics.map(|_| monitor.clone()), out);
     for (name, error) in &inputs.failed {
         run.fail(&format!("cannot read {name}: {error}"));
     }

@@ -119,11 +119,14 @@ impl Follower {
             let mut ids: Vec<_> = self.files.keys().copied().collect();
             ids.sort_unstable();
             let mut open = self.files.values().filter(|file| file.is_open()).count();
+            let mut busy = false;
             for id in ids {
                 let was_open = self.files.get(&id).is_some_and(Followed::is_open);
                 if !was_open && open >= self.most_open {
-                    open -= self.close_one();
-                    if open >= self.most_open {
+                    let closed = if busy { 0 } else { self.close_one() };
+                    open -= closed;
+                    busy = closed == 0;
+                    if busy {
                         // In the next round.
                         continue;
                     }

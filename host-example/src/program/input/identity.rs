@@ -3,7 +3,7 @@
 //! A file is the one that was read before where it has its inode and begins as that did. A file with another inode is a copy
 //! of it, compressed or not, where everything is the same that was read; that is only looked at where the beginning is.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::Metadata;
 use std::io::{self, Read};
@@ -97,7 +97,7 @@ impl Seen {
 
     /// Whether all that was read is what a file begins with. Reads as much of it.
     pub fn compare(&self, path: &Path) -> io::Result<Likeness> {
-        let mut source = Source::open(path)?.take(self.length);
+        let mut source = Source::open(path)?.take(self.length + 1);
         let mut hasher = Hasher::new();
         let mut buffer = vec![0; 64 << 10];
         let mut length = 0;
@@ -105,17 +105,19 @@ impl Seen {
             match source.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(more) => {
-                    hasher.update(&buffer[..more]);
+                    let left = usize::try_from(self.length - length.min(self.length)).unwrap_or(more);
+                    hasher.update(&buffer[..more.min(left)]);
                     length += more as u64;
                 }
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
                 Err(error) => return Err(error),
             }
         }
-        Ok(match length == self.length {
-            true if hasher.finalize() == self.checksum => Likeness::Same,
-            true => Likeness::Other,
-            false => Likeness::Shorter,
+        Ok(match length.cmp(&self.length) {
+            Ordering::Less => Likeness::Shorter,
+            _ if hasher.finalize() != self.checksum => Likeness::Other,
+            Ordering::Equal => Likeness::Same,
+            Ordering::Greater => Likeness::Longer,
         })
     }
 }
@@ -123,8 +125,10 @@ impl Seen {
 /// How a file is to what was read of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Likeness {
-    /// It begins with all of it.
+    /// It is all of it.
     Same,
+    /// It begins with all of it, and has more.
+    Longer,
     /// It has less, and may become the same.
     Shorter,
     /// It is another one.
@@ -158,8 +162,8 @@ pub struct Beginnings<K> {
 /// What a file is a copy of.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Copied<K> {
-    /// Of these, with the one first of which the most was read.
-    Of(Vec<K>),
+    /// Of these, with the one first of which the most was read. `true` where it has more than was read.
+    Of(Vec<(K, bool)>),
     /// It begins like one of which more was read, and may become its copy.
     Begun,
     /// It is too short to tell.
@@ -192,7 +196,8 @@ impl<K: Clone> Beginnings<K> {
         let (mut copied, mut begun) = (Vec::new(), false);
         for (seen, key) in alike {
             match seen.compare(path)? {
-                Likeness::Same => copied.push(key.clone()),
+                Likeness::Same => copied.push((key.clone(), false)),
+                Likeness::Longer => copied.push((key.clone(), true)),
                 Likeness::Shorter => begun = true,
                 Likeness::Other => {}
             }
@@ -246,7 +251,7 @@ mod tests {
         let copied = |beginnings: Beginnings<usize>| beginnings.copied_by(&path).expect("it can be read");
         let other = [&bytes[..4_000], b"other"].concat();
         let all = known(&[&bytes[..3_000], &bytes, &bytes[..300], &bytes[..10], &other]);
-        assert_eq!(copied(all), Copied::Of(vec![1, 0, 2]));
+        assert_eq!(copied(all), Copied::Of(vec![(1, false), (0, true), (2, true)]));
         assert_eq!(copied(known(&[&other])), Copied::Nothing);
         let longer = [&*bytes, b"more"].concat();
         assert_eq!(copied(known(&[&longer, &other])), Copied::Begun);

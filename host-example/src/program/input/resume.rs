@@ -104,28 +104,34 @@ pub struct Plan {
 }
 
 /// What is to be read of inputs, where `saved` is known of what was read before. `own` are files that this run writes.
+/// With `follow`, what cannot be told yet is told while they are followed.
 ///
 /// A file that is gone from its name is looked for in its folder, and read to its end before the one that has its name now.
-pub fn plan(inputs: Vec<Input>, saved: Vec<Saved>, own: &HashSet<Inode>) -> Plan {
+pub fn plan(inputs: Vec<Input>, saved: Vec<Saved>, own: &HashSet<Inode>, follow: bool) -> Plan {
     let mut planned: Vec<_> = inputs.into_iter().map(Planned::whole).collect();
     let mut planner = Planner::new(saved);
     let mut found: Vec<_> = planned.iter_mut().map(|input| planner.same(input)).collect();
-    let beginnings = Beginnings::new(planner.gone());
+    let beginnings = Beginnings::new(planner.all(&planned).into_iter());
     for (input, found) in planned.iter_mut().zip(&mut found).filter(|(_, found)| **found == Found::New) {
         let Some(path) = input.input.path() else { continue };
         // What cannot be read is told when it is to be read.
         match beginnings.copied_by(path).unwrap_or(Copied::Nothing) {
             Copied::Of(places) => {
-                let saved = places.into_iter().find_map(|at| planner.saved.get_mut(at)?.take());
+                let saved = places.iter().find_map(|(at, _)| planner.saved.get_mut((*at)?)?.take());
                 if let Some(saved) = saved {
                     *input = input.clone().from(saved.seen, saved.position);
                     *found = Found::GoesOn;
+                } else if places.iter().any(|(at, _)| at.is_none()) {
+                    let why = "is a copy of a file that is there, too: left until that one is gone";
+                    planner.warnings.extend((!follow).then(|| format!("{}: {why}", path.display())));
+                    *found = Found::Left;
                 }
             }
+            Copied::TooShort if follow => *found = Found::Left,
             // One that was cut begins like itself.
             Copied::Begun if input.inode.is_none_or(|inode| !planner.by_inode.contains_key(&inode)) => {
-                let why = "begins like a file that was read, and is shorter: left until it is a whole copy, or another";
-                planner.warnings.push(format!("{}: {why}", path.display()));
+                let why = "begins like a file that is read: left until it is a whole copy, or another";
+                planner.warnings.extend((!follow).then(|| format!("{}: {why}", path.display())));
                 *found = Found::Left;
             }
             Copied::Begun | Copied::TooShort | Copied::Nothing => {}
@@ -204,11 +210,15 @@ impl Planner {
         Found::GoesOn
     }
 
-    /// Those whose file is not there under its name, or is another one now.
-    fn gone(&self) -> impl Iterator<Item = (Seen, usize)> {
+    /// All that was read, with its place where the file is not there under its name, or is another one now: a copy of it
+    /// is read on.
+    fn all(&self, inputs: &[Planned]) -> Vec<(Seen, Option<usize>)> {
         let saved = self.saved.iter().enumerate().filter_map(|(at, saved)| Some((at, saved.as_ref()?)));
-        let gone = saved.filter(|(at, saved)| self.emptied.contains(at) || !saved.is_there());
-        gone.map(|(at, saved)| (saved.seen, at))
+        let is_gone = |at: &usize, saved: &Saved| self.emptied.contains(at) || !saved.is_there();
+        let saved = saved.map(|(at, saved)| (saved.seen, Some(at).filter(|at| is_gone(at, saved))));
+        let there = self.known.iter().map(|saved| saved.seen);
+        let there = there.chain(inputs.iter().filter(|input| input.known).map(|input| input.seen));
+        saved.chain(there.map(|seen| (seen, None))).collect()
     }
 
     /// The files that had the names of inputs before, by name, with the oldest first.
@@ -236,8 +246,8 @@ impl Planner {
         }
         for (path, _) in others {
             if let Ok(Copied::Of(places)) = beginnings.copied_by(&path) {
-                let at = places.into_iter().find(|at| !found.contains_key(at));
-                found.extend(at.map(|at| (at, path)));
+                let place = places.into_iter().find(|(at, _)| !found.contains_key(at));
+                found.extend(place.map(|(at, _)| (at, path)));
             }
         }
         let mut rotated: HashMap<PathBuf, Vec<Planned>> = HashMap::new();
@@ -259,7 +269,7 @@ fn goes_on(path: &Path, metadata: &Metadata, saved: &Saved) -> io::Result<bool> 
     match saved.ended {
         Some(stamp) if stamp == Stamp::from(metadata) => Ok(true),
         // Another member may have come to a compressed file, or another file its inode.
-        Some(_) => Ok(saved.seen.compare(path)? == Likeness::Same),
+        Some(_) => Ok(matches!(saved.seen.compare(path)?, Likeness::Same | Likeness::Longer)),
         None if !saved.seen.begins(&beginning(path)?) => Ok(false),
         None => Ok(metadata.len() >= saved.position.offset || !Source::open(path)?.plain),
     }

@@ -21,6 +21,8 @@ const TICK: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_millis(2);
 /// How long the end of a line may be waited for where all else is there: whoever writes it may be about to.
 const UNENDED: Duration = Duration::from_secs(1);
+/// How long the rest of a record is waited for whose file has ended: a copy of it may come.
+const PARTED: Duration = Duration::from_secs(10);
 /// How often files are forgotten that have been gone for long.
 const PRUNE: Duration = Duration::from_secs(60 * 60);
 /// How often whoever watches is told.
@@ -30,6 +32,8 @@ const TELL: Duration = Duration::from_secs(1);
 pub struct Run {
     pipeline: Pipeline,
     state: Option<State>,
+    /// Whether inputs are followed.
+    follow: bool,
     /// The inputs that are open.
     sources: HashMap<u64, Open>,
     /// Whether something could not be read.
@@ -60,6 +64,8 @@ struct Open {
     framer: Framer,
     /// When the last of it came.
     came: Instant,
+    /// It has ended in the middle of a record, whose rest may come with a copy: when, and what it was then.
+    parted: Option<(Instant, Stamp)>,
 }
 
 impl Open {
@@ -78,10 +84,11 @@ impl State {
 
 impl Run {
     /// A run that has read nothing yet.
-    pub fn new(pipeline: Pipeline, state: Option<State>, monitor: Option<Monitor>, out: Out) -> Self {
+    pub fn new(pipeline: Pipeline, state: Option<State>, follow: bool, monitor: Option<Monitor>, out: Out) -> Self {
         Self {
             pipeline,
             state,
+            follow,
             sources: HashMap::new(),
             failed: false,
             monitor,
@@ -146,13 +153,33 @@ impl Run {
         let waits = |open: &Open| open.planned.input == Input::Standard || open.came.elapsed() >= UNENDED;
         let unended = self.sources.iter().filter(|(_, open)| !open.framer.is_empty() && waits(open));
         let ids: Vec<_> = unended.map(|(id, _)| *id).collect();
-        ids.into_iter().try_for_each(|id| self.frame(id, |framer, give| framer.pause(give)))
+        ids.into_iter().try_for_each(|id| self.frame(id, |framer, give| framer.pause(give)))?;
+        let is_over = |open: &Open| open.parted.filter(|(since, _)| since.elapsed() >= PARTED);
+        let over = self.sources.iter().filter_map(|(id, open)| Some((*id, is_over(open)?.1)));
+        let over: Vec<_> = over.collect();
+        over.into_iter().try_for_each(|(id, stamp)| self.finish(id, stamp))
+    }
+
+    /// What was left of a file that an input is a copy of, and goes on with.
+    fn rest_of(&mut self, planned: &Planned) -> Result<Option<Framer>, Fault> {
+        let is_rest = |open: &Open| {
+            open.parted.is_some() && open.planned.seen == planned.seen && open.framer.read() == planned.position.offset
+        };
+        let Some(id) = self.sources.iter().find(|(_, open)| is_rest(open)).map(|(id, _)| *id) else { return Ok(None) };
+        let rest = self.sources.get_mut(&id).map(|open| {
+            let left = Framer::new(open.framer.position(), self.out.longest);
+            (std::mem::replace(&mut open.framer, left), open.parted)
+        });
+        let Some((framer, parted)) = rest else { return Ok(None) };
+        self.close(id, parted.map(|(_, stamp)| stamp));
+        Ok(Some(framer))
     }
 
     fn take(&mut self, event: Event) -> Result<(), Fault> {
         match event {
             Event::Begin(id, planned) => {
-                let framer = Framer::new(planned.position, self.out.longest);
+                let framer = self.rest_of(&planned)?;
+                let framer = framer.unwrap_or_else(|| Framer::new(planned.position, self.out.longest));
                 if let Some(state) = &mut self.state {
                     state.known.take(&planned);
                 }
@@ -161,7 +188,7 @@ impl Run {
                     self.out.summary.files += 1;
                 }
                 let name = planned.input.name().into();
-                self.sources.insert(id, Open { name, planned, framer, came: Instant::now() });
+                self.sources.insert(id, Open { name, planned, framer, came: Instant::now(), parted: None });
                 Ok(())
             }
             Event::Bytes(id, piece) => {
@@ -176,9 +203,10 @@ impl Run {
             }
             Event::End(id, ended) => self.end(id, ended),
             Event::Skipped(id, reason) => {
-                self.out.summary.files = self.out.summary.files.saturating_sub(1);
                 self.out.summary.skipped += 1;
                 if let Some(open) = self.sources.get(&id) {
+                    let counted = u64::from(!open.planned.known);
+                    self.out.summary.files = self.out.summary.files.saturating_sub(counted);
                     info!("{}: skipped: {reason}", open.name);
                 }
                 let path = self.sources.get(&id).and_then(|open| open.planned.input.path());
@@ -225,10 +253,24 @@ impl Run {
             if let Some(open) = self.sources.get(&id).filter(|open| !open.framer.is_empty()) {
                 warn!("{}: ends in the middle of a record, which is left to the next run", open.name);
             }
-        } else {
-            self.frame(id, |framer, give| framer.finish(give))?;
+            self.close(id, ended);
+            return Ok(());
         }
+        if let Some(stamp) = ended.filter(|_| self.follow) {
+            self.frame(id, |framer, give| framer.pause(give))?;
+            if let Some(open) = self.sources.get_mut(&id).filter(|open| !open.framer.is_empty()) {
+                open.parted = Some((Instant::now(), stamp));
+                return Ok(());
+            }
+        }
+        self.frame(id, |framer, give| framer.finish(give))?;
         self.close(id, ended);
+        Ok(())
+    }
+
+    fn finish(&mut self, id: u64, ended: Stamp) -> Result<(), Fault> {
+        self.frame(id, |framer, give| framer.finish(give))?;
+        self.close(id, Some(ended));
         Ok(())
     }
 

@@ -16,6 +16,9 @@ const GRACE: Duration = Duration::from_secs(5);
 /// The length of the longest mark of a compressed file.
 const LEAST_TELLING: u64 = 4;
 
+/// How often closed files are looked at.
+const SELDOM: Duration = Duration::from_millis(500);
+
 /// How long a file that cannot be read is left alone at first, and at most.
 const BACK_OFF: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
 
@@ -36,10 +39,16 @@ pub struct Followed {
     counted: u64,
     /// Whether all that there was has been read: what comes then may be another content.
     at_end: bool,
+    /// What a file that is not compressed was then.
+    stamp: Option<Stamp>,
     /// The length at which a compressed file was not whole.
     cut_at: Option<u64>,
+    /// Whether what was read of a compressed file was found not to be in it when it was opened.
+    replaced: bool,
     /// When it was opened.
     opened: Instant,
+    /// When it was last looked at.
+    asked: Instant,
     /// Until when it is left alone.
     rests: Option<Instant>,
     /// How long it is left alone because it cannot be read.
@@ -75,8 +84,11 @@ impl Followed {
             plain: None,
             counted: 0,
             at_end: true,
+            stamp: None,
             cut_at: None,
+            replaced: false,
             opened: Instant::now(),
+            asked: Instant::now(),
             rests: None,
             trouble: None,
             gone: None,
@@ -121,6 +133,11 @@ impl Followed {
 
     /// Reads what there is into `chunk`.
     pub fn advance(&mut self, chunk: &mut Chunk) -> Found {
+        // There may be thousands that are closed because nothing comes.
+        if self.source.is_none() && self.plain == Some(true) && self.asked.elapsed() < SELDOM {
+            return Found::Nothing;
+        }
+        self.asked = Instant::now();
         let found = match self.open() {
             Ok(true) => self.read(chunk),
             Ok(false) => Ok(self.nothing()),
@@ -128,6 +145,7 @@ impl Followed {
         };
         match found {
             Ok(found) => found,
+            Err(_) if std::mem::take(&mut self.replaced) => self.written_anew(),
             // Whoever writes it is not done.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && self.plain != Some(true) => {
                 self.cut_at = self.source.take().map(|source| source.bytes_read()).or(self.cut_at);
@@ -152,9 +170,10 @@ impl Followed {
         if self.rests.is_some_and(|until| until > Instant::now()) || self.lost_its_name() {
             return Ok(false);
         }
-        let length = self.length();
+        let metadata = self.path.metadata().ok();
+        let length = metadata.as_ref().map(std::fs::Metadata::len);
         let nothing_new = match self.plain {
-            Some(true) => length <= Some(self.position.offset),
+            Some(true) => length < Some(self.position.offset) || self.stamp == metadata.as_ref().map(Stamp::from),
             _ => self.cut_at.is_some() && self.cut_at == length,
         };
         // Too little to tell whether it is compressed: whoever writes it has just begun.
@@ -173,6 +192,7 @@ impl Followed {
             Err(error) => {
                 if error.kind() == io::ErrorKind::UnexpectedEof {
                     self.cut_at = length;
+                    self.replaced = !self.seen.begins(&beginning(&self.path)?);
                 }
                 Err(error)
             }
@@ -182,19 +202,22 @@ impl Followed {
     fn read(&mut self, chunk: &mut Chunk) -> io::Result<Found> {
         let Some(source) = &mut self.source else { return Ok(Found::Nothing) };
         if let Some(file) = &source.file {
-            let (length, read) = (file.metadata()?.len(), self.position.offset);
+            let metadata = file.metadata()?;
+            let (length, read) = (metadata.len(), self.position.offset);
             if length < read {
                 return Ok(self.cut(length));
             }
+            let stamp = Some(Stamp::from(&metadata));
+            let is_same = length == read && self.stamp == stamp;
+            if !is_same && std::mem::take(&mut self.at_end) && !self.seen.begins(&source.beginning()?) {
+                return Ok(self.written_anew());
+            }
             if length == read {
-                self.at_end = true;
+                (self.at_end, self.stamp) = (true, stamp);
                 return Ok(self.nothing());
             }
-            if std::mem::take(&mut self.at_end) && !self.seen.begins(&source.beginning()?) {
-                return Ok(self.replaced());
-            }
         } else if std::mem::take(&mut self.at_end) && !self.seen.begins(&beginning(&self.path)?) {
-            return Ok(self.replaced());
+            return Ok(self.written_anew());
         }
         while !chunk.room().is_empty() {
             match source.read(chunk.room()) {
@@ -234,7 +257,7 @@ impl Followed {
         }
     }
 
-    fn replaced(&self) -> Found {
+    fn written_anew(&self) -> Found {
         let (name, read) = (self.path.display(), self.position.offset);
         Found::Emptied(format!("{name}: was written anew after {read} bytes were read; read from its beginning"))
     }

@@ -59,8 +59,8 @@ pub enum Judged {
     Left,
 }
 
-/// What was read, and whether it is followed on.
-pub type Copies = Beginnings<(Ended, bool)>;
+/// What was read, and of what is followed on how many bytes more there are.
+pub type Copies = Beginnings<(Ended, Option<u64>)>;
 
 impl Follower {
     /// What a file is. `copies` are made of what has been read once they are needed.
@@ -71,61 +71,70 @@ impl Follower {
         stamp: Stamp,
         copies: &mut Option<Copies>,
     ) -> Result<Judged, Gone> {
-        if let Some(held) = self.held.get(&inode) {
-            match held.patience {
-                Some(patience) if held.stamp == stamp && held.since.elapsed() < patience => return Ok(Judged::Left),
-                Some(_) if held.stamp == stamp => return Ok(Judged::New),
-                _ if held.rests > Instant::now() => return Ok(Judged::Left),
-                _ => {}
-            }
+        let held = self.held.get(&inode);
+        if held.is_some_and(|held| held.rests > Instant::now()) {
+            return Ok(Judged::Left);
         }
+        let settled = match held.map(|held| (held.patience, held.stamp == stamp, held.since.elapsed())) {
+            // One that grows by little would be waited for long.
+            Some((Some(SHORT), _, since)) if since >= SHORT => true,
+            Some((Some(patience), true, since)) if since < patience => return Ok(Judged::Left),
+            Some((Some(_), unchanged, _)) => unchanged,
+            _ => false,
+        };
+        let since = held.filter(|held| held.patience == Some(SHORT) || held.stamp == stamp).map(|held| held.since);
         let began = Instant::now();
-        let judged = self.judge(path, inode, copies);
+        let judged = self.judge(path, inode, copies, settled);
         let (patience, what) = match &judged {
             Ok(Judged::CopyOf(_)) => (None, "is a copy of what was read before".to_owned()),
             Ok(Judged::GoesOn(_)) => (None, "goes on with what was read before".to_owned()),
             Ok(Judged::Begun) => {
-                let what =
-                    "begins like a file that was read, and is shorter: left until it is a whole copy, or another";
+                let what = "begins like a file that is read: left until it is a whole copy, or another";
                 (Some(BEGUN), what.to_owned())
             }
             Ok(Judged::Short) => (Some(SHORT), String::new()),
             Ok(Judged::New | Judged::Left) => (None, String::new()),
             Err(error) => (None, format!("cannot be read, and is tried again: {error}")),
         };
-        let since = Instant::now();
-        let held = Held { stamp, since, patience, rests: since + (since - began) * COMPARE_SHARE };
+        let now = Instant::now();
+        let held = Held { stamp, since: since.unwrap_or(now), patience, rests: now + (now - began) * COMPARE_SHARE };
         if self.held.insert(inode, held).is_none() && !what.is_empty() {
             self.send(Event::Warning(format!("{}: {what}", path.display())))?;
         }
         Ok(judged.unwrap_or(Judged::Left))
     }
 
-    /// What a file is by all that has been read.
-    fn judge(&self, path: &Path, inode: Inode, copies: &mut Option<Copies>) -> io::Result<Judged> {
+    /// What a file is by all that has been read. `settled` where it has been waited for long enough.
+    fn judge(&self, path: &Path, inode: Inode, copies: &mut Option<Copies>, settled: bool) -> io::Result<Judged> {
         // Else the inode was used again, or what was in the file is not any more.
         if let Some(ended) = self.ended.get(&inode)
-            && ended.seen.compare(path)? == Likeness::Same
+            && matches!(ended.seen.compare(path)?, Likeness::Same | Likeness::Longer)
         {
             return Ok(Judged::GoesOn(ended.clone()));
         }
         Ok(match copies.get_or_insert_with(|| self.copies()).copied_by(path)? {
             Copied::Of(of) => match of.into_iter().next() {
-                Some((ended, true)) => Judged::CopyOf(ended),
-                Some((ended, false)) => Judged::GoesOn(ended),
+                // Of one that is followed the rest is read there, unless it is a rest that only the copy has.
+                Some(((ended, Some(behind)), longer)) => match (behind, longer) {
+                    (0, false) => Judged::CopyOf(ended),
+                    (0, true) if settled => Judged::GoesOn(ended),
+                    _ => Judged::Begun,
+                },
+                Some(((ended, None), _)) => Judged::GoesOn(ended),
                 None => Judged::New,
             },
-            Copied::Begun => Judged::Begun,
-            Copied::TooShort => Judged::Short,
-            Copied::Nothing => Judged::New,
+            Copied::Begun if !settled => Judged::Begun,
+            Copied::TooShort if !settled => Judged::Short,
+            Copied::Begun | Copied::TooShort | Copied::Nothing => Judged::New,
         })
     }
 
     fn copies(&self) -> Copies {
-        let ended = self.ended.values().chain(&self.gone).map(|ended| (ended.seen, (ended.clone(), false)));
+        let ended = self.ended.values().chain(&self.gone).map(|ended| (ended.seen, (ended.clone(), None)));
         let followed = self.files.values().map(|file| {
             let (path, stamp) = (file.path.clone(), Stamp::default());
-            (file.seen, (Ended { path, stamp, seen: file.seen, position: file.position }, true))
+            let behind = Some(file.behind());
+            (file.seen, (Ended { path, stamp, seen: file.seen, position: file.position }, behind))
         });
         Beginnings::new(ended.chain(followed))
     }
