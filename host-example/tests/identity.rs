@@ -3,84 +3,17 @@
 mod common;
 #[path = "common/following.rs"]
 mod following;
+#[path = "common/runs.rs"]
+mod runs;
 
 use std::fs::{self, OpenOptions};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use common::{catena, file, gzip, stderr, summary};
-use following::{Following, PATIENCE, assert_becomes};
-use serde_json::Value;
-
-/// Runs with a state over what is in a folder.
-struct Runs {
-    folder: tempfile::TempDir,
-}
-
-impl Runs {
-    fn new() -> Self {
-        Self { folder: tempfile::tempdir().expect("a folder can be made") }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
-        file(&self.folder.path().join("logs"), name, content)
-    }
-
-    fn arguments(&self) -> [String; 4] {
-        [
-            "--state".into(),
-            self.path("state").display().to_string(),
-            "--output".into(),
-            self.path("out").display().to_string(),
-        ]
-    }
-
-    fn run(&self, inputs: &[&Path]) -> (Value, String) {
-        let output = catena(["run", "--summary"]).args(self.arguments()).args(inputs).output().expect("it runs");
-        assert!(output.status.success(), "{}", stderr(&output));
-        (summary(&output), stderr(&output))
-    }
-
-    fn output(&self) -> Vec<String> {
-        fs::read_to_string(self.path("out")).unwrap_or_default().lines().map(str::to_owned).collect()
-    }
-
-    /// Waits until the output is as it is to be.
-    #[track_caller]
-    fn wait(&self, is: impl Fn(&[String]) -> bool) {
-        let began = Instant::now();
-        while !is(&self.output()) {
-            assert!(began.elapsed() < PATIENCE, "{:?}", self.output());
-            thread::sleep(Duration::from_millis(50));
-        }
-    }
-
-    fn follow(&self) -> Following {
-        let logs = self.path("logs").display().to_string();
-        let arguments = self.arguments();
-        let arguments: Vec<_> = arguments.iter().map(String::as_str).chain([logs.as_str()]).collect();
-        Following::start(&arguments)
-    }
-}
-
-/// Records that say which they are, and all of which are of one length.
-fn lines(name: &str, numbers: std::ops::Range<usize>) -> Vec<String> {
-    numbers.map(|at| format!("{{\"name\":\"{name}\",\"number\":{at:04}}}")).collect()
-}
-
-fn text(lines: &[String]) -> String {
-    lines.join("\n") + "\n"
-}
-
-fn append(path: &Path, bytes: impl AsRef<[u8]>) {
-    OpenOptions::new().append(true).open(path).and_then(|mut file| file.write_all(bytes.as_ref())).expect("it grows");
-}
+use common::{catena, gzip, stderr, summary};
+use following::{Following, assert_becomes};
+use runs::{Runs, append, lines, text};
 
 /// A file that was listed twice, or by a link, was read twice, and again in each run.
 #[test]
@@ -96,20 +29,6 @@ fn a_file_with_several_names_is_read_once() {
         assert!(told.contains("b.log: is an input already"), "{told}");
     }
     assert_eq!(runs.output(), lines("a", 0..10));
-}
-
-/// Files of which the first 1024 bytes are equal were taken for one that had been renamed and compressed.
-#[test]
-fn files_that_begin_alike_are_not_one() {
-    let runs = Runs::new();
-    let (first, second) =
-        ([lines("a", 0..100), lines("b", 0..5)].concat(), [lines("a", 0..100), lines("c", 0..9)].concat());
-    let path = runs.file("a.json.gz", gzip(text(&first).as_bytes()));
-    runs.run(&[&path]);
-    fs::remove_file(path).expect("it is removed");
-    let path = runs.file("b.json.gz", gzip(text(&second).as_bytes()));
-    runs.run(&[&path]);
-    assert_eq!(runs.output(), [first, second].concat());
 }
 
 /// An inode that is used again was not read again.
@@ -164,21 +83,6 @@ fn a_file_that_was_away_for_a_run_is_known() {
     assert_eq!((&summary["records"], &summary["files"]), (&10.into(), &3.into()));
 }
 
-#[test]
-fn what_came_before_a_log_was_copied_and_cut_is_read_from_the_copy() {
-    let runs = Runs::new();
-    let log = runs.file("audit.log", text(&lines("a", 0..50)));
-    runs.run(&[&log]);
-    append(&log, text(&lines("a", 50..60)));
-    fs::copy(&log, runs.path("logs/audit.log.1")).expect("it is copied");
-    fs::write(&log, text(&lines("b", 0..90))).expect("it is written anew");
-    runs.run(&[&log]);
-    assert_eq!(runs.output(), [lines("a", 0..60), lines("b", 0..90)].concat());
-    // In a folder the copy is an input of its own.
-    runs.run(&[&runs.path("logs")]);
-    assert_eq!(runs.output().len(), 150);
-}
-
 /// A log that was cut, and had grown beyond what had been read before that was seen, was read from the middle.
 #[test]
 fn a_followed_log_that_is_cut_and_grows_beyond_what_was_read_is_read_from_its_beginning() {
@@ -191,81 +95,6 @@ fn a_followed_log_that_is_cut_and_grows_beyond_what_was_read_is_read_from_its_be
     assert_becomes(&runs.path("out"), &[lines("a", 0..20), lines("b", 0..200)].concat());
     let told = run.end();
     assert!(told.contains("audit.log: was"), "{told}");
-}
-
-#[test]
-fn a_copy_is_not_read_again_and_what_begins_like_it_is() {
-    let runs = Runs::new();
-    runs.file("a.log", text(&lines("a", 0..50)));
-    let run = runs.follow();
-    assert_becomes(&runs.path("out"), &lines("a", 0..50));
-    runs.file("b.log.gz", gzip(text(&lines("a", 0..50)).as_bytes()));
-    runs.file("c.log", text(&lines("a", 0..50)));
-    let other = [lines("a", 0..40), lines("c", 0..40)].concat();
-    runs.file("d.log.gz", gzip(text(&other).as_bytes()));
-    assert_becomes(&runs.path("out"), &[lines("a", 0..50), other].concat());
-    let told = run.end();
-    assert!(told.contains("b.log.gz: is a copy") && told.contains("c.log: is a copy"), "{told}");
-    assert_eq!(runs.output().len(), 130);
-}
-
-/// It was read as a file of its own as soon as it was seen, and all of it was doubled.
-#[test]
-fn a_copy_that_is_still_being_written_is_waited_for() {
-    let runs = Runs::new();
-    let text = text(&lines("a", 0..10_000));
-    runs.file("a.log", &text);
-    let run = runs.follow();
-    runs.wait(|output| output.len() == 10_000);
-    let zipped = gzip(text.as_bytes());
-    let (plain, compressed) = (runs.file("b.log", ""), runs.file("c.log.gz", ""));
-    for part in 0..4 {
-        let cut = |length: usize| length * part / 4..length * (part + 1) / 4;
-        append(&plain, &text[cut(text.len())]);
-        append(&compressed, &zipped[cut(zipped.len())]);
-        thread::sleep(Duration::from_millis(1_300));
-    }
-    // A file of its own that begins as one is read, too, only later.
-    runs.file("d.log", &text[..text.len() / 2]);
-    runs.file("e.log", "{\"e\":1}\n");
-    runs.wait(|output| output.len() == 15_001);
-    let told = run.end();
-    assert!(told.contains("b.log: begins like") && told.contains("c.log.gz: begins like"), "{told}");
-    assert_eq!(runs.output().len(), 15_001);
-}
-
-/// The copy was not known any more, and was read from its beginning.
-#[test]
-fn what_came_before_a_followed_log_was_copied_and_cut_is_read_from_the_copy() {
-    let runs = Runs::new();
-    let log = runs.file("audit.log", text(&lines("a", 0..50)));
-    let run = runs.follow();
-    runs.wait(|output| output.len() == 50);
-    fs::copy(&log, runs.path("logs/audit.log.1")).expect("it is copied");
-    fs::write(&log, text(&lines("b", 0..3))).expect("it is written anew");
-    runs.wait(|output| output.len() == 53);
-    thread::sleep(Duration::from_millis(2_500));
-    run.end();
-    // The copy is known to the next run, too.
-    fs::remove_file(&log).expect("it is removed");
-    let (summary, _) = runs.run(&[&runs.path("logs")]);
-    assert_eq!((&summary["records"], runs.output().len()), (&53.into(), 53));
-}
-
-/// A copy was known only as long as the run lasted.
-#[test]
-fn a_copy_is_known_to_the_next_run() {
-    let runs = Runs::new();
-    let log = runs.file("a.log", text(&lines("a", 0..50)));
-    let run = runs.follow();
-    runs.wait(|output| output.len() == 50);
-    runs.file("b.log.gz", gzip(text(&lines("a", 0..50)).as_bytes()));
-    thread::sleep(Duration::from_millis(2_500));
-    assert!(run.end().contains("b.log.gz: is a copy"));
-    fs::remove_file(&log).expect("it is removed");
-    runs.file("c.log", text(&lines("c", 0..5)));
-    runs.run(&[&runs.path("logs")]);
-    assert_eq!(runs.output().len(), 55);
 }
 
 /// The file that has the name now was read twice.
@@ -389,4 +218,43 @@ fn what_is_left_to_the_next_run_is_counted_once() {
     append(&log, ":2}\n");
     let (summary, _) = runs.run(&[&log]);
     assert_eq!((&summary["files"], &summary["bytes"]), (&1.into(), &16.into()));
+}
+
+/// It was never read: it seemed to be one that is still being written.
+#[test]
+fn a_compressed_file_that_is_written_anew_and_shorter_is_read() {
+    let runs = Runs::new();
+    let whole = gzip(text(&lines("a", 0..2_000)).as_bytes());
+    let path = runs.file("a.json.gz", &whole[..whole.len() / 2]);
+    let run = runs.follow();
+    runs.wait(|output| output.len() > 500);
+    fs::write(&path, gzip(text(&lines("b", 0..10)).as_bytes())).expect("it is written");
+    runs.wait(|output| output.last() == lines("b", 9..10).last());
+    run.end();
+}
+
+#[test]
+fn a_followed_log_that_is_written_anew_at_the_same_length_is_read() {
+    let runs = Runs::new();
+    let log = runs.file("a.log", text(&lines("a", 0..3)));
+    let run = runs.follow();
+    runs.wait(|output| output.len() == 3);
+    thread::sleep(Duration::from_millis(500));
+    fs::write(&log, text(&lines("b", 0..3))).expect("it is written anew");
+    assert_becomes(&runs.path("out"), &[lines("a", 0..3), lines("b", 0..3)].concat());
+    run.end();
+}
+
+/// It was taken off the count again.
+#[test]
+fn a_digest_that_is_touched_counts_as_no_input() {
+    let runs = Runs::new();
+    let digest = "{\"awsAccountId\":\"123456789012\",\"digestStartTime\":\"2026-01-05T10:00:00Z\"}";
+    let path = runs.file("a.json", digest);
+    runs.file("b.log", text(&lines("b", 0..3)));
+    for _ in 0..2 {
+        let (summary, _) = runs.run(&[&runs.path("logs")]);
+        assert_eq!(summary["files"], 1);
+        fs::write(&path, digest).expect("it is written");
+    }
 }

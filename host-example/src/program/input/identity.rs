@@ -14,6 +14,7 @@ use crc32fast::Hasher;
 use serde::{Deserialize, Serialize};
 
 use super::source::Source;
+use crate::program::framing::line_feeds_in;
 
 /// How many of a file's first bytes, decompressed, tell it from others.
 pub const HEAD: usize = 1024;
@@ -143,6 +144,28 @@ fn joined(first: u32, second: u32, length: usize) -> u32 {
     hasher.finalize()
 }
 
+/// What a file is, and how many LFs it has, where it is the beginning of another one that is there. Reads all of it, and as
+/// much of the other.
+pub fn whole_of(path: &Path, other: &Path) -> io::Result<Option<(Seen, u64)>> {
+    let (mut file, mut other) = (Source::open(path)?, Source::open(other)?);
+    let (mut seen, mut line_feeds) = (Seen::default(), 0);
+    let (mut here, mut there) = (vec![0; 64 << 10], vec![0; 64 << 10]);
+    loop {
+        let length = file.read(&mut here)?;
+        if length == 0 {
+            return Ok(Some((seen, line_feeds)));
+        }
+        let (here, there) = (&here[..length], &mut there[..length]);
+        match other.read_exact(there) {
+            Ok(()) if here == there => {}
+            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(error),
+            _ => return Ok(None),
+        }
+        seen.add(seen.length, here, crc32fast::hash(here));
+        line_feeds += line_feeds_in(here);
+    }
+}
+
 /// The first [`HEAD`] bytes of a file, decompressed, or all that it has.
 pub fn beginning(path: &Path) -> io::Result<Vec<u8>> {
     let mut beginning = Vec::with_capacity(HEAD);
@@ -164,8 +187,8 @@ pub struct Beginnings<K> {
 pub enum Copied<K> {
     /// Of these, with the one first of which the most was read. `true` where it has more than was read.
     Of(Vec<(K, bool)>),
-    /// It begins like one of which more was read, and may become its copy.
-    Begun,
+    /// It begins like these, of which more was read, and may become their copy.
+    Begun(Vec<K>),
     /// It is too short to tell.
     TooShort,
     /// Of none.
@@ -193,18 +216,18 @@ impl<K: Clone> Beginnings<K> {
             alike.extend(head.and_then(|head| heads.get(&head)).into_iter().flatten());
         }
         alike.sort_by_key(|(seen, _)| Reverse(seen.length));
-        let (mut copied, mut begun) = (Vec::new(), false);
+        let (mut copied, mut begun) = (Vec::new(), Vec::new());
         for (seen, key) in alike {
             match seen.compare(path)? {
                 Likeness::Same => copied.push((key.clone(), false)),
                 Likeness::Longer => copied.push((key.clone(), true)),
-                Likeness::Shorter => begun = true,
+                Likeness::Shorter => begun.push(key.clone()),
                 Likeness::Other => {}
             }
         }
         Ok(match copied.is_empty() {
             false => Copied::Of(copied),
-            true if begun => Copied::Begun,
+            true if !begun.is_empty() => Copied::Begun(begun),
             true if beginning.len() < *longest => Copied::TooShort,
             true => Copied::Nothing,
         })
@@ -254,7 +277,11 @@ mod tests {
         assert_eq!(copied(all), Copied::Of(vec![(1, false), (0, true), (2, true)]));
         assert_eq!(copied(known(&[&other])), Copied::Nothing);
         let longer = [&*bytes, b"more"].concat();
-        assert_eq!(copied(known(&[&longer, &other])), Copied::Begun);
+        assert_eq!(copied(known(&[&longer, &other])), Copied::Begun(vec![0]));
+        let original = folder.path().join("original");
+        std::fs::write(&original, &longer).expect("it is written");
+        assert_eq!(whole_of(&path, &original).expect("both can be read"), Some((seen(&bytes), line_feeds_in(&bytes))));
+        assert_eq!(whole_of(&original, &path).expect("both can be read"), None);
         std::fs::write(&path, &bytes[..1_000]).expect("it is written");
         assert_eq!(copied(known(&[&bytes])), Copied::TooShort);
         assert_eq!(copied(known(&[])), Copied::Nothing);

@@ -129,12 +129,12 @@ pub fn plan(inputs: Vec<Input>, saved: Vec<Saved>, own: &HashSet<Inode>, follow:
             }
             Copied::TooShort if follow => *found = Found::Left,
             // One that was cut begins like itself.
-            Copied::Begun if input.inode.is_none_or(|inode| !planner.by_inode.contains_key(&inode)) => {
+            Copied::Begun(_) if input.inode.is_none_or(|inode| !planner.by_inode.contains_key(&inode)) => {
                 let why = "begins like a file that is read: left until it is a whole copy, or another";
                 planner.warnings.extend((!follow).then(|| format!("{}: {why}", path.display())));
                 *found = Found::Left;
             }
-            Copied::Begun | Copied::TooShort | Copied::Nothing => {}
+            Copied::Begun(_) | Copied::TooShort | Copied::Nothing => {}
         }
     }
     let mut rotated = planner.rotated(&planned, own);

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::super::identity::{Beginnings, Copied, Inode, Likeness, Seen, Stamp};
+use super::super::identity::{Beginnings, Copied, Inode, Likeness, Seen, Stamp, whole_of};
 use super::super::{Event, Saved};
 use super::{Follower, Gone};
 use crate::program::framing::Position;
@@ -123,9 +123,11 @@ impl Follower {
                 Some(((ended, None), _)) => Judged::GoesOn(ended),
                 None => Judged::New,
             },
-            Copied::Begun if !settled => Judged::Begun,
+            Copied::Begun(_) if !settled => Judged::Begun,
+            // A copy of one that has grown since.
+            Copied::Begun(of) => of.iter().find_map(|(ended, _)| older(path, ended)).unwrap_or(Judged::New),
             Copied::TooShort if !settled => Judged::Short,
-            Copied::Begun | Copied::TooShort | Copied::Nothing => Judged::New,
+            Copied::TooShort | Copied::Nothing => Judged::New,
         })
     }
 
@@ -138,4 +140,11 @@ impl Follower {
         });
         Beginnings::new(ended.chain(followed))
     }
+}
+
+/// A file of which all is in another one that is there, and was read there.
+fn older(path: &Path, of: &Ended) -> Option<Judged> {
+    let (seen, line_feeds) = whole_of(path, &of.path).ok()??;
+    let position = Position::default().behind(usize::try_from(seen.length).ok()?, line_feeds);
+    Some(Judged::CopyOf(Ended { seen, position, ..of.clone() }))
 }
