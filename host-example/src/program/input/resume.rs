@@ -198,10 +198,9 @@ impl Planner {
         // What cannot be read now is no other file for that.
         let goes_on = |saved: &mut Saved| goes_on(path, &metadata, saved).unwrap_or(true);
         let found = places.iter().find_map(|at| self.saved.get_mut(*at)?.take_if(goes_on));
-        let Some(saved) = found else {
-            self.emptied.extend(places);
-            return Found::New;
-        };
+        // What else was read under the inode is not there any more.
+        self.emptied.extend(places);
+        let Some(saved) = found else { return Found::New };
         if saved.ended == Some(Stamp::from(&metadata)) {
             self.known.push(Saved { path: path.to_owned(), ..saved });
             return Found::Done;

@@ -28,8 +28,8 @@ impl Take for Out {
     fn take(&mut self, job: Job, outcome: Option<Outcome>) -> Result<(), Unwritten> {
         self.summary.bytes += job.batch.original.len() as u64;
         if !Arc::ptr_eq(&self.input, &job.input) {
-            // The records of another input go on lines of their own.
-            if self.input != job.input {
+            // The records of another input go on lines of their own, also where it has the name of one before.
+            if self.input != job.input || job.batch.offset == 0 {
                 self.outputs.end_line()?;
             }
             self.input = Arc::clone(&job.input);
