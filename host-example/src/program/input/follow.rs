@@ -71,6 +71,7 @@ pub fn follow(what: Follow, stop: &Arc<AtomicBool>, behind: Arc<AtomicU64>) -> E
             followed: HashMap::new(),
             ended,
             gone,
+            unread: HashMap::new(),
             held: HashMap::new(),
             next: 0,
             most_open: most_open(),
@@ -98,6 +99,8 @@ struct Follower {
     ended: HashMap<Inode, Ended>,
     /// Those of them that are not there any more, or have lost what was read.
     gone: VecDeque<Ended>,
+    /// Those of which next to nothing has been read yet, by the checksums of how they begin.
+    unread: HashMap<u32, u64>,
     /// Those of which it is not known yet whether they are copies.
     held: HashMap<Inode, Held>,
     next: u64,
@@ -244,6 +247,7 @@ impl Follower {
             }
             match self.look_into(path, inode, stamp, &mut copies)? {
                 Judged::Begun | Judged::Short | Judged::Left => continue,
+                Judged::New if self.is_like_unread(path) => continue,
                 Judged::New => self.begin(Planned::whole(input))?,
                 Judged::GoesOn(ended) => self.begin(Planned::whole(input).from(ended.seen, ended.position))?,
                 Judged::CopyOf(ended) => {

@@ -20,7 +20,7 @@ use crate::program::framing::line_feeds_in;
 pub const HEAD: usize = 1024;
 
 /// Fewer bytes than this may well be in two files.
-const LEAST_TELLING: u64 = 256;
+pub const LEAST_TELLING: u64 = 256;
 
 /// The place of a file in its file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -168,11 +168,15 @@ pub fn whole_of(path: &Path, other: &Path) -> io::Result<Option<(Seen, u64)>> {
 
 /// The first [`HEAD`] bytes of a file, decompressed, or all that it has.
 pub fn beginning(path: &Path) -> io::Result<Vec<u8>> {
+    beginning_so_far(path).map(|(beginning, _)| beginning)
+}
+
+/// The same, and whether that is less because it is compressed and still being written.
+fn beginning_so_far(path: &Path) -> io::Result<(Vec<u8>, bool)> {
     let mut beginning = Vec::with_capacity(HEAD);
     match Source::open(path)?.take(HEAD as u64).read_to_end(&mut beginning) {
-        // One that is still being written, compressed.
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(beginning),
-        read => read.map(|_| beginning),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok((beginning, true)),
+        read => read.map(|_| (beginning, false)),
     }
 }
 
@@ -209,7 +213,7 @@ impl<K: Clone> Beginnings<K> {
     /// same as another's, as much as was read of that one.
     pub fn copied_by(&self, path: &Path) -> io::Result<Copied<K>> {
         let Some((longest, _)) = self.heads.last_key_value() else { return Ok(Copied::Nothing) };
-        let beginning = beginning(path)?;
+        let (beginning, is_cut) = beginning_so_far(path)?;
         let mut alike: Vec<_> = Vec::new();
         for (length, heads) in &self.heads {
             let head = beginning.get(..*length).map(crc32fast::hash);
@@ -227,7 +231,7 @@ impl<K: Clone> Beginnings<K> {
         }
         Ok(match copied.is_empty() {
             false => Copied::Of(copied),
-            true if !begun.is_empty() => Copied::Begun(begun),
+            true if is_cut || !begun.is_empty() => Copied::Begun(begun),
             true if beginning.len() < *longest => Copied::TooShort,
             true => Copied::Nothing,
         })

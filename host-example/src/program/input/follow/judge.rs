@@ -1,10 +1,13 @@
 //! What a file is that is not followed: one that goes on, a copy, or a new one.
 
+use std::collections::hash_map::Entry;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::super::identity::{Beginnings, Copied, Inode, Likeness, Seen, Stamp, whole_of};
+use tracing::debug;
+
+use super::super::identity::{Beginnings, Copied, Inode, LEAST_TELLING, Likeness, Seen, Stamp, beginning, whole_of};
 use super::super::{Event, Saved};
 use super::{Follower, Gone};
 use crate::program::framing::Position;
@@ -19,7 +22,7 @@ const SHORT: Duration = Duration::from_secs(2);
 const COMPARE_SHARE: u32 = 10;
 
 /// A file that has been read to its end.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Ended {
     pub path: PathBuf,
     pub stamp: Stamp,
@@ -45,6 +48,7 @@ pub struct Held {
 }
 
 /// What a file is.
+#[derive(Debug)]
 pub enum Judged {
     /// One that goes on, or a copy that is read on, from where that was left.
     GoesOn(Ended),
@@ -85,6 +89,7 @@ impl Follower {
         let since = held.filter(|held| held.patience == Some(SHORT) || held.stamp == stamp).map(|held| held.since);
         let began = Instant::now();
         let judged = self.judge(path, inode, copies, settled);
+        debug!("{}: {judged:?}", path.display());
         let (patience, what) = match &judged {
             Ok(Judged::CopyOf(_)) => (None, "is a copy of what was read before".to_owned()),
             Ok(Judged::GoesOn(_)) => (None, "goes on with what was read before".to_owned()),
@@ -129,6 +134,24 @@ impl Follower {
             Copied::TooShort if !settled => Judged::Short,
             Copied::TooShort | Copied::Nothing => Judged::New,
         })
+    }
+
+    /// Whether a file that is new begins like one that has just been begun: what it is, is known once that has been read. If
+    /// it does not, it is about to be begun.
+    pub(super) fn is_like_unread(&mut self, path: &Path) -> bool {
+        let files = &self.files;
+        self.unread.retain(|_, id| files.get(id).is_some_and(|file| file.seen.length < LEAST_TELLING));
+        let Ok(beginning) = beginning(path) else { return false };
+        if (beginning.len() as u64) < LEAST_TELLING {
+            return false;
+        }
+        match self.unread.entry(crc32fast::hash(&beginning)) {
+            Entry::Occupied(_) => true,
+            Entry::Vacant(place) => {
+                place.insert(self.next + 1);
+                false
+            }
+        }
     }
 
     fn copies(&self) -> Copies {
