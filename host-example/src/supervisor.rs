@@ -206,7 +206,15 @@ impl Supervisor {
             None => self.elements(batch, whole.clone())?,
         };
         if parts.is_empty() {
-            self.quarantine(batch, whole, error, assembly);
+            // Once more, alone: a machine that is too busy must not make a record poison.
+            match self.attempt(&batch.slice(whole.clone()), now) {
+                Ok(outcome) => assembly.add(whole, outcome),
+                Err(error) if error.is_fault() => return Err(error),
+                Err(error) => {
+                    self.replace(&error)?;
+                    self.quarantine(batch, whole, &error, assembly);
+                }
+            }
             return Ok(());
         }
         for part in parts {
