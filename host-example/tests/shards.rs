@@ -1,5 +1,8 @@
 //! Several correlators that share a stream by identity do to it what one does.
 
+#[path = "common/outcome.rs"]
+mod outcome;
+
 use std::sync::LazyLock;
 
 use bytes::Bytes;
@@ -27,13 +30,7 @@ fn sharded(correlators: &mut [Correlator], batch: &Bytes, mode: Mode) -> Outcome
 type Seen = (Vec<u8>, Vec<String>, [u32; 3], Vec<(u32, u32, String)>);
 
 fn seen(outcome: &Outcome, batch: &Bytes) -> Seen {
-    let (mut output, mut from) = (Vec::new(), 0);
-    for splice in &outcome.splices {
-        output.extend_from_slice(&batch[from..splice.start as usize]);
-        output.extend_from_slice(splice.text.as_bytes());
-        from = splice.end as usize;
-    }
-    output.extend_from_slice(&batch[from..]);
+    let output = outcome::apply(outcome, batch);
     let mut found: Vec<_> = outcome.findings.iter().map(|finding| finding.id.clone()).collect();
     found.sort();
     let rejected = outcome.rejections.iter().map(|one| (one.start, one.end, one.code.clone())).collect();

@@ -2,6 +2,9 @@
 //!
 //! `CATENA_SOAK_SECONDS` says for how long; `scripts/soak` does it for ten minutes.
 
+#[path = "common/outcome.rs"]
+mod outcome;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -51,13 +54,7 @@ type Seen = ([u32; 3], Vec<String>, Vec<u8>, Vec<(u32, u32, String)>);
 
 fn seen(outcome: Outcome, batch: &[u8]) -> Seen {
     // What is taken out may be told in other pieces where the batch was halved.
-    let (mut output, mut from) = (Vec::new(), 0);
-    for splice in &outcome.splices {
-        output.extend_from_slice(&batch[from..splice.start as usize]);
-        output.extend_from_slice(splice.text.as_bytes());
-        from = splice.end as usize;
-    }
-    output.extend_from_slice(&batch[from..]);
+    let output = outcome::apply(&outcome, batch);
     (
         [outcome.records, outcome.matched, outcome.dropped],
         outcome.findings.into_iter().map(|finding| finding.id).collect(),

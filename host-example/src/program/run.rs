@@ -121,7 +121,9 @@ pub fn run(arguments: &cli::Run) -> Result<u8, Failure> {
 /// What cannot go together, and clap cannot know.
 fn check(arguments: &cli::Run, inputs: &Inputs) -> Result<(), Failure> {
     let standard = inputs.list.contains(&Input::Standard);
-    if let (Some(input), Some(_)) = (inputs.irregular(), &arguments.state) {
+    if arguments.state.is_some()
+        && let Some(input) = inputs.irregular()
+    {
         return Err(Failure::usage(format!(
             "with --state, inputs have to be files: what came through a pipe cannot be read again ({})",
             input.name()

@@ -11,7 +11,7 @@ use std::thread;
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::Failure;
+use super::{Failure, folder};
 
 /// Why something was not written.
 #[derive(Debug)]
@@ -121,8 +121,7 @@ impl Sink {
             Some(length) => reopen(target, length),
         };
         let file = file.map_err(|error| Failure::new(format!("cannot write {name}: {error}")))?;
-        let folder = target.parent().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
-        let fresh = folder.filter(|_| !standard).map(Path::to_owned);
+        let fresh = (!standard).then(|| folder(target).to_owned());
         Ok(Self { name, file, buffer: Vec::with_capacity(2 * BUFFER), length: length.unwrap_or_default(), fresh })
     }
 

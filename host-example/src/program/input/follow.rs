@@ -214,8 +214,7 @@ impl Follower {
     fn end(&mut self, id: u64, stamp: Stamp) {
         if let Some(file) = self.files.remove(&id) {
             self.followed.remove(&file.inode);
-            let ended = Ended { path: file.path, stamp, seen: file.seen, position: file.position };
-            self.ended.insert(file.inode, ended);
+            self.ended.insert(file.inode, Ended::of(&file, stamp));
         }
     }
 

@@ -96,8 +96,13 @@ impl Seen {
         beginning.get(..self.head_length()).is_some_and(|head| crc32fast::hash(head) == self.head)
     }
 
-    /// Whether all that was read is what a file begins with. Reads as much of it.
-    pub fn compare(&self, path: &Path) -> io::Result<Likeness> {
+    /// Whether a file begins with all that was read. Reads as much of it.
+    pub fn is_of(&self, path: &Path) -> io::Result<bool> {
+        Ok(matches!(self.compare(path)?, Likeness::Same | Likeness::Longer))
+    }
+
+    /// How a file is to what was read. Reads as much of it.
+    fn compare(&self, path: &Path) -> io::Result<Likeness> {
         let mut source = Source::open(path)?.take(self.length + 1);
         let mut hasher = Hasher::new();
         let mut buffer = vec![0; 64 << 10];
@@ -125,7 +130,7 @@ impl Seen {
 
 /// How a file is to what was read of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Likeness {
+enum Likeness {
     /// It is all of it.
     Same,
     /// It begins with all of it, and has more.
@@ -179,6 +184,9 @@ fn beginning_so_far(path: &Path) -> io::Result<(Vec<u8>, bool)> {
         read => read.map(|_| (beginning, false)),
     }
 }
+
+/// What to say of a file that may become a copy.
+pub const BEGUN: &str = "begins like a file that is read: left until it is a whole copy, or another";
 
 /// Files that have been read, by how they begin.
 pub struct Beginnings<K> {

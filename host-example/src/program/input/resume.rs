@@ -9,8 +9,9 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use super::Input;
-use super::identity::{Beginnings, Copied, Inode, Likeness, Seen, Stamp, beginning};
+use super::identity::{BEGUN, Beginnings, Copied, Inode, Seen, Stamp, beginning};
 use super::source::Source;
+use crate::program::folder;
 use crate::program::framing::Position;
 
 /// How long files that are not there are remembered, in s: a week.
@@ -130,8 +131,7 @@ pub fn plan(inputs: Vec<Input>, saved: Vec<Saved>, own: &HashSet<Inode>, follow:
             Copied::TooShort if follow => *found = Found::Left,
             // One that was cut begins like itself.
             Copied::Begun(_) if input.inode.is_none_or(|inode| !planner.by_inode.contains_key(&inode)) => {
-                let why = "begins like a file that is read: left until it is a whole copy, or another";
-                planner.warnings.extend((!follow).then(|| format!("{}: {why}", path.display())));
+                planner.warnings.extend((!follow).then(|| format!("{}: {BEGUN}", path.display())));
                 *found = Found::Left;
             }
             Copied::Begun(_) | Copied::TooShort | Copied::Nothing => {}
@@ -268,14 +268,10 @@ fn goes_on(path: &Path, metadata: &Metadata, saved: &Saved) -> io::Result<bool> 
     match saved.ended {
         Some(stamp) if stamp == Stamp::from(metadata) => Ok(true),
         // Another member may have come to a compressed file, or another file its inode.
-        Some(_) => Ok(matches!(saved.seen.compare(path)?, Likeness::Same | Likeness::Longer)),
+        Some(_) => saved.seen.is_of(path),
         None if !saved.seen.begins(&beginning(path)?) => Ok(false),
         None => Ok(metadata.len() >= saved.position.offset || !Source::open(path)?.plain),
     }
-}
-
-fn folder(file: &Path) -> &Path {
-    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn now() -> u64 {

@@ -155,30 +155,25 @@ impl Run {
         let ids: Vec<_> = unended.map(|(id, _)| *id).collect();
         ids.into_iter().try_for_each(|id| self.frame(id, |framer, give| framer.pause(give)))?;
         let is_over = |open: &Open| open.parted.filter(|(since, _)| since.elapsed() >= PARTED);
-        let over = self.sources.iter().filter_map(|(id, open)| Some((*id, is_over(open)?.1)));
-        let over: Vec<_> = over.collect();
-        over.into_iter().try_for_each(|(id, stamp)| self.finish(id, stamp))
+        let over: Vec<_> = self.sources.iter().filter_map(|(id, open)| Some((*id, is_over(open)?.1))).collect();
+        over.into_iter().try_for_each(|(id, stamp)| self.finish(id, Some(stamp)))
     }
 
     /// What was left of a file that an input is a copy of, and goes on with.
-    fn rest_of(&mut self, planned: &Planned) -> Result<Option<Framer>, Fault> {
+    fn rest_of(&mut self, planned: &Planned) -> Option<Framer> {
         let is_rest = |open: &Open| {
             open.parted.is_some() && open.planned.seen == planned.seen && open.framer.read() == planned.position.offset
         };
-        let Some(id) = self.sources.iter().find(|(_, open)| is_rest(open)).map(|(id, _)| *id) else { return Ok(None) };
-        let rest = self.sources.get_mut(&id).map(|open| {
-            let left = Framer::new(open.framer.position(), self.out.longest);
-            (std::mem::replace(&mut open.framer, left), open.parted)
-        });
-        let Some((framer, parted)) = rest else { return Ok(None) };
-        self.close(id, parted.map(|(_, stamp)| stamp));
-        Ok(Some(framer))
+        let id = self.sources.iter().find(|(_, open)| is_rest(open)).map(|(id, _)| *id)?;
+        let open = self.sources.remove(&id)?;
+        self.remember(&open, open.parted.map(|(_, stamp)| stamp));
+        Some(open.framer)
     }
 
     fn take(&mut self, event: Event) -> Result<(), Fault> {
         match event {
             Event::Begin(id, planned) => {
-                let framer = self.rest_of(&planned)?;
+                let framer = self.rest_of(&planned);
                 let framer = framer.unwrap_or_else(|| Framer::new(planned.position, self.out.longest));
                 if let Some(state) = &mut self.state {
                     state.known.take(&planned);
@@ -215,13 +210,13 @@ impl Run {
                 Ok(())
             }
             Event::Failed(id, error) => {
-                let name = self.sources.get(&id).map(|open| Arc::clone(&open.name)).unwrap_or_default();
+                let name = self.name(id);
                 self.end(id, None)?;
                 self.fail(&format!("cannot read {name}: {error}"));
                 Ok(())
             }
             Event::Trouble(id, error) => {
-                let name = self.sources.get(&id).map(|open| Arc::clone(&open.name)).unwrap_or_default();
+                let name = self.name(id);
                 self.fail(&format!("cannot read {name}, and try again: {error}"));
                 Ok(())
             }
@@ -263,21 +258,31 @@ impl Run {
                 return Ok(());
             }
         }
+        self.finish(id, ended)
+    }
+
+    /// Gives out all that is left of an input.
+    fn finish(&mut self, id: u64, ended: Option<Stamp>) -> Result<(), Fault> {
         self.frame(id, |framer, give| framer.finish(give))?;
         self.close(id, ended);
         Ok(())
     }
 
-    fn finish(&mut self, id: u64, ended: Stamp) -> Result<(), Fault> {
-        self.frame(id, |framer, give| framer.finish(give))?;
-        self.close(id, Some(ended));
-        Ok(())
+    fn close(&mut self, id: u64, ended: Option<Stamp>) {
+        if let Some(open) = self.sources.remove(&id) {
+            self.remember(&open, ended);
+        }
     }
 
-    fn close(&mut self, id: u64, ended: Option<Stamp>) {
-        if let (Some(open), Some(state)) = (self.sources.remove(&id), &mut self.state) {
+    fn remember(&mut self, open: &Open, ended: Option<Stamp>) {
+        if let Some(state) = &mut self.state {
             open.saved(ended).into_iter().for_each(|saved| state.known.add(saved));
         }
+    }
+
+    /// The name of an input for messages.
+    fn name(&self, id: u64) -> Arc<str> {
+        self.sources.get(&id).map(|open| Arc::clone(&open.name)).unwrap_or_default()
     }
 
     /// Tells of something that makes the run a failure, and goes on.

@@ -43,8 +43,6 @@ pub struct Followed {
     stamp: Option<Stamp>,
     /// The length at which a compressed file was not whole.
     cut_at: Option<u64>,
-    /// Whether what was read of a compressed file was found not to be in it when it was opened.
-    replaced: bool,
     /// When it was opened.
     opened: Instant,
     /// When it was last looked at.
@@ -86,7 +84,6 @@ impl Followed {
             at_end: true,
             stamp: None,
             cut_at: None,
-            replaced: false,
             opened: Instant::now(),
             asked: Instant::now(),
             rests: None,
@@ -139,13 +136,12 @@ impl Followed {
         }
         self.asked = Instant::now();
         let found = match self.open() {
-            Ok(true) => self.read(chunk),
-            Ok(false) => Ok(self.nothing()),
+            Ok(None) => self.read(chunk),
+            Ok(Some(found)) => Ok(found),
             Err(error) => Err(error),
         };
         match found {
             Ok(found) => found,
-            Err(_) if std::mem::take(&mut self.replaced) => self.written_anew(),
             // Whoever writes it is not done.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && self.plain != Some(true) => {
                 self.cut_at = self.source.take().map(|source| source.bytes_read()).or(self.cut_at);
@@ -162,13 +158,13 @@ impl Followed {
         }
     }
 
-    /// Opens it if there may be something to read, and says whether it is open.
-    fn open(&mut self) -> io::Result<bool> {
+    /// Opens it if there may be something to read; else says what there is.
+    fn open(&mut self) -> io::Result<Option<Found>> {
         if self.source.is_some() {
-            return Ok(true);
+            return Ok(None);
         }
         if self.rests.is_some_and(|until| until > Instant::now()) || self.lost_its_name() {
-            return Ok(false);
+            return Ok(Some(self.nothing()));
         }
         let metadata = self.path.metadata().ok();
         let length = metadata.as_ref().map(std::fs::Metadata::len);
@@ -179,20 +175,22 @@ impl Followed {
         // Too little to tell whether it is compressed: whoever writes it has just begun.
         let undecided = self.plain.is_none() && length < Some(LEAST_TELLING);
         if nothing_new || undecided {
-            return Ok(false);
+            return Ok(Some(self.nothing()));
         }
         self.opened = Instant::now();
         match Source::open_at(&self.path, self.position.offset) {
             Ok(source) => {
                 (self.plain, self.counted, self.at_end) = (Some(source.plain), 0, true);
                 self.source = Some(source);
-                Ok(true)
+                Ok(None)
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Some(self.nothing())),
             Err(error) => {
                 if error.kind() == io::ErrorKind::UnexpectedEof {
                     self.cut_at = length;
-                    self.replaced = !self.seen.begins(&beginning(&self.path)?);
+                    if !self.seen.begins(&beginning(&self.path)?) {
+                        return Ok(Some(self.written_anew()));
+                    }
                 }
                 Err(error)
             }

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use tracing::debug;
 
-use super::super::identity::{Beginnings, Copied, Inode, LEAST_TELLING, Likeness, Seen, Stamp, beginning, whole_of};
+use super::super::identity::{BEGUN, Beginnings, Copied, Inode, LEAST_TELLING, Seen, Stamp, beginning, whole_of};
 use super::super::{Event, Saved};
-use super::{Follower, Gone};
+use super::{Followed, Follower, Gone};
 use crate::program::framing::Position;
 
 /// How long a file may be unchanged that begins like another and has less, before it is taken for one of its own.
-const BEGUN: Duration = Duration::from_secs(5);
+const ALIKE: Duration = Duration::from_secs(5);
 
 /// The same for one that is too short to tell whether it begins so.
 const SHORT: Duration = Duration::from_secs(2);
@@ -28,6 +28,13 @@ pub struct Ended {
     pub stamp: Stamp,
     pub seen: Seen,
     pub position: Position,
+}
+
+impl Ended {
+    /// A file that is followed, as far as it has been read.
+    pub fn of(file: &Followed, stamp: Stamp) -> Self {
+        Self { path: file.path.clone(), stamp, seen: file.seen, position: file.position }
+    }
 }
 
 impl From<&Saved> for Ended {
@@ -93,10 +100,7 @@ impl Follower {
         let (patience, what) = match &judged {
             Ok(Judged::CopyOf(_)) => (None, "is a copy of what was read before".to_owned()),
             Ok(Judged::GoesOn(_)) => (None, "goes on with what was read before".to_owned()),
-            Ok(Judged::Begun) => {
-                let what = "begins like a file that is read: left until it is a whole copy, or another";
-                (Some(BEGUN), what.to_owned())
-            }
+            Ok(Judged::Begun) => (Some(ALIKE), BEGUN.to_owned()),
             Ok(Judged::Short) => (Some(SHORT), String::new()),
             Ok(Judged::New | Judged::Left) => (None, String::new()),
             Err(error) => (None, format!("cannot be read, and is tried again: {error}")),
@@ -113,7 +117,7 @@ impl Follower {
     fn judge(&self, path: &Path, inode: Inode, copies: &mut Option<Copies>, settled: bool) -> io::Result<Judged> {
         // Else the inode was used again, or what was in the file is not any more.
         if let Some(ended) = self.ended.get(&inode)
-            && matches!(ended.seen.compare(path)?, Likeness::Same | Likeness::Longer)
+            && ended.seen.is_of(path)?
         {
             return Ok(Judged::GoesOn(ended.clone()));
         }
@@ -156,11 +160,8 @@ impl Follower {
 
     fn copies(&self) -> Copies {
         let ended = self.ended.values().chain(&self.gone).map(|ended| (ended.seen, (ended.clone(), None)));
-        let followed = self.files.values().map(|file| {
-            let (path, stamp) = (file.path.clone(), Stamp::default());
-            let behind = Some(file.behind());
-            (file.seen, (Ended { path, stamp, seen: file.seen, position: file.position }, behind))
-        });
+        let followed = self.files.values();
+        let followed = followed.map(|file| (file.seen, (Ended::of(file, Stamp::default()), Some(file.behind()))));
         Beginnings::new(ended.chain(followed))
     }
 }
