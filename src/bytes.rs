@@ -100,16 +100,13 @@ pub(crate) fn skip(bytes: &[u8], at: usize) -> (usize, Option<LineMasks>) {
     while let Some(stride) = rest.first_chunk::<{ STRIDE + 1 }>() {
         let first = rare::<0>(stride) | rare::<16>(stride) | rare::<32>(stride) | rare::<48>(stride);
         let second = rare::<64>(stride) | rare::<80>(stride) | rare::<96>(stride) | rare::<112>(stride);
-        if (first | second).any() {
+        // A pair that begins on a block's last byte has its `N` in the next one.
+        if (first | second).any() || stride.last() == Some(&b'N') {
             let at = at + (length - rest.len());
-            if first.any()
-                && let Some(masks) = held(stride, 0)
-            {
+            if let Some(masks) = held(stride, 0) {
                 return (at, Some(masks));
             }
-            if second.any()
-                && let Some(masks) = held(stride, BLOCK)
-            {
+            if let Some(masks) = held(stride, BLOCK) {
                 return (at + BLOCK, Some(masks));
             }
         }
@@ -185,4 +182,49 @@ pub(crate) fn is_space(byte: u8) -> bool {
 pub(crate) fn skip_space(bytes: &[u8], at: usize, end: usize) -> usize {
     let rest = bytes.get(at..end).unwrap_or_default();
     at + rest.iter().take_while(|byte| is_space(**byte)).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Byte by byte, from `at` on: where the first block with a line's end or a marker begins.
+    fn first_block_with_something(bytes: &[u8], at: usize) -> Option<usize> {
+        let holds = |at: usize| {
+            let pair = |first: fn(u8) -> bool, second: fn(u8) -> bool| {
+                first(bytes[at]) && bytes.get(at + 1).is_some_and(|byte| second(*byte))
+            };
+            bytes[at] == b'\n'
+                || pair(|byte| matches!(byte, b't' | b'n' | b'd'), |byte| byte == b'N')
+                || pair(|byte| matches!(byte, b'\\' | b'_'), |byte| byte.is_ascii_lowercase())
+        };
+        (at..bytes.len()).find(|at| holds(*at)).map(|found| at + (found - at) / BLOCK * BLOCK)
+    }
+
+    /// What is rare and what is not, with long runs of the latter, so that pairs stand alone on either side of a block's end.
+    fn text() -> impl Strategy<Value = Vec<u8>> {
+        let run = (0..200_usize).prop_map(|length| vec![b'a'; length]);
+        let rare =
+            prop::sample::select(vec!["tN", "nN", "dN", "N", "t", "\n", "\\u", "_n", "_", "\\", "_N", "aN", "\\\\"]);
+        let rare = rare.prop_map(|text| text.as_bytes().to_vec());
+        prop::collection::vec(prop_oneof![run, rare], 0..6).prop_map(|parts| parts.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+
+        #[test]
+        fn nothing_is_skipped_that_holds_something(bytes in text(), at in 0..80_usize) {
+            let at = at.min(bytes.len());
+            let (found, masks) = skip(&bytes, at);
+            prop_assert_eq!((found - at) % BLOCK, 0);
+            prop_assert!(masks.is_none_or(|masks| masks.line_feed | masks.marker != 0));
+            match first_block_with_something(&bytes, at) {
+                Some(expected) => prop_assert!(found <= expected),
+                None => prop_assert!(masks.is_some() || bytes.len() - found <= STRIDE),
+            }
+        }
+    }
 }

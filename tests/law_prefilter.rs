@@ -7,8 +7,18 @@ use common::{events, records};
 use proptest::prelude::*;
 use serde_json::json;
 
-/// Records in spellings that have the same meaning to a JSON parser, or nearly the same.
+/// Records in spellings that have the same meaning to a JSON parser, or nearly the same, at any distance from their start.
 fn disguised() -> impl Strategy<Value = String> {
+    let shift = prop_oneof![Just(None), (0..130_usize).prop_map(Some)];
+    (spelled(), shift).prop_map(|(line, shift)| shift.map_or_else(|| line.clone(), |length| shifted(&line, length)))
+}
+
+/// An object whose members come later by as many bytes.
+fn shifted(object: &str, length: usize) -> String {
+    object.replacen('{', &format!(r#"{{"a":"{}","#, "a".repeat(length)), 1)
+}
+
+fn spelled() -> impl Strategy<Value = String> {
     (events(1, 600), 0..28u8).prop_map(|(events, disguise)| {
         let line = events[0].line();
         let (azure, gcp) = (records::azure_chain(), records::gcp_chain());
@@ -99,5 +109,23 @@ fn every_disguise_of_a_launch_is_a_match() {
             .to_string(),
     ] {
         assert_eq!(Both::open("{}").process(text.as_bytes()).matched, 1, "{text}");
+    }
+}
+
+/// Once, a pair of letters that is looked for was not seen where a block of 64 bytes ends between the two.
+#[test]
+fn an_action_is_found_wherever_it_stands_in_its_record() {
+    let [_, _, instance] = common::chain(60, 120);
+    let [azure, gcp] = [records::azure_chain()[0].to_string(), records::gcp_chain()[1].to_string()];
+    let rows = [
+        json!({"gcp": {"audit": {"method_name": "v1.compute.instances.insert"}}, "@timestamp": "2026-01-05T10:00:00Z"})
+            .to_string(),
+        instance.line().replace("RunInstances", "\\u0052unInstances"),
+    ];
+    for line in [instance.line(), azure, gcp].iter().chain(&rows) {
+        for length in 0..=256 {
+            let text = shifted(line, length);
+            assert_eq!(Both::open("{}").process(text.as_bytes()).matched, 1, "{text}");
+        }
     }
 }
