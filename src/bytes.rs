@@ -8,32 +8,34 @@ use wide::i8x16;
 /// How many bytes one step looks at.
 pub(crate) const BLOCK: usize = 64;
 
-/// A block and the byte behind it, so that a pair that begins on the last byte is seen.
-type Window = [u8; BLOCK + 1];
-
 /// One bit for each byte of a block, the first byte lowest.
 pub(crate) type Mask = u64;
 
-/// The window at `at`, or `None` where fewer than 65 bytes are left.
+/// The block at `at`, or `None` where fewer than 64 bytes are left.
 #[inline(always)]
-pub(crate) fn window(bytes: &[u8], at: usize) -> Option<&Window> {
+pub(crate) fn block(bytes: &[u8], at: usize) -> Option<&[u8; BLOCK]> {
     bytes.get(at..)?.first_chunk()
 }
 
-/// The last window of `bytes`, filled up with zeros: zero is neither a line's end nor part of JSON's shape.
+/// The last block of `bytes`, filled up with zeros: zero is neither a line's end nor part of JSON's shape.
 #[cold]
-pub(crate) fn last_window(bytes: &[u8], at: usize) -> Window {
-    let mut padded = [0; BLOCK + 1];
+pub(crate) fn last_block(bytes: &[u8], at: usize) -> [u8; BLOCK] {
+    let mut padded = [0; BLOCK];
     for (to, from) in padded.iter_mut().zip(bytes.get(at..).unwrap_or_default()) {
         *to = *from;
     }
     padded
 }
 
-/// Sixteen bytes from `AT` on, as signed numbers.
+/// A block as vectors of sixteen signed numbers.
 #[inline(always)]
-fn lane<const AT: usize, const LENGTH: usize>(bytes: &[u8; LENGTH]) -> i8x16 {
-    let lane: &[u8; 16] = bytes.split_at(AT).1.first_chunk().unwrap_or(&[0; 16]);
+fn lanes(block: &[u8; BLOCK]) -> [i8x16; 4] {
+    [lane::<0>(block), lane::<16>(block), lane::<32>(block), lane::<48>(block)]
+}
+
+#[inline(always)]
+fn lane<const AT: usize>(block: &[u8; BLOCK]) -> i8x16 {
+    let lane: &[u8; 16] = block.split_at(AT).1.first_chunk().unwrap_or(&[0; 16]);
     i8x16::new(lane.map(u8::cast_signed))
 }
 
@@ -47,86 +49,98 @@ fn all(byte: u8) -> i8x16 {
     i8x16::splat(byte.cast_signed())
 }
 
-/// Line ends, and the places where a [prefilter](crate::prefilter) has to look.
-#[derive(Clone, Copy)]
-pub(crate) struct LineMasks {
-    /// Bytes that are LF.
-    pub line_feed: Mask,
-    /// First bytes of the pairs `tN`, `nN` and `dN` (as in `eventName`, `operationName`, `methodName`; five other letters
-    /// before an `N` are taken along), and backslashes (`\u` is an escape that can spell anything) and underscores before
-    /// lower-case letters.
-    pub marker: Mask,
-}
-
-impl LineMasks {
-    /// Looks at one block.
-    #[inline(always)]
-    pub(crate) fn of(window: &Window) -> Self {
-        let [a, b, c, d] = [
-            line_lanes::<0, 1, { BLOCK + 1 }>(window),
-            line_lanes::<16, 17, { BLOCK + 1 }>(window),
-            line_lanes::<32, 33, { BLOCK + 1 }>(window),
-            line_lanes::<48, 49, { BLOCK + 1 }>(window),
-        ];
-        Self { line_feed: join([a.0, b.0, c.0, d.0]), marker: join([a.1, b.1, c.1, d.1]) }
-    }
-}
-
-/// Where sixteen bytes end a line, and where they are markers.
-#[inline(always)]
-fn line_lanes<const AT: usize, const NEXT: usize, const LENGTH: usize>(bytes: &[u8; LENGTH]) -> (i8x16, i8x16) {
-    let (this, next) = (lane::<AT, LENGTH>(bytes), lane::<NEXT, LENGTH>(bytes));
-    // `d`, `n` and `t` are the same but for these bits; so are `f`, `l`, `v`, `|` and `~`.
-    let name = is(this & all(!0x1A), b'd') & is(next, b'N');
-    // The backslash and the underscore are the same but for these bits; so are `]` and `^`. Lower-case letters come behind
-    // the underscore; so do five signs. As signed numbers all others are smaller.
-    let underscore = all(b'_');
-    let escape_or_joint = (this | all(3)).simd_eq(underscore) & next.simd_gt(underscore);
-    (is(this, b'\n'), name | escape_or_joint)
-}
-
-/// How many bytes [`skip`] looks at in one step.
-const STRIDE: usize = 2 * BLOCK;
-
-/// Looks, block by block from `at` on, for one that holds something: its place, and what it holds. `None` where too little
-/// is left to tell: from that place on. `bytes` may be looked at to their end.
+/// The place, from `at` on, of the next byte that ends a line or where a [prefilter](crate::prefilter) has to look; the
+/// length of `bytes` where there is none.
 ///
 /// Nearly all time goes here. It is a function of its own, and asks each byte for little at first, so that all it needs
-/// stays in registers: a compiler of WebAssembly does not manage that in a large one.
+/// stays in registers: a compiler of WebAssembly does not manage that in a large one. Two blocks a turn share what a turn
+/// costs.
 #[inline(never)]
-pub(crate) fn skip(bytes: &[u8], at: usize) -> (usize, Option<LineMasks>) {
+pub(crate) fn next_mark(bytes: &[u8], at: usize) -> usize {
     let mut rest = bytes.get(at..).unwrap_or_default();
-    let length = rest.len();
-    while let Some(stride) = rest.first_chunk::<{ STRIDE + 1 }>() {
-        let first = rare::<0>(stride) | rare::<16>(stride) | rare::<32>(stride) | rare::<48>(stride);
-        let second = rare::<64>(stride) | rare::<80>(stride) | rare::<96>(stride) | rare::<112>(stride);
-        // A pair that begins on a block's last byte has its `N` in the next one.
-        if (first | second).any() || stride.last() == Some(&b'N') {
-            let at = at + (length - rest.len());
-            if let Some(masks) = held(stride, 0) {
-                return (at, Some(masks));
+    while let Some((first, behind)) = rest.split_first_chunk()
+        && let Some((second, behind)) = behind.split_first_chunk()
+    {
+        let (first, second) = (lanes(first).map(rare), lanes(second).map(rare));
+        let (in_first, in_second) = (any(first), any(second));
+        if (in_first | in_second).any() {
+            let at = bytes.len() - rest.len();
+            if in_first.any()
+                && let Some(mark) = first_mark(bytes, at, join(first))
+            {
+                return mark;
             }
-            if let Some(masks) = held(stride, BLOCK) {
-                return (at + BLOCK, Some(masks));
+            if in_second.any()
+                && let Some(mark) = first_mark(bytes, at + BLOCK, join(second))
+            {
+                return mark;
             }
         }
-        rest = rest.get(STRIDE..).unwrap_or_default();
+        rest = behind;
     }
-    (at + (length - rest.len()), None)
+    let at = bytes.len() - rest.len();
+    let in_rest = rest.chunks(BLOCK).enumerate().find_map(|(number, chunk)| {
+        let rare = lanes(&last_block(chunk, 0)).map(rare);
+        first_mark(bytes, at + number * BLOCK, join(rare))
+    });
+    in_rest.unwrap_or(bytes.len())
 }
 
-/// Where sixteen bytes are of the few that everything in [`LineMasks`] has one of.
+/// Where sixteen bytes are of the few that every mark is one of: LF, `N`, the backslash and the underscore.
 #[inline(always)]
-fn rare<const AT: usize>(bytes: &[u8; STRIDE + 1]) -> i8x16 {
-    let lane = lane::<AT, { STRIDE + 1 }>(bytes);
+fn rare(lane: i8x16) -> i8x16 {
     (is(lane, b'\n') | is(lane, b'N')) | (is(lane, b'\\') | is(lane, b'_'))
 }
 
-/// What the block at `at` holds, if it is anything.
+#[inline(always)]
+fn any([a, b, c, d]: [i8x16; 4]) -> i8x16 {
+    (a | b) | (c | d)
+}
+
+/// More rare bytes than this in a block, as in a text that holds JSON, are not looked at one by one at once.
+const MANY: u32 = 3;
+
+/// The first of the bytes of `mask`, counted from the block at `at`, that is a mark.
+#[inline]
+fn first_mark(bytes: &[u8], at: usize, mut mask: Mask) -> Option<usize> {
+    if mask.count_ones() > MANY {
+        mask &= may_be_marks(&block(bytes, at).copied().unwrap_or_else(|| last_block(bytes, at)));
+    }
+    while mask != 0 {
+        let here = at + mask.trailing_zeros() as usize;
+        if is_mark(bytes, here) {
+            return Some(here);
+        }
+        mask &= mask - 1;
+    }
+    None
+}
+
+/// The rare bytes of a block that may be marks: line ends, and what stands before a lower-case letter.
 #[inline(never)]
-fn held(stride: &[u8; STRIDE + 1], at: usize) -> Option<LineMasks> {
-    let masks = LineMasks::of(window(stride, at)?);
-    (masks.line_feed | masks.marker != 0).then_some(masks)
+fn may_be_marks(block: &[u8; BLOCK]) -> Mask {
+    let lanes = lanes(block);
+    let line_feed = join(lanes.map(|lane| is(lane, b'\n')));
+    // As signed numbers only those letters and five signs are greater.
+    let letter = join(lanes.map(|lane| lane.simd_gt(all(b'_'))));
+    line_feed | letter >> 1 | 1 << (BLOCK - 1)
+}
+
+/// Whether the byte at `at` ends a line, is the `N` of `eventName`, `operationName`, `methodName` or others alike,
+/// a backslash that begins an escape which can spell anything, or the underscore of `event_name` and other keys of another
+/// schema.
+#[inline]
+fn is_mark(bytes: &[u8], at: usize) -> bool {
+    match bytes.get(at) {
+        Some(b'\n') => true,
+        Some(b'N') => {
+            let before = at.checked_sub(1).and_then(|before| bytes.get(before));
+            matches!(before, Some(b't' | b'n' | b'd')) && bytes.get(at + 1) == Some(&b'a')
+        }
+        Some(b'\\') => bytes.get(at + 1) == Some(&b'u'),
+        Some(b'_') => matches!(bytes.get(at + 1), Some(b'n' | b'u' | b'i')),
+        _ => false,
+    }
 }
 
 #[inline(always)]
@@ -147,13 +161,8 @@ pub(crate) struct ShapeMasks {
 impl ShapeMasks {
     /// Looks at one block.
     #[inline(always)]
-    pub(crate) fn of(window: &Window) -> Self {
-        let lanes = [
-            lane::<0, { BLOCK + 1 }>(window),
-            lane::<16, { BLOCK + 1 }>(window),
-            lane::<32, { BLOCK + 1 }>(window),
-            lane::<48, { BLOCK + 1 }>(window),
-        ];
+    pub(crate) fn of(block: &[u8; BLOCK]) -> Self {
+        let lanes = lanes(block);
         // `[` and `{`, `]` and `}` differ in one bit.
         let folded = lanes.map(|lane| lane | all(0x20));
         Self {
@@ -190,41 +199,29 @@ mod tests {
 
     use super::*;
 
-    /// Byte by byte, from `at` on: where the first block with a line's end or a marker begins.
-    fn first_block_with_something(bytes: &[u8], at: usize) -> Option<usize> {
-        let holds = |at: usize| {
-            let pair = |first: fn(u8) -> bool, second: fn(u8) -> bool| {
-                first(bytes[at]) && bytes.get(at + 1).is_some_and(|byte| second(*byte))
-            };
-            bytes[at] == b'\n'
-                || pair(|byte| matches!(byte, b't' | b'n' | b'd'), |byte| byte == b'N')
-                || pair(|byte| matches!(byte, b'\\' | b'_'), |byte| byte.is_ascii_lowercase())
-        };
-        (at..bytes.len()).find(|at| holds(*at)).map(|found| at + (found - at) / BLOCK * BLOCK)
-    }
-
     /// What is rare and what is not, with long runs of the latter, so that pairs stand alone on either side of a block's end.
     fn text() -> impl Strategy<Value = Vec<u8>> {
-        let run = (0..200_usize).prop_map(|length| vec![b'a'; length]);
-        let rare =
-            prop::sample::select(vec!["tN", "nN", "dN", "N", "t", "\n", "\\u", "_n", "_", "\\", "_N", "aN", "\\\\"]);
-        let rare = rare.prop_map(|text| text.as_bytes().to_vec());
-        prop::collection::vec(prop_oneof![run, rare], 0..6).prop_map(|parts| parts.concat())
+        let run = (0..200_usize).prop_map(|length| vec![b'x'; length]);
+        let pairs =
+            ["tNa", "nNa", "dNa", "N", "tN", "t", "\n", "\\u", "_n", "_u", "_i", "_", "\\", "_N", "aN", "\\\\", "]J^"];
+        let pair = prop::sample::select(pairs.to_vec()).prop_map(|text| text.as_bytes().to_vec());
+        prop::collection::vec(prop_oneof![run, pair], 0..6).prop_map(|parts| parts.concat())
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(4000))]
 
         #[test]
-        fn nothing_is_skipped_that_holds_something(bytes in text(), at in 0..80_usize) {
+        fn no_mark_is_passed_by(bytes in text(), at in 0..80_usize) {
             let at = at.min(bytes.len());
-            let (found, masks) = skip(&bytes, at);
-            prop_assert_eq!((found - at) % BLOCK, 0);
-            prop_assert!(masks.is_none_or(|masks| masks.line_feed | masks.marker != 0));
-            match first_block_with_something(&bytes, at) {
-                Some(expected) => prop_assert!(found <= expected),
-                None => prop_assert!(masks.is_some() || bytes.len() - found <= STRIDE),
-            }
+            // What may be a mark, and how many bytes before it matter.
+            let marks: [(&[u8], usize); 8] =
+                [(b"\n", 0), (b"tNa", 1), (b"nNa", 1), (b"dNa", 1), (b"\\u", 0), (b"_n", 0), (b"_u", 0), (b"_i", 0)];
+            let is_mark = |at: usize| {
+                marks.iter().any(|(mark, before)| at >= *before && bytes[at - before..].starts_with(mark))
+            };
+            let first = (at..bytes.len()).find(|at| is_mark(*at));
+            prop_assert_eq!(next_mark(&bytes, at), first.unwrap_or(bytes.len()));
         }
     }
 }

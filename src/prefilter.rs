@@ -14,11 +14,13 @@
 //!
 //! `fuzz/fuzz_targets/prefilter.rs` holds it against the full parse.
 
-use crate::bytes::{self, BLOCK, LineMasks, below};
+use memchr::memchr;
+
+use crate::bytes;
 use crate::event::gcp::LONGEST_VERSION;
 
-/// What stands before the pair that [`LineMasks`] looks for, and the pair's first letter, in keys whose value is the
-/// action. The first letter is left out: it is a capital in rows of tables.
+/// What stands before `Name` in keys whose value is the action. The first letter is left out: it is a capital in rows of
+/// tables.
 const BEFORE_NAME: [&[u8]; 3] = [b"vent", b"peration", b"ethod"];
 
 /// The longest that what stands between a key and its value may be; behind that the parser says.
@@ -75,50 +77,45 @@ impl Prefilter {
     /// Costs one pass over the bytes; what it finds is looked at once each.
     #[inline]
     pub(crate) fn scan(&self, batch: &[u8], start: usize, limit: usize) -> Seen {
-        let mut candidate = false;
-        let (mut at, mut held) = bytes::skip(batch, start);
-        while at < limit {
-            let masks = held.unwrap_or_else(|| {
-                let window = bytes::window(batch, at).copied();
-                LineMasks::of(&window.unwrap_or_else(|| bytes::last_window(batch, at)))
-            });
-            let line_feed = below(masks.line_feed, limit - at).trailing_zeros() as usize;
-            let end = (at + line_feed).min(limit);
-            let mut markers = below(masks.marker, end - at);
-            while markers != 0 && !candidate {
-                candidate = self.may_match(batch, start, at + markers.trailing_zeros() as usize);
-                markers &= markers - 1;
+        let batch = batch.get(..limit).unwrap_or(batch);
+        let mut at = start;
+        loop {
+            let mark = bytes::next_mark(batch, at);
+            if matches!(batch.get(mark), Some(b'\n') | None) {
+                return Seen { end: mark, candidate: false };
             }
-            if line_feed < BLOCK {
-                return Seen { end, candidate };
+            at = mark + 1;
+            if self.may_match(batch, start, mark) {
+                let rest = batch.get(at..).unwrap_or_default();
+                let end = memchr(b'\n', rest).map_or(batch.len(), |length| at + length);
+                return Seen { end, candidate: true };
             }
-            (at, held) = bytes::skip(batch, at + BLOCK);
         }
-        Seen { end: limit, candidate }
     }
 
-    /// Whether the pair at `at`, in the record that begins at `start`, stands for an action of interest.
+    /// Whether the mark at `at`, in the record that begins at `start`, stands for an action of interest.
     #[inline]
     fn may_match(&self, batch: &[u8], start: usize, at: usize) -> bool {
-        if batch.get(at) == Some(&b'\\') {
-            return batch.get(at + 1) == Some(&b'u') && self.escape_may_spell(batch.get(at + 2..at + 6));
-        }
         let (Some(before), Some(behind)) = (batch.get(start..at), batch.get(at + 1..)) else {
             return false;
         };
-        if batch.get(at) == Some(&b'_') {
-            return self.snake_case_may_match(before, behind);
+        match batch.get(at) {
+            Some(b'N') => self.camel_case_may_match(before, behind),
+            Some(b'_') => self.snake_case_may_match(before, behind),
+            _ => self.escape_may_spell(behind.get(1..5)),
         }
-        let Some(value) = behind.strip_prefix(b"Name") else {
+    }
+
+    /// Whether an `N`, between `before` and `behind`, stands in a key whose value is an action of interest.
+    #[inline]
+    fn camel_case_may_match(&self, before: &[u8], behind: &[u8]) -> bool {
+        let Some(value) = behind.strip_prefix(b"ame").filter(|_| BEFORE_NAME.iter().any(|name| before.ends_with(name)))
+        else {
             return false;
         };
-        let key = batch.get(start..=at).unwrap_or_default();
-        if !BEFORE_NAME.iter().any(|name| key.ends_with(name)) {
-            return false;
-        }
         // By far the commonest form. Only methods have versions.
         match value.strip_prefix(b"\":\"") {
-            Some(text) if !key.ends_with(b"ethod") => self.is_action_without_version(text),
+            Some(text) if !before.ends_with(b"ethod") => self.is_action_without_version(text),
             Some(text) => self.is_action(text),
             None => self.value_may_match(value.strip_prefix(b"Value").unwrap_or(value)),
         }

@@ -40,10 +40,7 @@ impl ValueScanner {
     pub fn end(&mut self, bytes: &[u8], limit: usize) -> Option<usize> {
         let limit = limit.min(bytes.len());
         while self.at + BLOCK <= limit {
-            let end = match bytes::window(bytes, self.at) {
-                Some(window) => self.step(ShapeMasks::of(window), BLOCK),
-                None => self.step(ShapeMasks::of(&bytes::last_window(bytes, self.at)), BLOCK),
-            };
+            let end = bytes::block(bytes, self.at).and_then(|block| self.step(ShapeMasks::of(block), BLOCK));
             if let Some(end) = end {
                 return Some(self.at + end);
             }
@@ -51,7 +48,7 @@ impl ValueScanner {
         }
         // What is left of a block is looked at again once it is whole.
         let mut rest = *self;
-        let masks = ShapeMasks::of(&bytes::last_window(bytes, self.at));
+        let masks = ShapeMasks::of(&bytes::last_block(bytes, self.at));
         rest.step(masks, limit.saturating_sub(self.at)).map(|end| self.at + end)
     }
 
