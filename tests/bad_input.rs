@@ -256,3 +256,13 @@ fn azure_members_as_text() {
         assert_found(&row, &["azure-instance-created"]);
     }
 }
+
+/// Once, looking at an element went on to the next thing of interest, however far behind the element that was: a container
+/// of tiny elements took the square of its length, and the sandbox's time ran out.
+#[test]
+fn a_container_of_many_tiny_records_is_read_in_one_pass() {
+    const RECORDS: u32 = 400_000;
+    let batch = format!("[{}{{}}]", "{},".repeat(RECORDS as usize - 1));
+    let outcome = Both::open(r#"{"mode":"filter"}"#).process(batch.as_bytes());
+    assert_eq!((outcome.records, outcome.dropped), (RECORDS, RECORDS));
+}
