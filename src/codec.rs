@@ -99,7 +99,7 @@ fn resource(text: &str) -> Option<(&str, [u8; 9])> {
 }
 
 /// A text as [`put_text`] has written it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Kept<'a>(pub &'a [u8]);
 
 impl<'a> Kept<'a> {

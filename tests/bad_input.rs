@@ -110,6 +110,21 @@ fn a_launch_of_hundreds_of_instances() {
     assert_found(&record, &["aws-instance-created"; 300]);
 }
 
+/// Once, what a record binds was compared with all else that it binds: the square of their number, and the sandbox's time
+/// ran out.
+#[test]
+fn a_record_that_binds_many_thousand_values() {
+    const VALUES: usize = 40_000;
+    let mut record = launch();
+    record["responseElements"]["instancesSet"]["items"] =
+        (0..VALUES).map(|number| json!({"instanceId": format!("i-{number:x}")})).collect();
+    assert_found(&record, &["aws-instance-created"; VALUES]);
+    let mut record = launch();
+    record["requestParameters"]["blockDeviceMapping"]["items"] =
+        (0..VALUES).map(|number| json!({"ebs": {"snapshotId": format!("snap-{number:x}")}})).collect();
+    assert_found(&record, &["aws-instance-created"]);
+}
+
 /// falcosecurity/plugins#297, aws-cloudtrail-processing-library#13.
 #[test]
 fn what_was_cut_off() {

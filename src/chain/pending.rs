@@ -1,6 +1,8 @@
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
+use hashbrown::HashSet;
+
 use super::arena::{Arena, Handle};
 use super::context::{Context, Contexts};
 use super::identities::Identities;
@@ -146,13 +148,14 @@ impl<'a> Event<'a> {
 
     /// The different values of some slots.
     pub(crate) fn values_of(self, slots: &[Slot]) -> Vec<Kept<'a>> {
-        let mut values: Vec<_> = Vec::new();
-        for (number, value) in self.values() {
-            if slots.iter().any(|slot| slot.number() == number) && !values.contains(&value) {
-                values.push(value);
-            }
+        let of_slots = self.values().filter(|(number, _)| slots.iter().any(|slot| slot.number() == *number));
+        let values = of_slots.map(|(_, value)| value);
+        if slots.len() == 1 {
+            // Those of one slot differ.
+            return values.collect();
         }
-        values
+        let mut seen = HashSet::new();
+        values.filter(|value| seen.insert(*value)).collect()
     }
 
     /// Who did it: a number, and the name as UTF-8.
@@ -290,18 +293,19 @@ impl Store {
         for step in event.steps {
             let Some((_, plan)) = rules.step(*step) else { continue };
             if plan.found_by_identity {
-                sorted::insert(&mut keys, step_key(hash, event.identity, *step));
+                keys.push(step_key(hash, event.identity, *step));
             }
             for binding in plan.bindings.iter().filter(|binding| binding.joins) {
                 if bound.contains(&binding.key) {
                     continue;
                 }
                 bound.push(binding.key);
-                for value in event.values_of(&binding.slots) {
-                    sorted::insert(&mut keys, value_key(hash, event.identity, binding.key, value));
-                }
+                let values = event.values_of(&binding.slots).into_iter();
+                keys.extend(values.map(|value| value_key(hash, event.identity, binding.key, value)));
             }
         }
+        keys.sort_unstable();
+        keys.dedup();
         keys
     }
 

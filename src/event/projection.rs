@@ -12,7 +12,6 @@ use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, V
 
 use super::{MOST_NESTED, aws, azure, ecs, gcp};
 use crate::rule::{Path, Segment};
-use crate::sorted;
 
 /// Where the values of one path are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -268,7 +267,10 @@ impl<'a> Values<'a> {
 
     /// The different texts of some slots, sorted.
     pub(crate) fn distinct(&self, slots: &[Slot]) -> Vec<&str> {
-        sorted::collect(slots.iter().flat_map(|slot| self.all(*slot)))
+        let mut texts: Vec<_> = slots.iter().flat_map(|slot| self.all(*slot)).collect();
+        texts.sort_unstable();
+        texts.dedup();
+        texts
     }
 
     /// Whether there is anything at a slot that is not empty.

@@ -8,6 +8,7 @@ mod sentinel;
 
 use std::borrow::Cow;
 
+use hashbrown::HashSet;
 use serde::Deserialize;
 
 use crate::chain::{Context, KeptEvent, Matched, Pressure};
@@ -164,8 +165,11 @@ fn values<'a>(
     each: Option<(&'a str, &'a str)>,
 ) -> impl Iterator<Item = (&'a str, &'a str)> {
     let all = evidence.iter().flat_map(|evidence| &evidence.values);
-    let all = all.flat_map(|(binding, values)| values.iter().map(|value| (&*binding.name, &**value)));
-    all.filter(move |(name, value)| each.is_none_or(|(only, wanted)| only != *name || wanted == *value))
+    all.flat_map(move |(binding, values)| {
+        let one = each.filter(|(name, _)| *name == &*binding.name).map(|(_, value)| value);
+        let all = if one.is_some() { &[] } else { values.as_slice() };
+        one.into_iter().chain(all.iter().map(|value| &**value)).map(|value| (&*binding.name, value))
+    })
 }
 
 /// What the rule lists of those values, each once, in the order of the steps, with its kind.
@@ -174,14 +178,9 @@ fn resources<'a>(
     evidence: &'a [Evidence<'_>],
     each: Option<(&'a str, &'a str)>,
 ) -> Vec<(&'a str, &'a str)> {
-    let mut resources = Vec::new();
-    for (name, value) in values(evidence, each) {
-        let Some(kind) = rule.rule.resources.get(name) else { continue };
-        if !resources.contains(&(value, &**kind)) {
-            resources.push((value, &**kind));
-        }
-    }
-    resources
+    let mut seen = HashSet::new();
+    let listed = values(evidence, each).filter_map(|(name, value)| Some((value, &**rule.rule.resources.get(name)?)));
+    listed.filter(|resource| seen.insert(*resource)).collect()
 }
 
 /// The rule id of findings about the engine itself.
