@@ -34,6 +34,12 @@ fn what_cannot_be_used_is_named() {
     }
 }
 
+#[test]
+fn findings_and_rejects_may_both_be_thrown_away() {
+    let output = run(&["run", "--mode=findings", "--findings=/dev/null", "--rejects=/dev/null"], b"nonsense\n");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+}
+
 /// Messages that could not be written ended the run with nothing of its output.
 #[test]
 fn a_standard_error_that_is_full_costs_messages_only() {

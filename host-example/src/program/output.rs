@@ -91,11 +91,10 @@ impl Outputs {
             (None, Mode::Findings) => Some(standard()),
             (findings, _) => findings.clone(),
         };
-        if stream.is_some() && [&findings, &arguments.rejects].into_iter().any(|other| *other == stream) {
+        let files = [&stream, &findings, &arguments.rejects].into_iter().flatten();
+        let files: Vec<_> = files.filter(|target| target.as_os_str() != "/dev/null").collect();
+        if files.iter().collect::<HashSet<_>>().len() < files.len() {
             return Err(Failure::usage("the stream, the findings and the rejects need different outputs"));
-        }
-        if findings.is_some() && findings == arguments.rejects {
-            return Err(Failure::usage("the findings and the rejects need different outputs"));
         }
         if arguments.state.is_some() {
             let targets = [(&stream, "--output"), (&findings, "--findings"), (&arguments.rejects, "--rejects")];
