@@ -97,7 +97,7 @@ fn any([a, b, c, d]: [i8x16; 4]) -> i8x16 {
     (a | b) | (c | d)
 }
 
-/// More rare bytes than this in a block, as in a text that holds JSON, are not looked at one by one at once.
+/// Where a block has more rare bytes than this, as in a text that holds JSON, most are told apart at once and not one by one.
 const MANY: u32 = 3;
 
 /// The first of the bytes of `mask`, counted from the block at `at`, that is a mark.
