@@ -36,7 +36,7 @@ fn what_cannot_be_used_is_named() {
 
 #[test]
 fn findings_and_rejects_may_both_be_thrown_away() {
-    let output = run(&["run", "--mode=findings", "--findings=/dev/null", "--rejects=/dev/null"], b"nonsense\n");
+    let output = run(["run", "--mode=findings", "--findings=/dev/null", "--rejects=/dev/null"], b"nonsense\n");
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
 }
 
