@@ -157,7 +157,8 @@ impl Prefilter {
 
     #[inline]
     fn is_action_without_version(&self, text: &[u8]) -> bool {
-        let first = text.first().map_or(0, u8::to_ascii_lowercase);
+        // A slash may have a backslash before it.
+        let first = text.iter().find(|byte| **byte != b'\\').map_or(0, u8::to_ascii_lowercase);
         let same_first = self.actions.get(usize::from(first));
         same_first.is_some_and(|actions| actions.iter().any(|action| is_text(text, action)))
     }

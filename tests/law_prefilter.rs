@@ -129,3 +129,16 @@ fn an_action_is_found_wherever_it_stands_in_its_record() {
         }
     }
 }
+
+/// Encoders may write a slash with a backslash before it; one that the action begins with hid the action.
+#[test]
+fn an_action_that_begins_with_a_slash() {
+    let rule = r#"{"id":"r","version":1,"title":"t","severity":"low","steps":[
+        {"id":"s","provider":"aws","service":"x","actions":["/one/two"]}]}"#;
+    let config = format!(r#"{{"built_in_rules":false,"rules":[{rule}]}}"#);
+    for action in ["/one/two", "\\/one\\/two"] {
+        let record =
+            format!(r#"{{"eventName":"{action}","eventSource":"x","eventTime":"2026-01-05T10:00:00Z","eventID":"1"}}"#);
+        assert_eq!(Both::open(&config).process(record.as_bytes()).matched, 1, "{action}");
+    }
+}

@@ -1,3 +1,5 @@
+use hashbrown::HashSet;
+
 use super::KeyedHash;
 use super::pending::{Event, PendingId, Store};
 use crate::rule::{Binding, JoinStep, RulePlan, Rules, Shared, StepPlan};
@@ -5,6 +7,9 @@ use crate::sorted;
 
 /// A chain: an event for each step of the rule, none for an optional one that is not there.
 pub(crate) type Chain = Vec<Option<PendingId>>;
+
+/// Values that are compared one by one with others.
+const FEW: usize = 8;
 
 /// Looks for the chains that an event completes.
 ///
@@ -15,10 +20,16 @@ pub(super) struct Search<'a> {
     pending: &'a Store,
     hash: &'a KeyedHash,
     rules: &'a Rules,
-    /// How many more events may be looked at.
+    /// How many more events may be tried.
     left: usize,
+    /// How many more values and places of the index may be looked at.
+    looks: usize,
     cut: bool,
 }
+
+/// How many looks into the index there are for each event that may be tried: events that share many values are found by
+/// each of them.
+const LOOKS: usize = 64;
 
 /// A chain that is being put together: an event, or none yet, for each step of the rule.
 struct Draft<'a> {
@@ -31,9 +42,9 @@ struct Draft<'a> {
 }
 
 impl<'a> Search<'a> {
-    /// A search that looks at no more than `most` events.
+    /// A search that tries no more than `most` events.
     pub(super) fn new(pending: &'a Store, hash: &'a KeyedHash, rules: &'a Rules, most: usize) -> Self {
-        Self { pending, hash, rules, left: most, cut: false }
+        Self { pending, hash, rules, left: most, looks: most.saturating_mul(LOOKS), cut: false }
     }
 
     /// Whether the search ended before it had seen everything.
@@ -68,6 +79,11 @@ impl<'a> Search<'a> {
         let optional = draft.steps.get(join.to).is_some_and(|step| step.optional);
         let mut found = false;
         for (id, event) in self.candidates(draft, join) {
+            let Some(left) = self.left.checked_sub(1) else {
+                self.cut = true;
+                break;
+            };
+            self.left = left;
             if !draft.fits(id, event, join) {
                 continue;
             }
@@ -75,7 +91,7 @@ impl<'a> Search<'a> {
             draft.place(join.to, Some((id, event)));
             self.extend(draft, joined + 1);
             draft.place(join.to, None);
-            if optional || self.cut {
+            if optional {
                 break;
             }
         }
@@ -84,31 +100,67 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// The events that `join` may place, as far as the search may go.
+    /// The events that `join` may place, each once, as far as the search may go.
     fn candidates(&mut self, draft: &Draft<'a>, join: &JoinStep) -> Vec<(PendingId, Event<'a>)> {
         let (Some(from), Some((earliest, latest))) = (draft.event(join.from), draft.times_for(join.to)) else {
             return Vec::new();
         };
         let times = earliest..=latest;
-        let mut ids = Vec::new();
+        // Half of what is left, so that the joins behind this one find something left, too.
+        let mut found = Found::new(self.pending, draft.rule.first_step + join.to, self.left, self.looks / 2);
         match join.by.and_then(|by| Some((draft.binding(join.from, by.there)?, draft.binding(join.to, by.here)?))) {
             Some((there, here)) => {
                 for value in from.values_of(&there.slots) {
-                    let found = self.pending.find(self.hash, draft.identity, here, value, times.clone());
-                    ids.extend(found.take(self.left + 1));
+                    found.add(self.pending.find(self.hash, draft.identity, here, value, times.clone()));
                 }
             }
-            None => {
-                let step = draft.rule.first_step + join.to;
-                ids.extend(self.pending.find_step(self.hash, draft.identity, step, times).take(self.left + 1));
+            None => found.add(self.pending.find_step(self.hash, draft.identity, found.step, times)),
+        }
+        self.looks = self.looks - self.looks / 2 + found.looks;
+        self.cut |= found.looks == 0;
+        found.events
+    }
+}
+
+/// The events that a look into the index gives, each once.
+struct Found<'a> {
+    pending: &'a Store,
+    /// The step that they have to be.
+    step: usize,
+    /// One more than this is enough to tell that there are more.
+    most: usize,
+    /// How many more looks there are.
+    looks: usize,
+    seen: HashSet<PendingId>,
+    events: Vec<(PendingId, Event<'a>)>,
+}
+
+impl<'a> Found<'a> {
+    fn new(pending: &'a Store, step: usize, most: usize, looks: usize) -> Self {
+        Self { pending, step, most, looks, seen: HashSet::new(), events: Vec::new() }
+    }
+
+    /// Adds the events that one look gives; asking costs a look, and so does each of them.
+    fn add(&mut self, ids: impl Iterator<Item = PendingId>) {
+        if !self.look() {
+            return;
+        }
+        for id in ids {
+            if self.events.len() > self.most || !self.look() {
+                return;
+            }
+            if self.seen.insert(id)
+                && let Some(event) = self.pending.event(id).filter(|event| event.is_step(self.step))
+            {
+                self.events.push((id, event));
             }
         }
-        if ids.len() > self.left {
-            self.cut = true;
-            ids.truncate(self.left);
-        }
-        self.left -= ids.len();
-        ids.into_iter().filter_map(|id| Some((id, self.pending.event(id)?))).collect()
+    }
+
+    fn look(&mut self) -> bool {
+        let left = self.looks.checked_sub(1);
+        self.looks = left.unwrap_or_default();
+        left.is_some()
     }
 }
 
@@ -146,8 +198,7 @@ impl<'a> Draft<'a> {
 
     /// Whether an event that was found may stand where `join` looks.
     fn fits(&self, id: PendingId, event: Event<'a>, join: &JoinStep) -> bool {
-        event.is_step(self.rule.first_step + join.to)
-            && event.identity().0 == self.identity
+        event.identity().0 == self.identity
             && !self.placed.iter().flatten().any(|(placed, _)| *placed == id)
             && join.by.is_none_or(|shared| self.share(event, join, join.from, shared))
             && join.also.iter().all(|(other, shared)| self.share(event, join, *other, *shared))
@@ -161,8 +212,12 @@ impl<'a> Draft<'a> {
         };
         let bindings = (self.binding(other, shared.there), self.binding(join.to, shared.here));
         let (Some(there), Some(here)) = bindings else { return false };
-        let values = event.values_of(&here.slots);
-        placed.values_of(&there.slots).iter().any(|value| values.contains(value))
+        let (values, others) = (event.values_of(&here.slots), placed.values_of(&there.slots));
+        if values.len().min(others.len()) <= FEW {
+            return others.iter().any(|value| values.contains(value));
+        }
+        let values: HashSet<_> = values.into_iter().collect();
+        others.iter().any(|value| values.contains(value))
     }
 
     /// Keeps what is placed as a chain.

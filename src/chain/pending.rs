@@ -19,7 +19,7 @@ use crate::sorted;
 const MOST_SHOWN: usize = 64;
 
 /// A pending event. An id is never used twice within four billion insertions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct PendingId {
     slot: u32,
     generation: u32,
