@@ -77,7 +77,7 @@ pub struct Limits {
     pub event_ids: usize,
     /// For how much event time they are remembered.
     pub duplicate_window: Span,
-    /// Pending events that one event's search may look at.
+    /// Pending events that one event's search may try.
     pub neighbours: usize,
 }
 
