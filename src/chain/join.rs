@@ -8,7 +8,11 @@ use crate::sorted;
 /// A chain: an event for each step of the rule, none for an optional one that is not there.
 pub(crate) type Chain = Vec<Option<PendingId>>;
 
-/// Values that are compared one by one with others.
+/// How many looks into the index there are for each event that may be tried: events that share many values are found by
+/// each of them.
+const LOOKS: usize = 64;
+
+/// So many values are compared with others one by one; more are hashed.
 const FEW: usize = 8;
 
 /// Looks for the chains that an event completes.
@@ -26,10 +30,6 @@ pub(super) struct Search<'a> {
     looks: usize,
     cut: bool,
 }
-
-/// How many looks into the index there are for each event that may be tried: events that share many values are found by
-/// each of them.
-const LOOKS: usize = 64;
 
 /// A chain that is being put together: an event, or none yet, for each step of the rule.
 struct Draft<'a> {
@@ -107,7 +107,8 @@ impl<'a> Search<'a> {
         };
         let times = earliest..=latest;
         // Half of what is left, so that the joins behind this one find something left, too.
-        let mut found = Found::new(self.pending, draft.rule.first_step + join.to, self.left, self.looks / 2);
+        let allowed = self.looks / 2;
+        let mut found = Found::new(self.pending, draft.rule.first_step + join.to, self.left, allowed);
         match join.by.and_then(|by| Some((draft.binding(join.from, by.there)?, draft.binding(join.to, by.here)?))) {
             Some((there, here)) => {
                 for value in from.values_of(&there.slots) {
@@ -116,7 +117,7 @@ impl<'a> Search<'a> {
             }
             None => found.add(self.pending.find_step(self.hash, draft.identity, found.step, times)),
         }
-        self.looks = self.looks - self.looks / 2 + found.looks;
+        self.looks -= allowed - found.looks;
         self.cut |= found.looks == 0;
         found.events
     }
