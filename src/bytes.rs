@@ -61,17 +61,17 @@ pub(crate) fn next_mark(bytes: &[u8], at: usize) -> usize {
     while let Some((first, behind)) = rest.split_first_chunk()
         && let Some((second, behind)) = behind.split_first_chunk()
     {
-        let (first, second) = (lanes(first).map(rare), lanes(second).map(rare));
-        let (in_first, in_second) = (any(first), any(second));
+        let (rare_first, rare_second) = (lanes(first).map(rare), lanes(second).map(rare));
+        let (in_first, in_second) = (any(rare_first), any(rare_second));
         if (in_first | in_second).any() {
             let at = bytes.len() - rest.len();
             if in_first.any()
-                && let Some(mark) = first_mark(bytes, at, join(first))
+                && let Some(mark) = first_mark(bytes, at, first, join(rare_first))
             {
                 return mark;
             }
             if in_second.any()
-                && let Some(mark) = first_mark(bytes, at + BLOCK, join(second))
+                && let Some(mark) = first_mark(bytes, at + BLOCK, second, join(rare_second))
             {
                 return mark;
             }
@@ -80,8 +80,8 @@ pub(crate) fn next_mark(bytes: &[u8], at: usize) -> usize {
     }
     let at = bytes.len() - rest.len();
     let in_rest = rest.chunks(BLOCK).enumerate().find_map(|(number, chunk)| {
-        let rare = lanes(&last_block(chunk, 0)).map(rare);
-        first_mark(bytes, at + number * BLOCK, join(rare))
+        let block = last_block(chunk, 0);
+        first_mark(bytes, at + number * BLOCK, &block, join(lanes(&block).map(rare)))
     });
     in_rest.unwrap_or(bytes.len())
 }
@@ -100,11 +100,11 @@ fn any([a, b, c, d]: [i8x16; 4]) -> i8x16 {
 /// Where a block has more rare bytes than this, as in a text that holds JSON, most are told apart at once and not one by one.
 const MANY: u32 = 3;
 
-/// The first of the bytes of `mask`, counted from the block at `at`, that is a mark.
+/// The first of the bytes of `mask`, in the `block` that stands at `at`, that is a mark.
 #[inline]
-fn first_mark(bytes: &[u8], at: usize, mut mask: Mask) -> Option<usize> {
+fn first_mark(bytes: &[u8], at: usize, block: &[u8; BLOCK], mut mask: Mask) -> Option<usize> {
     if mask.count_ones() > MANY {
-        mask &= may_be_marks(&block(bytes, at).copied().unwrap_or_else(|| last_block(bytes, at)));
+        mask &= may_be_marks(block);
     }
     while mask != 0 {
         let here = at + mask.trailing_zeros() as usize;

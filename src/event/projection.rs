@@ -267,6 +267,7 @@ impl<'a> Values<'a> {
 
     /// The different texts of some slots, sorted.
     pub(crate) fn distinct(&self, slots: &[Slot]) -> Vec<&str> {
+        // There may be many thousand: too many for `sorted`.
         let mut texts: Vec<_> = slots.iter().flat_map(|slot| self.all(*slot)).collect();
         texts.sort_unstable();
         texts.dedup();
