@@ -4,16 +4,17 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use catena_host::{BUILT_IN, Bounds, Limits, Sandbox, Supervisor};
+use catena_component::COMPONENT;
+use catena_host::{Bounds, Limits, Mode, Sandbox, Supervisor};
 use catena_synthetic::Stream;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 const NOW: u64 = 1_900_000_000_000;
 
 fn calls(criterion: &mut Criterion) {
-    let sandbox = Arc::new(Sandbox::new(BUILT_IN, Limits::default()).expect("the built-in component loads"));
+    let sandbox = Arc::new(Sandbox::new(COMPONENT, Limits::default()).expect("the built-in component loads"));
     let mut correlator = sandbox.open("{}").expect("opens");
-    let mut supervisor = Supervisor::open(Arc::clone(&sandbox), "{}", Bounds::default()).expect("opens");
+    let mut supervisor = Supervisor::open(Arc::clone(&sandbox), "{}", Mode::Enrich, Bounds::default()).expect("opens");
     let line = Stream { records: 1, of_interest_per_10_000: 0, chains: 0, ..Stream::default() }.bytes();
     let line = Bytes::from(line);
     let mut group = criterion.benchmark_group("one record a call");

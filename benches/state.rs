@@ -5,12 +5,17 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use catena::Correlator;
-use catena_host::{BUILT_IN, Limits, Sandbox};
+use catena::{Correlator, Timestamp};
+use catena_component::COMPONENT;
+use catena_host::{Limits, Sandbox};
 use catena_synthetic::{Call, Random, Record, time_text};
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 
 const NOW: u64 = 1_900_000_000_000;
+
+fn native() -> Correlator {
+    Correlator::new(CONFIG.parse().expect("is right")).expect("opens")
+}
 const START: u64 = 1_767_607_200;
 const CONFIG: &str = r#"{"mode":"findings","limits":{"pending":2000000,"event_ids":2000000,"state_bytes":2000000000}}"#;
 
@@ -84,7 +89,7 @@ fn memory(sandbox: &Sandbox) {
 
 fn state(criterion: &mut Criterion) {
     let sandbox =
-        Sandbox::new(BUILT_IN, Limits { call: Duration::from_secs(60), memory: 2 << 30, ..Limits::default() })
+        Sandbox::new(COMPONENT, Limits { call: Duration::from_secs(60), memory: 2 << 30, ..Limits::default() })
             .expect("loads");
     memory(&sandbox);
 
@@ -127,7 +132,7 @@ fn state(criterion: &mut Criterion) {
         let snapshots: String = (0..n).map(|number| record(n + number, Call::create_snapshot("0", "0"))).collect();
         let flood = (volumes + &snapshots).into_bytes();
         group.bench_function(BenchmarkId::from_parameter(n), |bencher| {
-            bencher.iter(|| Correlator::open(CONFIG).expect("opens").process(black_box(&flood), NOW).expect("fits"));
+            bencher.iter(|| native().process(black_box(&flood), Timestamp::from_millis(NOW)).expect("fits"));
         });
     }
     group.finish();

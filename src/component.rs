@@ -30,15 +30,15 @@ impl Guest for Component {
 
 impl GuestCorrelator for Handle {
     fn open(config: String) -> Result<Correlator, Fault> {
-        handle(engine::Correlator::open(&config))
+        handle(config.parse().and_then(engine::Correlator::new))
     }
 
     fn resume(config: String, checkpoint: Vec<u8>) -> Result<Correlator, Fault> {
-        handle(engine::Correlator::resume(&config, &checkpoint))
+        handle(config.parse().and_then(|config| engine::Correlator::resume(config, &checkpoint)))
     }
 
     fn process(&self, batch: Batch, now: u64) -> Result<Outcome, Fault> {
-        let outcome = self.0.borrow_mut().process(bytes(&batch), now).map_err(fault)?;
+        let outcome = self.0.borrow_mut().process(bytes(&batch), engine::Timestamp::from_millis(now)).map_err(fault)?;
         Ok(Outcome {
             records: outcome.records,
             matched: outcome.matched,
@@ -60,7 +60,7 @@ impl GuestCorrelator for Handle {
 
     fn metrics(&self) -> Vec<Metric> {
         let metrics = self.0.borrow().metrics();
-        metrics.into_iter().map(|engine::Metric { name, value }| Metric { name, value }).collect()
+        metrics.into_iter().map(|engine::Metric { name, value, .. }| Metric { name, value }).collect()
     }
 }
 
@@ -88,6 +88,7 @@ fn finding(finding: engine::Finding) -> Finding {
         engine::Severity::High => Severity::High,
         engine::Severity::Critical => Severity::Critical,
     };
+    let (first_seen, last_seen) = (first_seen.as_millis(), last_seen.as_millis());
     Finding { id, rule, severity, first_seen, last_seen, body }
 }
 

@@ -21,14 +21,14 @@
 //! # Example
 //!
 //! ```
-//! use catena::Correlator;
+//! use catena::{Config, Correlator, Timestamp};
 //!
-//! let mut correlator = Correlator::open("{}")?;
+//! let mut correlator = Correlator::new(Config::default())?;
 //! let record = r#"{"eventID":"1","eventTime":"2026-01-05T10:00:00Z","eventSource":"ec2.amazonaws.com",
 //!     "eventName":"RunInstances","userIdentity":{"arn":"arn:aws:iam::111122223333:user/alice"},
 //!     "responseElements":{"instancesSet":{"items":[{"instanceId":"i-0123456789abcdef0"}]}}}"#
 //!     .replace('\n', "");
-//! let outcome = correlator.process(record.as_bytes(), 1_767_607_200_000)?;
+//! let outcome = correlator.process(record.as_bytes(), Timestamp::from_millis(1_767_607_200_000))?;
 //! assert_eq!(outcome.records, 1);
 //! assert_eq!(outcome.findings[0].rule, "aws-instance-created");
 //!
@@ -45,44 +45,30 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::unreachable)
 )]
 
-mod batch;
-mod bytes;
 mod chain;
-mod checkpoint;
-mod codec;
 #[cfg(target_arch = "wasm32")]
 mod component;
 mod config;
-mod digest;
-mod engine;
-mod error;
+mod correlator;
+mod emit;
 mod event;
-mod examine;
 mod finding;
-mod head;
-mod metrics;
-mod output;
-mod parsed;
-mod place;
-mod prefilter;
-mod route;
 mod rule;
-mod shape;
-mod sorted;
-mod span;
-mod splice;
+mod scan;
+mod util;
+mod vocab;
 
-pub use config::{Config, Limits, Mode};
-pub use engine::Correlator;
-pub use error::Error;
-pub use finding::{AttackVersion, Finding, FindingFormat};
-pub use metrics::Metric;
-pub use output::{Outcome, Reason, Rejection};
-pub use route::Route;
+pub use config::Config;
+pub use correlator::{Correlator, Metric, Route};
+pub use emit::{Outcome, Reason, Rejection, Splice};
+pub use event::Path;
+pub use finding::{Finding, FindingFormat};
 pub use rule::{
-    Attack, Condition, Confidence, Day, Exception, ExceptionAction, IdentityWay, Ignored, OneOrMany, Path, Provider,
-    Rule, Scalar, Severity, Step, TimeOfWeek, WantedOutcome, built_in, built_in_exceptions,
+    Condition, Day, Exception, ExceptionAction, Ignored, OneOrMany, Operator, Rule, Scalar, Step, TimeOfDay,
+    TimeOfWeek, built_in, built_in_exceptions,
 };
-pub use shape::ValueScanner;
-pub use span::Span;
-pub use splice::Splice;
+pub use scan::JsonScanner;
+pub use vocab::{
+    Attack, AttackVersion, Confidence, Duration, Error, IdentityKey, Limits, Mode, ParseError, Provider, Severity,
+    Timestamp, WantedOutcome,
+};

@@ -1,9 +1,7 @@
 //! What comes out: the input with one member more where something matched, and nothing else changed.
 
-mod common;
-
-use common::run::Both;
-use common::{chain, lines};
+use crate::common::run::Both;
+use crate::common::{chain, lines};
 use serde_json::Value;
 
 fn process(config: &str, batch: &[u8]) -> (String, Vec<catena::Finding>) {
@@ -13,11 +11,11 @@ fn process(config: &str, batch: &[u8]) -> (String, Vec<catena::Finding>) {
 
 #[test]
 fn a_finding_that_several_rows_tell_of_is_named_once() {
-    let chain = common::records::azure_chain();
+    let chain = crate::common::records::azure_chain();
     let rows = [
         chain[0].clone(),
         chain[1].clone(),
-        common::records::azure("disks", "disk1", 3, "Success", "Succeeded.", None),
+        crate::common::records::azure("disks", "disk1", 3, "Success", "Succeeded.", None),
         chain[2].clone(),
     ];
     let mut with_body = rows[2].clone();
@@ -26,14 +24,14 @@ fn a_finding_that_several_rows_tell_of_is_named_once() {
     let mut both = Both::open("{}");
     let exception = serde_json::json!({"id": "ours", "action": "drop", "reason": "ours", "provider": "azure", "where": [{"field": "callerIpAddress", "equals": "203.0.113.7"}]});
     let outcome = both.process(batch.as_bytes());
-    assert_eq!(common::run::rules(&outcome.findings), ["azure-instance-created", "azure-snapshot-staging"]);
+    assert_eq!(crate::common::run::rules(&outcome.findings), ["azure-instance-created", "azure-snapshot-staging"]);
     let output = String::from_utf8(outcome.apply(batch.as_bytes())).unwrap();
     let last: Value = serde_json::from_str(output.lines().last().unwrap()).expect("is JSON");
     let matches = last["catena"]["matches"].as_array().unwrap();
     let staging = matches.iter().find(|one| one["analytic"]["uid"] == "azure-snapshot-staging").unwrap();
     assert_eq!(staging["finding_info"].as_array().map(Vec::len), Some(1), "{staging}");
     let mut dropping = Both::open(&serde_json::json!({ "exceptions": [exception] }).to_string());
-    let again = common::records::azure("virtualMachines", "vm1", 5, "Success", "Succeeded.", None);
+    let again = crate::common::records::azure("virtualMachines", "vm1", 5, "Success", "Succeeded.", None);
     assert_eq!(dropping.process(format!("{batch}{again}").as_bytes()).findings, []);
     assert_eq!(dropping.metric("excepted"), 2);
 }

@@ -1,14 +1,12 @@
 //! Records as public bug reports of other tools show them: each is read as far as it can be, or rejected with its reason,
 //! and none costs its neighbours anything.
 
-mod common;
-
-use common::records::{azure, gcp_chain};
-use common::run::{Both, rules};
+use crate::common::records::{azure, gcp_chain};
+use crate::common::run::{Both, rules};
 use serde_json::{Value, json};
 
 fn launch() -> Value {
-    serde_json::from_str(&catena_synthetic::chain("mallory", common::START, 5)[2]).unwrap()
+    serde_json::from_str(&catena_synthetic::chain("mallory", crate::common::START, 5)[2]).unwrap()
 }
 
 /// A record between two launches, which are found whatever it is. What it makes itself.
@@ -135,7 +133,7 @@ fn what_was_cut_off() {
         between(&text.replace("\"responseElements\":{", "\"responseElements\":[Truncated...],\"x\":{"));
     assert_eq!((found.len(), rejected), (0, vec!["malformed-json"]));
     // A shipper that cuts columns at 64 KiB: the column is lost, the launch is not.
-    let mut row = common::records::sentinel_row(&launch());
+    let mut row = crate::common::records::sentinel_row(&launch());
     let column = row["RequestParameters"].as_str().unwrap().to_owned();
     row["RequestParameters"] = json!(&column[..column.len() / 2]);
     assert_found(&row, FOUND);

@@ -1,9 +1,7 @@
 //! What makes a chain, and what does not.
 
-mod common;
-
-use common::run::{findings, rules};
-use common::{Call, Event, WINDOW, chain, lines};
+use crate::common::run::{findings, rules};
+use crate::common::{Call, Event, WINDOW, chain, lines};
 
 const CHAIN: [&str; 2] = ["aws-instance-created", "aws-snapshot-staging"];
 

@@ -1,18 +1,16 @@
 //! A checkpoint that is cut or changed anywhere is refused with a reason, and never half taken.
 
-mod common;
-
-use catena::{Correlator, Error};
-use common::{chain, lines};
+use crate::common::{chain, lines};
+use catena::Error;
 
 fn checkpoint() -> Vec<u8> {
-    let mut correlator = Correlator::open("{}").unwrap();
-    correlator.process(&lines(&chain(60, 120)), common::NOW).unwrap();
+    let mut correlator = crate::common::run::open("{}").unwrap();
+    correlator.process(&lines(&chain(60, 120)), crate::common::NOW).unwrap();
     correlator.checkpoint()
 }
 
 fn refused(checkpoint: &[u8]) -> bool {
-    matches!(Correlator::resume("{}", checkpoint), Err(Error::InvalidCheckpoint(why)) if !why.is_empty())
+    matches!(crate::common::run::resume("{}", checkpoint), Err(Error::InvalidCheckpoint(why)) if !why.is_empty())
 }
 
 #[test]
@@ -21,7 +19,7 @@ fn a_cut_checkpoint_is_refused() {
     for length in 0..checkpoint.len() {
         assert!(refused(&checkpoint[..length]), "cut to {length} bytes");
     }
-    assert!(Correlator::resume("{}", &checkpoint).is_ok());
+    assert!(crate::common::run::resume("{}", &checkpoint).is_ok());
 }
 
 #[test]
@@ -37,15 +35,15 @@ fn a_flipped_bit_is_refused() {
 #[test]
 fn state_of_unchanged_rules_is_taken_over_when_others_change() {
     let [volume, snapshot, instance] = chain(60, 120);
-    let mut before = Correlator::open("{}").unwrap();
-    before.process(&lines(&[volume, snapshot]), common::NOW).unwrap();
+    let mut before = crate::common::run::open("{}").unwrap();
+    before.process(&lines(&[volume, snapshot]), crate::common::NOW).unwrap();
     let more = r#"{"rules":[{"id":"a-launch","version":1,"title":"t","severity":"low","steps":[
         {"id":"one","provider":"aws","service":"ec2.amazonaws.com","actions":["RunInstances"],"bind":{"type":"requestParameters.instanceType"}}]}]}"#;
-    let mut after = Correlator::resume(more, &before.checkpoint()).unwrap();
-    let found = after.process(&lines(std::slice::from_ref(&instance)), common::NOW).unwrap().findings;
+    let mut after = crate::common::run::resume(more, &before.checkpoint()).unwrap();
+    let found = after.process(&lines(std::slice::from_ref(&instance)), crate::common::NOW).unwrap().findings;
     let rules: Vec<_> = found.iter().map(|finding| finding.rule.as_str()).collect();
     assert_eq!(rules, ["aws-instance-created", "aws-snapshot-staging", "a-launch"]);
-    let mut without = Correlator::resume(r#"{"built_in_rules":false}"#, &before.checkpoint()).unwrap();
+    let mut without = crate::common::run::resume(r#"{"built_in_rules":false}"#, &before.checkpoint()).unwrap();
     assert!(without.metrics().iter().any(|metric| metric.name == "reset:aws-snapshot-staging" && metric.value == 1));
-    assert_eq!(without.process(&lines(&[instance]), common::NOW).unwrap().findings, []);
+    assert_eq!(without.process(&lines(&[instance]), crate::common::NOW).unwrap().findings, []);
 }

@@ -3,12 +3,9 @@
 //! `CATENA_WRITE_GOLDEN=1 cargo test --release --test checkpoint_golden` writes the file of the present version, once,
 //! when the version has been counted up.
 
-mod common;
-
 use std::path::Path;
 
-use catena::Correlator;
-use common::{chain, lines};
+use crate::common::{chain, lines};
 
 /// A rule of its own: the built-in ones may change, and their state is then rightly not taken over.
 const CONFIG: &str = r#"{"built_in_rules":false,"rules":[{"id":"golden","version":1,"title":"t","severity":"low","within":"15m","steps":[
@@ -25,14 +22,14 @@ fn every_version_is_read_and_its_chains_go_on() {
     for version in VERSIONS {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/checkpoint-{version}.bin"));
         if std::env::var_os("CATENA_WRITE_GOLDEN").is_some() && Some(&version) == VERSIONS.last() {
-            let mut correlator = Correlator::open(CONFIG).unwrap();
-            correlator.process(&lines(&[volume.clone(), snapshot.clone()]), common::NOW).unwrap();
+            let mut correlator = crate::common::run::open(CONFIG).unwrap();
+            correlator.process(&lines(&[volume.clone(), snapshot.clone()]), crate::common::NOW).unwrap();
             std::fs::write(&file, correlator.checkpoint()).unwrap();
         }
         let checkpoint = std::fs::read(&file).unwrap();
-        let mut resumed = Correlator::resume(CONFIG, &checkpoint).unwrap();
+        let mut resumed = crate::common::run::resume(CONFIG, &checkpoint).unwrap();
         assert!(resumed.reset_rules().is_empty(), "version {version}: the rule's fingerprint is what it was");
-        let outcome = resumed.process(&lines(&[volume.clone(), instance.clone()]), common::NOW).unwrap();
+        let outcome = resumed.process(&lines(&[volume.clone(), instance.clone()]), crate::common::NOW).unwrap();
         assert_eq!(outcome.findings.len(), 1, "version {version}");
         let duplicates = resumed.metrics().into_iter().find(|metric| metric.name == "duplicates").unwrap();
         assert_eq!(duplicates.value, 1, "version {version}: the volume had been seen");

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use catena_host::{BUILT_IN, Limits, Sandbox};
+use catena_component::COMPONENT;
+use catena_host::{Limits, Sandbox};
 use wasmtime::component::types::ComponentItem;
 
 #[test]
 fn the_component_imports_nothing_and_exports_exactly_the_world() {
-    let sandbox = Sandbox::new(BUILT_IN, Limits::default()).expect("the built-in component loads");
+    let sandbox = Sandbox::new(COMPONENT, Limits::default()).expect("the built-in component loads");
     let (world, engine) = (sandbox.component().component_type(), sandbox.engine());
     assert_eq!(world.imports(engine).count(), 0);
     let exports: Vec<_> = world.exports(engine).collect();
@@ -33,12 +34,12 @@ fn the_component_imports_nothing_and_exports_exactly_the_world() {
 
 #[test]
 fn the_component_is_small() {
-    assert!(BUILT_IN.len() < 850_000, "{} bytes", BUILT_IN.len());
+    assert!(COMPONENT.len() < 850_000, "{} bytes", COMPONENT.len());
 }
 
 #[test]
 fn text_and_bytes_are_the_same_batch() {
-    let sandbox = Sandbox::new(BUILT_IN, Limits::default()).expect("the built-in component loads");
+    let sandbox = Sandbox::new(COMPONENT, Limits::default()).expect("the built-in component loads");
     let batch = "{\"note\":\"é\"}\nnonsense é\n";
     let bytes = sandbox.open("{}").expect("opens").process(batch.as_bytes(), 0).expect("is processed");
     let text = sandbox.open("{}").expect("opens").process_text(batch, 0).expect("is processed");
@@ -50,7 +51,7 @@ fn text_and_bytes_are_the_same_batch() {
 
 #[test]
 fn a_fault_leaves_the_correlator_as_it_was() {
-    let sandbox = Sandbox::new(BUILT_IN, Limits::default()).expect("the built-in component loads");
+    let sandbox = Sandbox::new(COMPONENT, Limits::default()).expect("the built-in component loads");
     let mut correlator = sandbox.open(r#"{"limits":{"batch_bytes":20}}"#).expect("opens");
     correlator.process(b"{\"a\":1}\n", 0).expect("is processed");
     let before = correlator.checkpoint().expect("is saved");

@@ -1,15 +1,13 @@
 //! A configuration that cannot be used is refused, with the place and what was expected there.
 
-use catena::Correlator;
-
 fn refusal(config: &str) -> String {
-    Correlator::open(config).expect_err("is refused").to_string()
+    crate::common::run::open(config).expect_err("is refused").to_string()
 }
 
 #[test]
 fn the_defaults_work() {
     for config in ["", "{}", " \n"] {
-        assert!(Correlator::open(config).is_ok(), "{config:?}");
+        assert!(crate::common::run::open(config).is_ok(), "{config:?}");
     }
 }
 
@@ -54,7 +52,7 @@ fn exception(part: &str, by: &str) -> String {
 
 #[test]
 fn an_exception_of_ones_own_is_taken() {
-    assert!(Correlator::open(&exception("ours", "ours")).is_ok());
+    assert!(crate::common::run::open(&exception("ours", "ours")).is_ok());
 }
 
 #[test]
@@ -89,7 +87,7 @@ fn rule(part: &str, by: &str) -> String {
 
 #[test]
 fn a_rule_of_ones_own_is_taken() {
-    assert!(Correlator::open(&rule("my-rule", "my-rule")).is_ok());
+    assert!(crate::common::run::open(&rule("my-rule", "my-rule")).is_ok());
 }
 
 #[test]

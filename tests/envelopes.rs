@@ -1,13 +1,11 @@
 //! The same chain in each envelope that carries AWS's records is the same finding.
 
-mod common;
-
-use common::records::{base64, gzip, sentinel_row, subscription};
-use common::run::Both;
+use crate::common::records::{base64, gzip, sentinel_row, subscription};
+use crate::common::run::Both;
 use serde_json::{Value, json};
 
 fn chain() -> Vec<String> {
-    catena_synthetic::chain("mallory", common::START, 5).to_vec()
+    catena_synthetic::chain("mallory", crate::common::START, 5).to_vec()
 }
 
 fn value(record: &str) -> Value {

@@ -1,14 +1,12 @@
 //! Exceptions tag, or drop where told so, and never on the word of one record for the others.
 
-mod common;
-
-use catena::{Correlator, Finding};
-use common::{NOW, chain, lines};
+use crate::common::{NOW, chain, lines};
+use catena::Finding;
 use serde_json::{Value, json};
 
 /// The findings of a chain whose records have each been changed, and the metrics.
 fn run(exception: Value, change: impl Fn(usize, &mut Value)) -> (Vec<(Finding, Value)>, Vec<catena::Metric>) {
-    let mut correlator = Correlator::open(&json!({"exceptions": [exception]}).to_string()).unwrap();
+    let mut correlator = crate::common::run::open(&json!({"exceptions": [exception]}).to_string()).unwrap();
     let text = String::from_utf8(lines(&chain(60, 120))).unwrap();
     let mut batch = Vec::new();
     for (at, line) in text.lines().enumerate() {
@@ -144,10 +142,10 @@ fn an_exception_that_is_gone_after_a_restart_excuses_nothing() {
         .unwrap()
         .replace("{\"eventID\"", "{\"userAgent\":\"Terraform\",\"eventID\"");
     let (before, after) = text.split_at(text.rfind("{\"userAgent\"").unwrap());
-    let mut first = Correlator::open(&with).unwrap();
+    let mut first = crate::common::run::open(&with).unwrap();
     first.process(before.as_bytes(), NOW).unwrap();
     for (config, status) in [(with.as_str(), "Suppressed"), ("{}", "New")] {
-        let mut resumed = Correlator::resume(config, &first.checkpoint()).unwrap();
+        let mut resumed = crate::common::run::resume(config, &first.checkpoint()).unwrap();
         let found = resumed.process(after.as_bytes(), NOW).unwrap().findings;
         assert!(found[1].body.contains(&format!("\"status\":\"{status}\"")), "{config}");
     }
@@ -158,10 +156,10 @@ fn the_exceptions_that_come_along_are_off_until_they_are_named() {
     let ids: Vec<_> = catena::built_in_exceptions().unwrap().into_iter().map(|exception| exception.id).collect();
     assert!(ids.contains(&"auto-scaling".to_owned()));
     let config = json!({ "built_in_exceptions": ids }).to_string();
-    let line = catena_synthetic::chain("mallory", common::START, 5)[2]
+    let line = catena_synthetic::chain("mallory", crate::common::START, 5)[2]
         .replace("\"userName\"", "\"invokedBy\":\"autoscaling.amazonaws.com\",\"userName\"");
     for (config, status) in [("{}", "New"), (config.as_str(), "Suppressed")] {
-        let found = Correlator::open(config).unwrap().process(line.as_bytes(), NOW).unwrap().findings;
+        let found = crate::common::run::open(config).unwrap().process(line.as_bytes(), NOW).unwrap().findings;
         assert!(found[0].body.contains(&format!("\"status\":\"{status}\"")), "{config}");
     }
 }

@@ -1,14 +1,11 @@
 //! A finding's body is an OCSF Detection Finding that names who, what, where and when.
 
-mod common;
-
-use catena::Correlator;
 use catena_synthetic::chain;
 use serde_json::{Value, json};
 
 fn chain_finding() -> (catena::Finding, Value) {
-    let batch = chain("mallory", common::START, 5).join("\n");
-    let outcome = Correlator::open("{}").unwrap().process(batch.as_bytes(), common::NOW).unwrap();
+    let batch = chain("mallory", crate::common::START, 5).join("\n");
+    let outcome = crate::common::run::open("{}").unwrap().process(batch.as_bytes(), crate::common::NOW).unwrap();
     let finding = outcome.findings.into_iter().find(|finding| finding.rule == "aws-snapshot-staging").unwrap();
     let body = serde_json::from_str(&finding.body).unwrap();
     (finding, body)
@@ -17,8 +14,8 @@ fn chain_finding() -> (catena::Finding, Value) {
 #[test]
 fn a_chain_is_told_in_the_words_of_ocsf() {
     let (finding, body) = chain_finding();
-    let start = common::START * 1_000;
-    assert_eq!((finding.first_seen, finding.last_seen), (start, start + 135_000));
+    let start = crate::common::START * 1_000;
+    assert_eq!((finding.first_seen.as_millis(), finding.last_seen.as_millis()), (start, start + 135_000));
     assert_eq!(finding.severity, catena::Severity::High);
     for (pointer, expected) in [
         ("/class_uid", json!(2004)),
@@ -53,7 +50,7 @@ fn a_chain_is_told_in_the_words_of_ocsf() {
 
 #[test]
 fn events_are_listed_in_the_order_of_the_steps() {
-    let lines = chain("mallory", common::START, 5);
+    let lines = chain("mallory", crate::common::START, 5);
     let ids = lines.each_ref().map(|line| serde_json::from_str::<Value>(line).unwrap()["eventID"].clone());
     let (_, body) = chain_finding();
     let told: Vec<_> =
@@ -69,11 +66,11 @@ fn a_source_that_is_no_address_is_told_as_what_it_is() {
         ("AWS Internal", "/evidences/0/src_endpoint/name"),
         ("06.237.252.245", "/evidences/0/src_endpoint/domain"),
     ] {
-        let line = chain("mallory", common::START, 5)[2].clone();
+        let line = chain("mallory", crate::common::START, 5)[2].clone();
         let at = line.find("198.51.100.").unwrap();
         let end = at + line[at..].find('"').unwrap();
         let line = format!("{}{source}{}", &line[..at], &line[end..]);
-        let outcome = Correlator::open("{}").unwrap().process(line.as_bytes(), common::NOW).unwrap();
+        let outcome = crate::common::run::open("{}").unwrap().process(line.as_bytes(), crate::common::NOW).unwrap();
         let body: Value = serde_json::from_str(&outcome.findings[0].body).unwrap();
         assert_eq!(body.pointer(pointer), Some(&json!(source)));
     }

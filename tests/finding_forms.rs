@@ -1,12 +1,10 @@
 //! Findings in each form hold to its published schema, for every rule and cloud.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use catena::{Correlator, Finding};
-use common::schema::validate;
+use crate::common::schema::validate;
+use catena::Finding;
 use serde_json::{Value, json};
 
 /// What every built-in rule finds in its own examples.
@@ -26,8 +24,10 @@ fn all_findings(settings: &Value) -> Vec<Finding> {
             config["rules"] = json!([rule]);
             let lines: String =
                 example["records"].as_array().unwrap().iter().map(|record| format!("{record}\n")).collect();
-            let outcome =
-                Correlator::open(&config.to_string()).unwrap().process(lines.as_bytes(), common::NOW).unwrap();
+            let outcome = crate::common::run::open(&config.to_string())
+                .unwrap()
+                .process(lines.as_bytes(), crate::common::NOW)
+                .unwrap();
             all.extend(outcome.findings);
         }
         assert!(all.len() > before, "{} finds something", path.display());
@@ -35,9 +35,11 @@ fn all_findings(settings: &Value) -> Vec<Finding> {
     // Events that had to be given up.
     let mut config = settings.clone();
     config["limits"] = json!({"pending": 2, "pending_per_identity": 1});
-    let lines: String =
-        (0..5).map(|n| catena_synthetic::chain(&format!("u{}", n % 2), common::START, n).join("\n") + "\n").collect();
-    let outcome = Correlator::open(&config.to_string()).unwrap().process(lines.as_bytes(), common::NOW).unwrap();
+    let lines: String = (0..5)
+        .map(|n| catena_synthetic::chain(&format!("u{}", n % 2), crate::common::START, n).join("\n") + "\n")
+        .collect();
+    let outcome =
+        crate::common::run::open(&config.to_string()).unwrap().process(lines.as_bytes(), crate::common::NOW).unwrap();
     assert!(outcome.findings.iter().any(|finding| finding.rule == "state-pressure"));
     all.extend(outcome.findings);
     all
@@ -133,10 +135,11 @@ fn every_form_tells_the_same_finding() {
 #[test]
 fn the_tactic_is_that_of_the_chosen_version_of_attack() {
     for (version, uid, name) in [("18", "TA0005", "Defense Evasion"), ("19", "TA0112", "Defense Impairment")] {
-        let line = catena_synthetic::chain("mallory", common::START, 5)[2].clone();
+        let line = catena_synthetic::chain("mallory", crate::common::START, 5)[2].clone();
         let tactic = |form: &str| -> Value {
             let config = json!({"findings": form, "attack_version": version}).to_string();
-            let outcome = Correlator::open(&config).unwrap().process(line.as_bytes(), common::NOW).unwrap();
+            let outcome =
+                crate::common::run::open(&config).unwrap().process(line.as_bytes(), crate::common::NOW).unwrap();
             serde_json::from_str(&outcome.findings[0].body).unwrap()
         };
         assert_eq!(tactic("ocsf").pointer("/finding_info/attacks/0/tactic"), Some(&json!({"uid": uid, "name": name})));
@@ -147,11 +150,12 @@ fn the_tactic_is_that_of_the_chosen_version_of_attack() {
 
 #[test]
 fn a_host_name_is_no_address() {
-    let line = catena_synthetic::chain("mallory", common::START, 5)[2].clone();
+    let line = catena_synthetic::chain("mallory", crate::common::START, 5)[2].clone();
     let mut record: Value = serde_json::from_str(&line).unwrap();
     record["sourceIPAddress"] = json!("autoscaling.amazonaws.com");
-    let outcome =
-        Correlator::open(r#"{"findings":"ecs"}"#).unwrap().process(record.to_string().as_bytes(), common::NOW);
+    let outcome = crate::common::run::open(r#"{"findings":"ecs"}"#)
+        .unwrap()
+        .process(record.to_string().as_bytes(), crate::common::NOW);
     let body: Value = serde_json::from_str(&outcome.unwrap().findings[0].body).unwrap();
     assert_eq!(body["source"], json!({"address": "autoscaling.amazonaws.com"}));
     assert!(body["related"].get("ip").is_none());

@@ -1,9 +1,8 @@
 //! Who has to be the same in a chain, and what findings say of it.
 
-use catena::Correlator;
 use serde_json::{Value, json};
 
-const NOW: u64 = 1_900_000_000_000;
+use crate::common::NOW;
 
 /// The three records of a chain, each with the `userIdentity` that is given for it.
 fn records(identities: [Value; 3]) -> Vec<u8> {
@@ -24,7 +23,7 @@ fn records(identities: [Value; 3]) -> Vec<u8> {
 
 /// The chain's finding, if there is one.
 fn staging(config: &Value, identities: [Value; 3]) -> Option<Value> {
-    let mut correlator = Correlator::open(&config.to_string()).unwrap();
+    let mut correlator = crate::common::run::open(&config.to_string()).unwrap();
     let found = correlator.process(&records(identities), NOW).unwrap().findings;
     let staging = found.into_iter().find(|finding| finding.rule == "aws-snapshot-staging")?;
     Some(serde_json::from_str(&staging.body).unwrap())

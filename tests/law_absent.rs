@@ -1,9 +1,7 @@
 //! L7: absent is not equal. A missing identity or link value never joins anything.
 
-mod common;
-
-use common::run::{findings, rules};
-use common::{chain, lines};
+use crate::common::run::{findings, rules};
+use crate::common::{chain, lines};
 
 /// What stands in real records where a value is missing.
 const ABSENT: &[&str] = &["", "null", "\"\"", "{}", "[]"];

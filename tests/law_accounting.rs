@@ -1,9 +1,7 @@
 //! L5: records in = passed + dropped + rejected, and what leaves the state is counted.
 
-mod common;
-
-use common::run::Both;
-use common::{events, lines};
+use crate::common::run::Both;
+use crate::common::{events, lines};
 use proptest::prelude::*;
 
 fn line() -> impl Strategy<Value = String> {

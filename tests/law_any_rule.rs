@@ -1,13 +1,11 @@
 //! L1 to L5 and L7 to L9 for arbitrary rules: whatever the rule, the order, the repetitions, the batches, the checkpoints
 //! and the shards, what is found is what the oracle finds.
 
-mod common;
-
 use std::collections::BTreeSet;
 
-use catena::{Correlator, Rule};
-use common::any_rule::{oracle, records, rule};
-use common::run::Both;
+use crate::common::any_rule::{oracle, records, rule};
+use crate::common::run::Both;
+use catena::Rule;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -32,7 +30,7 @@ fn sets(rule: &Rule, findings: &[catena::Finding]) -> Result<BTreeSet<Vec<String
 /// A rule and its configuration, if it is one.
 fn configured(rule: &Value) -> Option<(Rule, String)> {
     let config = json!({"built_in_rules": false, "rules": [rule]}).to_string();
-    Correlator::open(&config).ok()?;
+    crate::common::run::open(&config).ok()?;
     Some((serde_json::from_value(rule.clone()).unwrap(), config))
 }
 
@@ -65,13 +63,13 @@ proptest! {
         let Some((rule, config)) = configured(&rule) else { return Err(TestCaseError::reject("no rule")) };
         let whole = batch(&records);
         let mut shards = vec![Vec::new(); partitions as usize];
-        for route in Correlator::open(&config).unwrap().route(&whole, partitions).unwrap() {
+        for route in crate::common::run::open(&config).unwrap().route(&whole, partitions).unwrap() {
             let Some(partition) = route.partition else { continue };
             shards[partition as usize].extend_from_slice(&whole[route.start as usize..route.end as usize]);
         }
         let mut found = Vec::new();
         for shard in shards {
-            found.extend(Correlator::open(&config).unwrap().process(&shard, common::NOW).unwrap().findings);
+            found.extend(crate::common::run::open(&config).unwrap().process(&shard, crate::common::NOW).unwrap().findings);
         }
         prop_assert_eq!(sets(&rule, &found)?, oracle(&rule, &records));
     }

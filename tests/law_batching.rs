@@ -1,9 +1,7 @@
 //! L4: cutting the same bytes into batches at any record boundary changes nothing.
 
-mod common;
-
-use common::run::Both;
-use common::{events, lines};
+use crate::common::run::Both;
+use crate::common::{events, lines};
 use proptest::prelude::*;
 
 proptest! {

@@ -1,9 +1,7 @@
 //! L3: a correlator resumed from a checkpoint goes on as the one that wrote it would have, wherever that was.
 
-mod common;
-
-use common::run::Both;
-use common::{events, lines};
+use crate::common::run::Both;
+use crate::common::{events, lines};
 use proptest::prelude::*;
 
 proptest! {

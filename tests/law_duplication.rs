@@ -1,9 +1,7 @@
 //! L2: repeating records changes nothing but a counter.
 
-mod common;
-
-use common::run::{Both, sets_of_event_ids};
-use common::{events, lines, oracle};
+use crate::common::run::{Both, sets_of_event_ids};
+use crate::common::{events, lines, oracle};
 use proptest::prelude::*;
 
 proptest! {
@@ -23,7 +21,7 @@ proptest! {
         let mut both = Both::open("{}");
         let found = both.process(&lines(&repeated)).findings;
         prop_assert_eq!(sets_of_event_ids(&oracle::known(found)), oracle::findings(&events));
-        let matching = |events: &[common::Event]| events.iter().filter(|event| !event.failed).count() as u64;
+        let matching = |events: &[crate::common::Event]| events.iter().filter(|event| !event.failed).count() as u64;
         prop_assert_eq!(both.metric("duplicates"), matching(&repeated) - matching(&events));
     }
 }
@@ -32,7 +30,7 @@ proptest! {
 fn a_day_read_again_is_found_once() {
     let day: Vec<_> = (0..48u32)
         .flat_map(|half_hour| {
-            common::chain(10, 20).map(|event| common::Event {
+            crate::common::chain(10, 20).map(|event| crate::common::Event {
                 id: half_hour * 3 + event.id,
                 time: u64::from(half_hour) * 1_800 + event.time,
                 ..event

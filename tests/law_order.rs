@@ -1,9 +1,7 @@
 //! L1: any order of arrival within the allowed lateness gives the same findings, and they are those of the oracle.
 
-mod common;
-
-use common::run::{Both, sets_of_event_ids};
-use common::{Event, events, lines, oracle};
+use crate::common::run::{Both, sets_of_event_ids};
+use crate::common::{Event, events, lines, oracle};
 use proptest::prelude::*;
 
 /// The allowed lateness, in seconds.
@@ -42,7 +40,7 @@ proptest! {
         (events, shuffled) in events(1..20, 900).prop_flat_map(|events| (Just(events.clone()), Just(events).prop_shuffle()))
     ) {
         let bodies = |events: &[Event]| {
-            let mut bodies: Vec<_> = common::run::findings(&lines(events)).into_iter().map(|finding| finding.body).collect();
+            let mut bodies: Vec<_> = crate::common::run::findings(&lines(events)).into_iter().map(|finding| finding.body).collect();
             bodies.sort();
             bodies
         };

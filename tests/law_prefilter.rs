@@ -1,9 +1,7 @@
 //! L6: with and without the prefilter the outcome is the same.
 
-mod common;
-
-use common::run::Both;
-use common::{events, records};
+use crate::common::run::Both;
+use crate::common::{events, records};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -94,7 +92,7 @@ proptest! {
 /// What the disguises above are made of is found at all; else the laws would hold for nothing.
 #[test]
 fn every_disguise_of_a_launch_is_a_match() {
-    let [_, _, instance] = common::chain(60, 120);
+    let [_, _, instance] = crate::common::chain(60, 120);
     let line = instance.line();
     for text in [
         records::subscription(std::slice::from_ref(&line)).to_string(),
@@ -115,7 +113,7 @@ fn every_disguise_of_a_launch_is_a_match() {
 /// Once, a pair of letters that is looked for was not seen where a block of 64 bytes ends between the two.
 #[test]
 fn an_action_is_found_wherever_it_stands_in_its_record() {
-    let [_, _, instance] = common::chain(60, 120);
+    let [_, _, instance] = crate::common::chain(60, 120);
     let [azure, gcp] = [records::azure_chain()[0].to_string(), records::gcp_chain()[1].to_string()];
     let rows = [
         json!({"gcp": {"audit": {"method_name": "v1.compute.instances.insert"}}, "@timestamp": "2026-01-05T10:00:00Z"})

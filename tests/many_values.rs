@@ -1,8 +1,6 @@
 //! Events that share many values are chained as those that share one, and in time that is not the square of their number.
 
-mod common;
-
-use common::run::{Both, rules};
+use crate::common::run::{Both, rules};
 
 /// A volume, a call that makes many snapshots of it, and a launch that mounts as many.
 fn chain(of_snapshots: &[String], of_launch: &[String]) -> String {

@@ -1,9 +1,7 @@
 //! Several records tell of one operation: what they make is found once, whichever comes first.
 
-mod common;
-
-use common::records::{GCP_INSTANCE, GROUP, azure, azure_chain, gcp, gcp_chain};
-use common::run::{Both, rules};
+use crate::common::records::{GCP_INSTANCE, GROUP, azure, azure_chain, gcp, gcp_chain};
+use crate::common::run::{Both, rules};
 use serde_json::{Value, json};
 
 fn found(records: &[Value]) -> Vec<String> {

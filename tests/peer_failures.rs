@@ -1,9 +1,7 @@
 //! What other engines were seen to get wrong, each named after whom it was seen at.
 
-mod common;
-
-use common::run::{Both, event_ids};
-use common::{Call, Event, WINDOW, chain, lines};
+use crate::common::run::{Both, event_ids};
+use crate::common::{Call, Event, WINDOW, chain, lines};
 
 const STAGING: &str = "aws-snapshot-staging";
 

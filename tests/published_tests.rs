@@ -1,9 +1,7 @@
 //! The four published tests of T1578.002 (Atomic Red Team), with the records that the clouds write of them.
 
-mod common;
-
-use common::records::{GCP_INSTANCE, azure, gcp, gcp_chain};
-use common::run::Both;
+use crate::common::records::{GCP_INSTANCE, azure, gcp, gcp_chain};
+use crate::common::run::Both;
 use serde_json::{Value, json};
 
 /// The row that a finding of `rule` gives, in the columns of the published query.
@@ -90,7 +88,8 @@ fn test_3_an_instance_by_gcloud() {
 
 #[test]
 fn test_4_a_snapshot_then_an_instance_from_it() {
-    let records = catena_synthetic::chain("atomic", common::START, 5).map(|line| serde_json::from_str(&line).unwrap());
+    let records =
+        catena_synthetic::chain("atomic", crate::common::START, 5).map(|line| serde_json::from_str(&line).unwrap());
     let instance: &Value = &records[2];
     let row = row(&records, "aws-snapshot-staging");
     assert_columns(

@@ -1,10 +1,8 @@
 //! A record that cannot be read is rejected with its place and reason, and costs its neighbours nothing.
 
-mod common;
-
+use crate::common::chain;
+use crate::common::run::Both;
 use catena::Reason;
-use common::chain;
-use common::run::Both;
 
 /// The reasons and the rejected bytes of a batch, and how many findings were made all the same.
 fn rejections(batch: &[u8]) -> (Vec<(Reason, Vec<u8>)>, usize) {

@@ -1,12 +1,9 @@
 //! A batch cut by identity gives the findings of the whole, however many correlators share it.
 
-mod common;
-
 use std::collections::BTreeSet;
 
-use catena::Correlator;
-use common::run::sets_of_event_ids;
-use common::{events, oracle};
+use crate::common::run::sets_of_event_ids;
+use crate::common::{events, oracle};
 use proptest::prelude::*;
 
 proptest! {
@@ -18,9 +15,9 @@ proptest! {
         partitions in 1..6u32,
         container in any::<bool>(),
     ) {
-        let records: Vec<_> = events.iter().map(common::Event::line).collect();
+        let records: Vec<_> = events.iter().map(crate::common::Event::line).collect();
         let batch = if container { format!("{{\"Records\":[{}]}}\n", records.join(",")) } else { records.join("\n") };
-        let router = Correlator::open("{}").unwrap();
+        let router = crate::common::run::open("{}").unwrap();
         let mut shards = vec![Vec::new(); partitions as usize];
         let (mut records, mut found) = (0, Vec::new());
         for route in router.route(batch.as_bytes(), partitions).unwrap() {
@@ -35,7 +32,7 @@ proptest! {
             }
         }
         for shard in shards {
-            let outcome = Correlator::open("{}").unwrap().process(&shard, common::NOW).unwrap();
+            let outcome = crate::common::run::open("{}").unwrap().process(&shard, crate::common::NOW).unwrap();
             records += outcome.records;
             found.extend(outcome.findings);
         }
@@ -48,7 +45,7 @@ proptest! {
 fn runs_come_in_order_and_hold_whole_lines() {
     let stream = catena_synthetic::Stream { of_interest_per_10_000: 2_000, records: 500, ..Default::default() };
     let batch = stream.bytes();
-    let routes = Correlator::open("{}").unwrap().route(&batch, 4).unwrap();
+    let routes = crate::common::run::open("{}").unwrap().route(&batch, 4).unwrap();
     let (mut at, mut records) = (0, 0);
     for route in &routes {
         records += route.records;

@@ -1,13 +1,11 @@
 //! The published samples, where they are there: what each file holds, checked by hand against the file.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read as _;
 use std::path::Path;
 
-use common::run::{Both, rules};
+use crate::common::run::{Both, rules};
 
 /// How many findings of which rule.
 type Found = &'static [(&'static str, usize)];
@@ -98,7 +96,7 @@ fn files(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
 
 #[test]
 fn every_file_holds_what_the_table_says() {
-    let Some(samples) = common::samples() else { return };
+    let Some(samples) = crate::common::samples() else { return };
     let mut all = Vec::new();
     files(&samples, &mut all);
     assert!(all.len() > 50);
@@ -122,7 +120,7 @@ fn every_file_holds_what_the_table_says() {
 
 #[test]
 fn the_synthetic_chain_is_found_in_any_order_and_once() {
-    let Some(samples) = common::samples() else { return };
+    let Some(samples) = crate::common::samples() else { return };
     let text = fs::read_to_string(samples.join("synthetic/chain_volume_snapshot_run.ndjson")).expect("is readable");
     let lines: Vec<_> = text.lines().collect();
     let mut ids = std::collections::BTreeSet::new();

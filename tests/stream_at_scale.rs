@@ -1,14 +1,12 @@
 //! A busy account: 200,000 records, delayed by up to five minutes, one in a hundred twice, chains and near misses among
 //! them. All true chains are found, none false, none twice, also across restarts and shards.
 
-mod common;
-
 use std::collections::BTreeSet;
 
-use catena::{Correlator, Finding};
+use crate::common::NOW;
+use crate::common::run::event_ids;
+use catena::Finding;
 use catena_synthetic::{Random, Stream, chain, time_text};
-use common::NOW;
-use common::run::event_ids;
 
 const CHAINS: usize = 300;
 const STAGING: &str = "aws-snapshot-staging";
@@ -59,7 +57,7 @@ fn id_of(line: &str) -> String {
 fn time_of(line: &str) -> u64 {
     let time = member(line, "eventTime");
     let part = |range: std::ops::Range<usize>| time[range].parse::<u64>().expect("a number");
-    common::START - 10 * 3_600 + part(11..13) * 3_600 + part(14..16) * 60 + part(17..19)
+    crate::common::START - 10 * 3_600 + part(11..13) * 3_600 + part(14..16) * 60 + part(17..19)
 }
 
 /// The chains among findings. None may be there twice.
@@ -76,29 +74,29 @@ fn all_true_chains_are_found_none_false_none_twice() {
     assert_eq!(truth.len(), CHAINS / 2);
     let batch = lines.join("\n");
 
-    let found = Correlator::open("{}").unwrap().process(batch.as_bytes(), NOW).unwrap().findings;
+    let found = crate::common::run::open("{}").unwrap().process(batch.as_bytes(), NOW).unwrap().findings;
     assert_eq!(chains(found), truth, "in one go");
 
     let mut random = Random::new(5);
     let mut cuts: Vec<_> = (0..100).map(|_| random.below(lines.len() as u64) as usize).collect();
     cuts.sort_unstable();
-    let mut correlator = Correlator::open("{}").unwrap();
+    let mut correlator = crate::common::run::open("{}").unwrap();
     let (mut found, mut from) = (Vec::new(), 0);
     for to in cuts.into_iter().chain([lines.len()]) {
         let part = lines[from..to].join("\n");
         found.extend(correlator.process(part.as_bytes(), NOW).unwrap().findings);
-        correlator = Correlator::resume("{}", &correlator.checkpoint()).unwrap();
+        correlator = crate::common::run::resume("{}", &correlator.checkpoint()).unwrap();
         from = to;
     }
     assert_eq!(chains(found), truth, "with a hundred restarts");
 
     let mut shards = vec![Vec::new(); 8];
-    for route in Correlator::open("{}").unwrap().route(batch.as_bytes(), 8).unwrap() {
+    for route in crate::common::run::open("{}").unwrap().route(batch.as_bytes(), 8).unwrap() {
         let run = &batch.as_bytes()[route.start as usize..route.end as usize];
         if let Some(partition) = route.partition {
             shards[partition as usize].extend_from_slice(run);
         }
     }
-    let process = |shard: &Vec<u8>| Correlator::open("{}").unwrap().process(shard, NOW).unwrap().findings;
+    let process = |shard: &Vec<u8>| crate::common::run::open("{}").unwrap().process(shard, NOW).unwrap().findings;
     assert_eq!(chains(shards.iter().flat_map(process).collect()), truth, "in eight shards");
 }

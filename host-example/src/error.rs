@@ -39,4 +39,11 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Component(error) | Self::Trap(error) => Some(error.as_ref()),
+            Self::Fault(_) | Self::Answer(_) => None,
+        }
+    }
+}

@@ -1,29 +1,36 @@
 //! A host for the Catena component, on wasmtime: small enough to read in one sitting and to copy from.
 //!
+//! It depends on nothing but the contract in `wit/catena.wit`. [`Sandbox`] loads a component and calls it under
+//! [`Limits`]; [`Supervisor`] survives its traps.
+//!
 //! # Example
 //!
 //! ```
-//! use catena_host::{BUILT_IN, Limits, Sandbox};
+//! # use catena_component::COMPONENT;
+//! use catena_host::{Limits, Sandbox};
 //!
-//! let sandbox = Sandbox::new(BUILT_IN, Limits::default())?;
+//! let sandbox = Sandbox::new(COMPONENT, Limits::default())?;
 //! let mut correlator = sandbox.open("{}")?;
-//! let outcome = correlator.process(b"{\"eventName\":\"DescribeInstances\"}\n", 1_767_607_200_000)?;
+//! let batch = b"{\"eventName\":\"DescribeInstances\"}\n";
+//! let outcome = correlator.process(batch, 1_767_607_200_000)?;
 //! assert_eq!((outcome.records, outcome.matched), (1, 0));
+//! assert_eq!(outcome.apply(batch), batch);
 //! # Ok::<(), catena_host::Error>(())
 //! ```
 
 #![deny(unsafe_code, missing_docs)]
 
-mod answer;
-mod assembly;
 mod error;
 mod limits;
+mod merge;
+mod outcome;
 mod sandbox;
-mod shards;
 mod supervisor;
+mod validate;
 
 pub use error::Error;
 pub use limits::Limits;
-pub use sandbox::{BUILT_IN, Correlator, Fault, Finding, Metric, Outcome, Rejection, Route, Sandbox, Severity, Splice};
-pub use shards::Shards;
+pub use merge::{Fate, Merge};
+pub use outcome::Mode;
+pub use sandbox::{Correlator, Fault, Finding, Metric, Outcome, Rejection, Route, Sandbox, Severity, Splice};
 pub use supervisor::{Bounds, Health, POISON, Supervisor};

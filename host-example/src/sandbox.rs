@@ -7,7 +7,7 @@ use wasmtime::component::{Component, Linker, ResourceAny};
 use wasmtime::{Cache, CacheConfig, Config, Engine, Store, Trap};
 
 use crate::limits::{Epochs, Usage};
-use crate::{Error, Limits, answer};
+use crate::{Error, Limits, validate};
 
 #[allow(missing_docs, reason = "generated; the documentation is in wit/catena.wit")]
 mod bindings {
@@ -22,9 +22,6 @@ use bindings::exports::catena::pipeline::correlation::GuestCorrelator;
 pub use bindings::exports::catena::pipeline::correlation::{
     Batch, Fault, Finding, Metric, Outcome, Rejection, Route, Severity, Splice,
 };
-
-/// The component that is built into this crate.
-pub const BUILT_IN: &[u8] = include_bytes!(env!("CATENA_BUILT_IN_COMPONENT"));
 
 /// A component, compiled and ready to be instantiated.
 ///
@@ -92,7 +89,7 @@ impl Sandbox {
         &self.engine
     }
 
-    /// A correlator that remembers nothing yet. `config` is the JSON of [`catena::Config`].
+    /// A correlator that remembers nothing yet. `config` is JSON, see `docs/configuration.md`.
     ///
     /// # Errors
     ///
@@ -166,7 +163,7 @@ impl Correlator {
         };
         let outcome =
             self.call(|guest, store, handle| guest.call_process(store, handle, batch, now))?.map_err(Error::Fault)?;
-        answer::check(&outcome, length).map_err(Error::Answer)?;
+        validate::check(&outcome, length).map_err(Error::Answer)?;
         Ok(outcome)
     }
 
@@ -180,7 +177,7 @@ impl Correlator {
         let routes = self
             .call(|guest, store, handle| guest.call_route(store, handle, bytes, partitions))?
             .map_err(Error::Fault)?;
-        answer::check_routes(&routes, batch.len(), partitions).map_err(Error::Answer)?;
+        validate::check_routes(&routes, batch.len(), partitions).map_err(Error::Answer)?;
         Ok(routes)
     }
 

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use catena::Mode;
 use memchr::{memchr, memrchr};
 use tracing::warn;
 
-use crate::Error;
-use crate::assembly::{Assembly, Fate};
+use crate::merge::{Fate, Merge};
 use crate::sandbox::{Correlator, Metric, Outcome, Rejection, Route, Sandbox};
+use crate::{Error, Mode};
 
 /// The code of the rejection of a record that the component fails on.
 pub const POISON: &str = "poison";
@@ -70,10 +69,11 @@ const MOST_POISON: u64 = 16;
 /// use std::sync::Arc;
 ///
 /// use bytes::Bytes;
-/// use catena_host::{BUILT_IN, Bounds, Limits, Sandbox, Supervisor};
+/// use catena_component::COMPONENT;
+/// use catena_host::{Bounds, Limits, Mode, Sandbox, Supervisor};
 ///
-/// let sandbox = Arc::new(Sandbox::new(BUILT_IN, Limits::default())?);
-/// let mut supervisor = Supervisor::open(sandbox, "{}", Bounds::default())?;
+/// let sandbox = Arc::new(Sandbox::new(COMPONENT, Limits::default())?);
+/// let mut supervisor = Supervisor::open(sandbox, "{}", Mode::Enrich, Bounds::default())?;
 /// let batch = Bytes::from_static(b"{\"eventName\":\"DescribeInstances\"}\n");
 /// supervisor.process(&batch, 1_767_607_200_000)?;
 /// // As after a trap: what was remembered is still there.
@@ -108,9 +108,9 @@ impl Supervisor {
     /// # Errors
     ///
     /// As [`Sandbox::open`].
-    pub fn open(sandbox: Arc<Sandbox>, config: &str, bounds: Bounds) -> Result<Self, Error> {
+    pub fn open(sandbox: Arc<Sandbox>, config: &str, mode: Mode, bounds: Bounds) -> Result<Self, Error> {
         let correlator = sandbox.open(config)?;
-        Ok(Self::new(sandbox, config, bounds, correlator, None))
+        Ok(Self::new(sandbox, config, mode, bounds, correlator, None))
     }
 
     /// A supervisor of a correlator that goes on from a checkpoint.
@@ -118,20 +118,27 @@ impl Supervisor {
     /// # Errors
     ///
     /// As [`Sandbox::resume`].
-    pub fn resume(sandbox: Arc<Sandbox>, config: &str, bounds: Bounds, checkpoint: Bytes) -> Result<Self, Error> {
+    pub fn resume(
+        sandbox: Arc<Sandbox>,
+        config: &str,
+        mode: Mode,
+        bounds: Bounds,
+        checkpoint: Bytes,
+    ) -> Result<Self, Error> {
         let correlator = sandbox.resume(config, &checkpoint)?;
-        Ok(Self::new(sandbox, config, bounds, correlator, Some(checkpoint)))
+        Ok(Self::new(sandbox, config, mode, bounds, correlator, Some(checkpoint)))
     }
 
     fn new(
         sandbox: Arc<Sandbox>,
         config: &str,
+        mode: Mode,
         bounds: Bounds,
         correlator: Correlator,
         checkpoint: Option<Bytes>,
     ) -> Self {
         Self {
-            mode: mode(config),
+            mode,
             config: config.to_owned(),
             memory_at_start: correlator.memory(),
             since: Vec::new(),
@@ -186,9 +193,9 @@ impl Supervisor {
             warn!("no checkpoint could be taken: {error}");
         }
         let poison_before = self.health.poison;
-        let mut assembly = Assembly::new(batch, self.mode);
-        self.halve(batch, 0..batch.len(), now, &error, &mut assembly, poison_before + MOST_POISON)?;
-        Ok(assembly.finish())
+        let mut merge = Merge::new(batch, self.mode);
+        self.halve(batch, 0..batch.len(), now, &error, &mut merge, poison_before + MOST_POISON)?;
+        Ok(merge.finish())
     }
 
     /// Processes the parts of a part that fails as a whole. The instance is a new one.
@@ -198,7 +205,7 @@ impl Supervisor {
         whole: Range<usize>,
         now: u64,
         error: &Error,
-        assembly: &mut Assembly<'_>,
+        merge: &mut Merge<'_>,
         most_poison: u64,
     ) -> Result<(), Error> {
         let parts = match middle(&batch[whole.clone()]) {
@@ -208,26 +215,26 @@ impl Supervisor {
         if parts.is_empty() {
             // Once more, alone: a machine that is too busy must not make a record poison.
             match self.attempt(&batch.slice(whole.clone()), now) {
-                Ok(outcome) => assembly.add(whole, outcome),
+                Ok(outcome) => merge.add(whole, outcome),
                 Err(error) if error.is_fault() => return Err(error),
                 Err(error) => {
                     self.replace(&error)?;
-                    self.quarantine(batch, whole, &error, assembly);
+                    self.quarantine(batch, whole, &error, merge);
                 }
             }
             return Ok(());
         }
         for part in parts {
             if self.health.poison >= most_poison {
-                self.quarantine_lines(batch, part, error, assembly);
+                self.quarantine_lines(batch, part, error, merge);
                 continue;
             }
             match self.attempt(&batch.slice(part.clone()), now) {
-                Ok(outcome) => assembly.add(part, outcome),
+                Ok(outcome) => merge.add(part, outcome),
                 Err(error) if error.is_fault() => return Err(error),
                 Err(error) => {
                     self.replace(&error)?;
-                    self.halve(batch, part, now, &error, assembly, most_poison)?;
+                    self.halve(batch, part, now, &error, merge, most_poison)?;
                 }
             }
         }
@@ -249,26 +256,26 @@ impl Supervisor {
         Ok(if parts.first().is_some_and(|first| first.start > line.start) { parts } else { Vec::new() })
     }
 
-    fn quarantine(&mut self, batch: &Bytes, part: Range<usize>, error: &Error, assembly: &mut Assembly<'_>) {
+    fn quarantine(&mut self, batch: &Bytes, part: Range<usize>, error: &Error, merge: &mut Merge<'_>) {
         let text = batch[part.clone()].trim_ascii_end();
         if !text.is_empty() {
             self.health.poison += 1;
-            assembly.outcome.records += 1;
-            assembly.outcome.rejections.push(Rejection {
+            merge.outcome.records += 1;
+            merge.outcome.rejections.push(Rejection {
                 start: part.start as u32,
                 end: (part.start + text.len()) as u32,
                 code: POISON.to_owned(),
                 detail: error.to_string(),
             });
         }
-        assembly.part(part, Fate::Left);
+        merge.part(part, Fate::Left);
     }
 
-    fn quarantine_lines(&mut self, batch: &Bytes, part: Range<usize>, error: &Error, assembly: &mut Assembly<'_>) {
+    fn quarantine_lines(&mut self, batch: &Bytes, part: Range<usize>, error: &Error, merge: &mut Merge<'_>) {
         let mut start = part.start;
         while start < part.end {
             let end = memchr(b'\n', &batch[start..part.end]).map_or(part.end, |length| start + length + 1);
-            self.quarantine(batch, start..end, error, assembly);
+            self.quarantine(batch, start..end, error, merge);
             start = end;
         }
     }
@@ -455,16 +462,6 @@ impl Supervisor {
     /// What becomes of the stream.
     pub fn mode(&self) -> Mode {
         self.mode
-    }
-}
-
-/// The mode of a configuration that the component has taken.
-fn mode(config: &str) -> Mode {
-    let config: serde_json::Value = serde_json::from_str(config).unwrap_or_default();
-    match config.get("mode").and_then(serde_json::Value::as_str) {
-        Some("filter") => Mode::Filter,
-        Some("findings") => Mode::Findings,
-        _ => Mode::Enrich,
     }
 }
 

@@ -1,14 +1,11 @@
 //! Guests that fail, or lie, cost their host an error and a new instance, and no record.
 
-#[path = "common/guest.rs"]
-mod guest;
-
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::guest::{FAILS_ON_EXCLAMATION, Guest};
 use bytes::Bytes;
-use catena_host::{Bounds, Error, Limits, Outcome, POISON, Sandbox, Supervisor};
-use guest::{FAILS_ON_EXCLAMATION, Guest};
+use catena_host::{Bounds, Error, Limits, Mode, Outcome, POISON, Sandbox, Supervisor};
 
 const LIMITS: Limits = Limits { call: Duration::from_millis(200), memory: 64 << 20, output: 1 << 20 };
 
@@ -19,7 +16,7 @@ fn sandbox(guest: &Guest) -> Arc<Sandbox> {
 }
 
 fn supervisor(guest: &Guest) -> Supervisor {
-    Supervisor::open(sandbox(guest), "{}", Bounds::default()).expect("it opens")
+    Supervisor::open(sandbox(guest), "{}", Mode::Enrich, Bounds::default()).expect("it opens")
 }
 
 /// The guest fails on every batch, with an error that says how; under a supervisor each record is accounted for.
@@ -176,7 +173,8 @@ fn what_a_checkpoint_holds_survives_batches_that_cannot_be_replayed() {
 #[test]
 fn batches_are_not_kept_without_bound() {
     let bounds = Bounds { replay: 1_000, ..Bounds::default() };
-    let mut supervisor = Supervisor::open(sandbox(&FAILS_ON_EXCLAMATION), "{}", bounds).expect("it opens");
+    let mut supervisor =
+        Supervisor::open(sandbox(&FAILS_ON_EXCLAMATION), "{}", Mode::Enrich, bounds).expect("it opens");
     let batch = Bytes::from(LINES.to_vec());
     for _ in 0..100 {
         supervisor.process(&batch, 0).expect("is processed");
@@ -190,7 +188,8 @@ fn batches_are_not_kept_without_bound() {
 fn an_instance_whose_memory_has_grown_is_replaced() {
     // A batch of 5 MB takes as much memory, and memory does not shrink.
     let bounds = Bounds { recycle: 4 << 20, ..Bounds::default() };
-    let mut supervisor = Supervisor::open(sandbox(&FAILS_ON_EXCLAMATION), "{}", bounds).expect("it opens");
+    let mut supervisor =
+        Supervisor::open(sandbox(&FAILS_ON_EXCLAMATION), "{}", Mode::Enrich, bounds).expect("it opens");
     supervisor.process(&Bytes::from(vec![b'\n'; 5 << 20]), 0).expect("is processed");
     assert_eq!(supervisor.health().recycled, 1);
     assert!(supervisor.memory() < 4 << 20, "{}", supervisor.memory());

@@ -2,16 +2,14 @@
 //!
 //! `CATENA_SOAK_SECONDS` says for how long; `scripts/soak` does it for ten minutes.
 
-#[path = "common/outcome.rs"]
-mod outcome;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use catena_host::{BUILT_IN, Bounds, Limits, Outcome, Sandbox, Supervisor};
+use catena_component::COMPONENT;
+use catena_host::{Bounds, Limits, Mode, Outcome, Sandbox, Supervisor};
 use catena_synthetic::{Random, Stream};
 
 /// Faults come at least so far apart that what makes up for one is not hit by the next.
@@ -54,7 +52,7 @@ type Seen = ([u32; 3], Vec<String>, Vec<u8>, Vec<(u32, u32, String)>);
 
 fn seen(outcome: Outcome, batch: &[u8]) -> Seen {
     // What is taken out may be told in other pieces where the batch was halved.
-    let output = outcome::apply(&outcome, batch);
+    let output = outcome.apply(batch);
     (
         [outcome.records, outcome.matched, outcome.dropped],
         outcome.findings.into_iter().map(|finding| finding.id).collect(),
@@ -91,11 +89,12 @@ fn fail(sandbox: &Sandbox, stop: &AtomicBool) {
 #[test]
 fn under_faults_everything_is_found_once_and_nothing_grows() {
     let seconds = std::env::var("CATENA_SOAK_SECONDS").ok().and_then(|seconds| seconds.parse().ok()).unwrap_or(5);
-    let sandbox = Arc::new(Sandbox::new(BUILT_IN, Limits::default()).expect("it loads"));
+    let sandbox = Arc::new(Sandbox::new(COMPONENT, Limits::default()).expect("it loads"));
     let bounds = Bounds { replay: 2 << 20, recycle: 48 << 20 };
     let config = r#"{"mode":"filter"}"#;
-    let open = || Supervisor::open(Arc::clone(&sandbox), config, bounds).expect("it opens");
-    let (mut supervisor, mut native) = (open(), catena::Correlator::open(config).expect("it opens"));
+    let open = || Supervisor::open(Arc::clone(&sandbox), config, Mode::Filter, bounds).expect("it opens");
+    let (mut supervisor, mut native) =
+        (open(), catena::Correlator::new(config.parse().expect("it is right")).expect("it opens"));
     let stop = Arc::new(AtomicBool::new(false));
     let faults = thread::spawn({
         let (sandbox, stop) = (Arc::clone(&sandbox), Arc::clone(&stop));
@@ -111,7 +110,7 @@ fn under_faults_everything_is_found_once_and_nothing_grows() {
         let now = (at + 60) * 1_000;
         at += 300;
         let outcome = supervisor.process(&batch, now).expect("the supervisor goes on");
-        let native = expected(native.process(&batch, now).expect("it fits"), &batch);
+        let native = expected(native.process(&batch, catena::Timestamp::from_millis(now)).expect("it fits"), &batch);
         records += u64::from(outcome.records);
         dropped += u64::from(outcome.dropped);
         rejected += outcome.rejections.len() as u64;
@@ -126,7 +125,8 @@ fn under_faults_everything_is_found_once_and_nothing_grows() {
                 restarts += supervisor.health().restarts;
                 assert_eq!(supervisor.health().state_lost, 0);
                 // A fault may hit here, too.
-                let resume = || Supervisor::resume(Arc::clone(&sandbox), config, bounds, checkpoint.clone());
+                let resume =
+                    || Supervisor::resume(Arc::clone(&sandbox), config, Mode::Filter, bounds, checkpoint.clone());
                 supervisor = resume().or_else(|_| resume()).expect("it resumes");
                 resumed += 1;
             }

@@ -1,8 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::clock::Clock;
 use super::list::List;
 use super::table::Table;
+use super::watermark::Watermark;
 
 /// The grain of expiry, in ms. Joins check times exactly; the grain only decides how much longer memory is held.
 const GRAIN: i64 = 60_000;
@@ -40,11 +40,11 @@ impl Buckets {
         Self { by_minute: BTreeMap::new(), due: BTreeSet::new(), longest_window, duplicate_window, ids: 0 }
     }
 
-    fn bucket(&mut self, time: i64, clock: &Clock) -> &mut Bucket {
+    fn bucket(&mut self, time: i64, watermark: &Watermark) -> &mut Bucket {
         let minute = time.div_euclid(GRAIN);
-        let end = (minute + 1).saturating_mul(GRAIN).min(clock.latest_plausible());
+        let end = (minute + 1).saturating_mul(GRAIN).min(watermark.latest_plausible());
         // Rounded up, so that a bucket changes its place in the queue once a minute at most.
-        let watermark = clock.watermark().map_or(end, |watermark| (watermark.div_euclid(GRAIN) + 1) * GRAIN);
+        let watermark = watermark.time().map_or(end, |watermark| (watermark.div_euclid(GRAIN) + 1) * GRAIN);
         let needed_until = end.max(watermark).saturating_add(self.longest_window);
         let bucket = self.by_minute.entry(minute).or_default();
         if needed_until > bucket.deadline {
@@ -57,8 +57,8 @@ impl Buckets {
     }
 
     /// Remembers an event's id; `false` where it is already known.
-    pub(super) fn insert_id(&mut self, time: i64, id: u64, clock: &Clock) -> bool {
-        let ids = &mut self.bucket(time, clock).ids;
+    pub(super) fn insert_id(&mut self, time: i64, id: u64, watermark: &Watermark) -> bool {
+        let ids = &mut self.bucket(time, watermark).ids;
         if ids.find(id, |known| *known == id).is_some() {
             return false;
         }
@@ -76,8 +76,8 @@ impl Buckets {
     }
 
     /// The pending events of this minute, for one more.
-    pub(super) fn pending_for(&mut self, time: i64, clock: &Clock) -> &mut List {
-        &mut self.bucket(time, clock).pending
+    pub(super) fn pending_for(&mut self, time: i64, watermark: &Watermark) -> &mut List {
+        &mut self.bucket(time, watermark).pending
     }
 
     /// The pending events of this minute, if it has any.

@@ -1,9 +1,9 @@
 use hashbrown::HashSet;
 
 use super::KeyedHash;
-use super::pending::{Event, PendingId, Store};
+use super::pending::{PendingEvent, PendingId, Store};
 use crate::rule::{Binding, JoinStep, RulePlan, Rules, Shared, StepPlan};
-use crate::sorted;
+use crate::util::sorted;
 
 /// A chain: an event for each step of the rule, none for an optional one that is not there.
 pub(crate) type Chain = Vec<Option<PendingId>>;
@@ -37,7 +37,7 @@ struct Draft<'a> {
     steps: &'a [StepPlan],
     joins: &'a [JoinStep],
     identity: u32,
-    placed: Vec<Option<(PendingId, Event<'a>)>>,
+    placed: Vec<Option<(PendingId, PendingEvent<'a>)>>,
     complete: Vec<Chain>,
 }
 
@@ -101,7 +101,7 @@ impl<'a> Search<'a> {
     }
 
     /// The events that `join` may place, each once, as far as the search may go.
-    fn candidates(&mut self, draft: &Draft<'a>, join: &JoinStep) -> Vec<(PendingId, Event<'a>)> {
+    fn candidates(&mut self, draft: &Draft<'a>, join: &JoinStep) -> Vec<(PendingId, PendingEvent<'a>)> {
         let (Some(from), Some((earliest, latest))) = (draft.event(join.from), draft.times_for(join.to)) else {
             return Vec::new();
         };
@@ -133,7 +133,7 @@ struct Found<'a> {
     /// How many more looks there are.
     looks: usize,
     seen: HashSet<PendingId>,
-    events: Vec<(PendingId, Event<'a>)>,
+    events: Vec<(PendingId, PendingEvent<'a>)>,
 }
 
 impl<'a> Found<'a> {
@@ -166,11 +166,11 @@ impl<'a> Found<'a> {
 }
 
 impl<'a> Draft<'a> {
-    fn event(&self, position: usize) -> Option<Event<'a>> {
+    fn event(&self, position: usize) -> Option<PendingEvent<'a>> {
         self.placed.get(position)?.map(|(_, event)| event)
     }
 
-    fn place(&mut self, position: usize, event: Option<(PendingId, Event<'a>)>) {
+    fn place(&mut self, position: usize, event: Option<(PendingId, PendingEvent<'a>)>) {
         if let Some(place) = self.placed.get_mut(position) {
             *place = event;
         }
@@ -198,7 +198,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Whether an event that was found may stand where `join` looks.
-    fn fits(&self, id: PendingId, event: Event<'a>, join: &JoinStep) -> bool {
+    fn fits(&self, id: PendingId, event: PendingEvent<'a>, join: &JoinStep) -> bool {
         event.identity().0 == self.identity
             && !self.placed.iter().flatten().any(|(placed, _)| *placed == id)
             && join.by.is_none_or(|shared| self.share(event, join, join.from, shared))
@@ -206,7 +206,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Whether an event for `join.to` has a value of a shared name in common with the event placed at `other`.
-    fn share(&self, event: Event<'a>, join: &JoinStep, other: usize, shared: Shared) -> bool {
+    fn share(&self, event: PendingEvent<'a>, join: &JoinStep, other: usize, shared: Shared) -> bool {
         let Some(placed) = self.event(other) else {
             // An optional step that is not there asks for nothing.
             return true;

@@ -4,49 +4,49 @@
 //! neighbours, and what it completes is reported at once. Time only decides what may be forgotten.
 
 mod arena;
+mod attribution;
 mod bucket;
-mod clock;
-mod context;
 mod identities;
 mod index;
 mod join;
 mod list;
 mod pending;
-mod saved;
 mod slab;
+mod snapshot;
 mod table;
+mod watermark;
 
 use std::collections::BTreeSet;
 use std::hash::Hasher;
 
 use siphasher::sip::SipHasher13;
 
-use crate::config::Limits;
 use crate::event::Event;
 use crate::rule::Rules;
+use crate::vocab::Limits;
 
-pub(crate) use clock::{Arrival, Clock};
-pub(crate) use context::Context;
+pub(crate) use attribution::Attribution;
 pub(crate) use join::Chain;
-pub(crate) use pending::{Event as KeptEvent, PendingId};
+pub(crate) use pending::{PendingEvent, PendingId};
+pub(crate) use watermark::{Arrival, Watermark};
 
 /// Everything the engine remembers between records.
 #[derive(Debug)]
 pub(crate) struct Chains {
-    pub clock: Clock,
+    pub watermark: Watermark,
     buckets: bucket::Buckets,
     pending: pending::Store,
     limits: Limits,
     hash: KeyedHash,
     pub counts: Counts,
-    /// The hours and hashed identities for which pressure has been told.
+    /// The hours and hashed identities for which evictions has been told.
     told: BTreeSet<(i64, u64)>,
 }
 
 /// An hour, in ms.
 const HOUR: i64 = 3_600_000;
 
-/// How many tellings of pressure are remembered, to not repeat them.
+/// How many tellings of evictions are remembered, to not repeat them.
 const MOST_TOLD: usize = 4_096;
 
 /// What became of events, and of what is remembered of them. All only count up.
@@ -56,7 +56,7 @@ pub(crate) struct Counts {
     pub duplicates: u64,
     /// Events older than the watermark when they came.
     pub late: u64,
-    /// Events dated beyond the host's clock and the allowed skew.
+    /// Events dated beyond the host's watermark and the allowed skew.
     pub future: u64,
     /// Events that a chain could use and that name no identity.
     pub unidentified: u64,
@@ -94,7 +94,7 @@ pub(crate) struct Matched<'m> {
     /// The event's own id, or one made for it: the same id is the same event.
     pub id: &'m str,
     /// The id that findings tell: that of the operation, where several events are of one.
-    pub told_as: &'m str,
+    pub report_id: &'m str,
     /// In ms since 1970.
     pub time: i64,
     /// The steps that it is.
@@ -110,12 +110,12 @@ pub(crate) struct Observed {
     /// The chains it completed: the step of the event, and the pending events in the order of the rule's steps.
     pub chains: Vec<(usize, Chain)>,
     /// What had to give way for it.
-    pub pressure: Vec<Pressure>,
+    pub evictions: Vec<Eviction>,
 }
 
 /// Pending events have been given up. Flooding must not be a quiet way out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Pressure {
+pub(crate) struct Eviction {
     /// The identity whose event took the room.
     pub identity: String,
     /// Whether it gave up its own events, or those of anybody.
@@ -125,10 +125,10 @@ pub(crate) struct Pressure {
 }
 
 impl Chains {
-    pub(crate) fn new(clock: Clock, limits: Limits, hash_key: [u8; 16], longest_window: i64) -> Self {
+    pub(crate) fn new(watermark: Watermark, limits: Limits, hash_key: [u8; 16], longest_window: i64) -> Self {
         let duplicate_window = limits.duplicate_window.as_millis();
         Self {
-            clock,
+            watermark,
             buckets: bucket::Buckets::new(longest_window, duplicate_window),
             pending: pending::Store::default(),
             limits,
@@ -143,40 +143,40 @@ impl Chains {
     /// Costs a few hash look-ups, and one for each neighbour; never more than [`Limits::neighbours`] of those.
     pub(crate) fn observe(&mut self, rules: &Rules, matched: &Matched<'_>) -> Observed {
         let Matched { event, id, time, .. } = *matched;
-        match self.clock.observe(time) {
+        match self.watermark.observe(time) {
             Arrival::InTime => {}
             Arrival::Late => self.counts.late += 1,
             Arrival::Future => self.counts.future += 1,
         }
         self.expire(rules);
         let key = self.hash.of(&[event.provider.as_str().as_bytes(), event.account.as_bytes(), id.as_bytes()]);
-        if !self.buckets.insert_id(time, key, &self.clock) {
+        if !self.buckets.insert_id(time, key, &self.watermark) {
             self.counts.duplicates += 1;
-            return Observed { duplicate: true, chains: Vec::new(), pressure: Vec::new() };
+            return Observed { duplicate: true, chains: Vec::new(), evictions: Vec::new() };
         }
         self.counts.forgotten_ids += self.buckets.forget_ids_above(self.limits.event_ids);
-        let mut observed = Observed { duplicate: false, chains: Vec::new(), pressure: Vec::new() };
-        for (identity, ways) in rules.identities.iter().enumerate() {
+        let mut observed = Observed { duplicate: false, chains: Vec::new(), evictions: Vec::new() };
+        for (identity, keys) in rules.identities.iter().enumerate() {
             let asks =
                 |step: &usize| rules.step(*step).is_some_and(|(rule, _)| rule.is_chain() && rule.identity == identity);
             let steps: Vec<usize> = matched.steps.iter().copied().filter(asks).collect();
             if !steps.is_empty() {
-                self.link(rules, &Matched { steps: &steps, ..*matched }, &Context::of(event, ways), &mut observed);
+                self.link(rules, &Matched { steps: &steps, ..*matched }, &Attribution::of(event, keys), &mut observed);
             }
         }
         observed
     }
 
     /// Keeps an event under one identity and finds the chains that it completes.
-    fn link(&mut self, rules: &Rules, matched: &Matched<'_>, context: &Context<'_>, observed: &mut Observed) {
-        if context.identity.is_empty() {
+    fn link(&mut self, rules: &Rules, matched: &Matched<'_>, attribution: &Attribution<'_>, observed: &mut Observed) {
+        if attribution.identity.is_empty() {
             self.counts.unidentified += 1;
             return;
         }
-        self.make_room(rules, matched.time, context.identity, &mut observed.pressure);
-        let bucket = self.buckets.pending_for(matched.time, &self.clock);
-        let Some(new) = self.pending.insert(&self.hash, rules, matched, context, bucket) else { return };
-        let mut search = join::Search::new(&self.pending, &self.hash, rules, self.limits.neighbours);
+        self.make_room(rules, matched.time, attribution.identity, &mut observed.evictions);
+        let bucket = self.buckets.pending_for(matched.time, &self.watermark);
+        let Some(new) = self.pending.insert(&self.hash, rules, matched, attribution, bucket) else { return };
+        let mut search = join::Search::new(&self.pending, &self.hash, rules, self.limits.max_candidates);
         for step in matched.steps {
             observed.chains.extend(search.completed_by(new, *step).into_iter().map(|chain| (*step, chain)));
         }
@@ -184,7 +184,7 @@ impl Chains {
     }
 
     /// Gives up what the limits ask for, a noisy identity's own first.
-    fn make_room(&mut self, rules: &Rules, time: i64, identity: &str, pressure: &mut Vec<Pressure>) {
+    fn make_room(&mut self, rules: &Rules, time: i64, identity: &str, evictions: &mut Vec<Eviction>) {
         let before = self.counts;
         let mut own = self.pending.of_identity(&self.hash, identity);
         while own.len as usize >= self.limits.pending_per_identity && self.forget(rules, own.first) {
@@ -205,7 +205,7 @@ impl Chains {
             };
             let hour = time.div_euclid(HOUR);
             if evicted && self.told.insert((hour, self.hash.of(&[&[u8::from(own)], identity.as_bytes()]))) {
-                pressure.push(Pressure { identity: identity.to_owned(), own, hour });
+                evictions.push(Eviction { identity: identity.to_owned(), own, hour });
             }
         }
         while self.told.len() > MOST_TOLD {
@@ -221,7 +221,7 @@ impl Chains {
     }
 
     fn expire(&mut self, rules: &Rules) {
-        let Some(watermark) = self.clock.watermark() else { return };
+        let Some(watermark) = self.watermark.time() else { return };
         while let Some(mut expired) = self.buckets.expire(watermark) {
             while expired.len > 0 {
                 self.pending.remove(&self.hash, rules, expired.first, &mut expired);
@@ -232,11 +232,11 @@ impl Chains {
     /// Remembers a finding of an operation that several events tell of; `false` where one of them has made it before.
     pub(crate) fn is_new_finding(&mut self, id: &str, time: i64) -> bool {
         let key = self.hash.of(&[b"finding", id.as_bytes()]);
-        !self.buckets.has_id_near(time, key) && self.buckets.insert_id(time, key, &self.clock)
+        !self.buckets.has_id_near(time, key) && self.buckets.insert_id(time, key, &self.watermark)
     }
 
     /// A pending event.
-    pub(crate) fn event(&self, id: PendingId) -> Option<KeptEvent<'_>> {
+    pub(crate) fn event(&self, id: PendingId) -> Option<PendingEvent<'_>> {
         self.pending.event(id)
     }
 

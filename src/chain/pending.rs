@@ -4,16 +4,16 @@ use std::ops::RangeInclusive;
 use hashbrown::HashSet;
 
 use super::arena::{Arena, Handle};
-use super::context::{Context, Contexts};
+use super::attribution::{Attribution, Attributions};
 use super::identities::Identities;
 use super::index::Index;
 use super::list::{Links, List};
 use super::slab::Slab;
 use super::{KeyedHash, Matched, table};
-use crate::codec::{Kept, Take, put_number, put_text};
 use crate::event::Slot;
 use crate::rule::{Binding, Rules};
-use crate::sorted;
+use crate::util::packed::{Decoder, PackedStr, encode_number, encode_text};
+use crate::util::sorted;
 
 /// How many values of a name that joins nothing are kept for findings, such as the instances of one launch.
 const MOST_SHOWN: usize = 64;
@@ -32,7 +32,7 @@ pub(super) struct Store {
     contents: Arena,
     by_value: Index,
     identities: Identities,
-    contexts: Contexts,
+    attributions: Attributions,
     /// The different calls and the steps they have matched: few, so each is kept once.
     calls: Vec<Call>,
     next: u32,
@@ -45,7 +45,7 @@ struct Pending {
     /// Counts insertions, and begins again after four billion.
     number: u32,
     identity: u32,
-    context: u32,
+    attribution: u32,
     call: u32,
     /// Event id, then pairs of slot and value.
     content: Handle,
@@ -100,8 +100,8 @@ pub(super) struct New<'a> {
     pub time: i64,
     /// From [`Store::new_identity`], or one that is known.
     pub identity: u32,
-    /// From [`Store::context`].
-    pub context: u32,
+    /// From [`Store::attribution`].
+    pub attribution: u32,
     /// From [`Store::call`].
     pub call: u32,
     pub content: Cow<'a, [u8]>,
@@ -112,7 +112,7 @@ const OVERHEAD: usize = size_of::<Option<Pending>>() + 2 * (size_of::<u64>() + t
 
 /// A pending event as joins and findings read it.
 #[derive(Clone, Copy)]
-pub(crate) struct Event<'a> {
+pub(crate) struct PendingEvent<'a> {
     /// In ms since 1970.
     pub time: i64,
     /// The service that was called.
@@ -125,29 +125,29 @@ pub(crate) struct Event<'a> {
     identity: u32,
     identity_text: &'a [u8],
     call: u32,
-    context: u32,
-    context_text: &'a [u8],
+    attribution: u32,
+    attribution_text: &'a [u8],
     content: &'a [u8],
 }
 
-impl<'a> Event<'a> {
+impl<'a> PendingEvent<'a> {
     /// The event's id.
     pub(crate) fn id(self) -> Cow<'a, str> {
-        Take::new(self.content).kept_text().unwrap_or_default()
+        Decoder::new(self.content).packed_text().unwrap_or_default()
     }
 
     /// All values, with their slots' numbers.
-    fn values(self) -> impl Iterator<Item = (u16, Kept<'a>)> {
-        let mut take = Take::new(self.content);
-        let id = take.kept();
+    fn values(self) -> impl Iterator<Item = (u16, PackedStr<'a>)> {
+        let mut take = Decoder::new(self.content);
+        let id = take.packed();
         std::iter::from_fn(move || {
             id?;
-            Some((u16::try_from(take.number()?).ok()?, take.kept()?))
+            Some((u16::try_from(take.number()?).ok()?, take.packed()?))
         })
     }
 
     /// The different values of some slots.
-    pub(crate) fn values_of(self, slots: &[Slot]) -> Vec<Kept<'a>> {
+    pub(crate) fn values_of(self, slots: &[Slot]) -> Vec<PackedStr<'a>> {
         let of_slots = self.values().filter(|(number, _)| slots.iter().any(|slot| slot.number() == *number));
         let values = of_slots.map(|(_, value)| value);
         if slots.len() == 1 {
@@ -164,8 +164,8 @@ impl<'a> Event<'a> {
     }
 
     /// Who did it and where.
-    pub(crate) fn context(self) -> Context<'a> {
-        Context::decode(std::str::from_utf8(self.identity_text).unwrap_or_default(), self.context_text)
+    pub(crate) fn attribution(self) -> Attribution<'a> {
+        Attribution::decode(std::str::from_utf8(self.identity_text).unwrap_or_default(), self.attribution_text)
             .unwrap_or_default()
     }
 
@@ -186,9 +186,9 @@ impl<'a> Event<'a> {
         self.content
     }
 
-    /// The context as a number, and encoded.
-    pub(super) fn encoded_context(self) -> (u32, &'a [u8]) {
-        (self.context, self.context_text)
+    /// The attribution as a number, and encoded.
+    pub(super) fn encoded_attribution(self) -> (u32, &'a [u8]) {
+        (self.attribution, self.attribution_text)
     }
 }
 
@@ -199,10 +199,10 @@ impl Store {
         hash: &KeyedHash,
         rules: &Rules,
         matched: &Matched<'_>,
-        context: &Context<'_>,
+        attribution: &Attribution<'_>,
         bucket: &mut List,
     ) -> Option<PendingId> {
-        let identity = self.identities.find_or_insert(hash, context.identity)?;
+        let identity = self.identities.find_or_insert(hash, attribution.identity)?;
         let known = self.calls.iter().position(|call| call.is_of(matched)).map(u32::try_from);
         let call = match known {
             Some(known) => known.ok()?,
@@ -211,7 +211,7 @@ impl Store {
         let new = New {
             time: matched.time,
             identity,
-            context: self.context(hash, context.encode_rest())?,
+            attribution: self.attribution(hash, attribution.encode_rest())?,
             call,
             content: content(rules, matched).into(),
         };
@@ -228,14 +228,14 @@ impl Store {
         self.identities.insert_unindexed(text)
     }
 
-    /// A context, for one event. It must get that event.
-    pub(super) fn context(&mut self, hash: &KeyedHash, encoded: Vec<u8>) -> Option<u32> {
-        self.contexts.acquire(hash, encoded)
+    /// A attribution, for one event. It must get that event.
+    pub(super) fn attribution(&mut self, hash: &KeyedHash, encoded: Vec<u8>) -> Option<u32> {
+        self.attributions.acquire(hash, encoded)
     }
 
-    /// A context that is known, for one event more.
-    pub(super) fn same_context(&mut self, context: u32) {
-        self.contexts.acquire_again(context);
+    /// A attribution that is known, for one event more.
+    pub(super) fn same_attribution(&mut self, attribution: u32) {
+        self.attributions.acquire_again(attribution);
     }
 
     /// Keeps an event that is not found by its values until [`Self::index_all`].
@@ -245,7 +245,7 @@ impl Store {
             time: [(time >> 32) as u32, time as u32],
             number: self.next,
             identity: new.identity,
-            context: new.context,
+            attribution: new.attribution,
             call: new.call,
             content: self.contents.insert(&new.content)?,
             of_identity: Links::default(),
@@ -316,7 +316,7 @@ impl Store {
         hash: &KeyedHash,
         identity: u32,
         binding: &Binding,
-        value: Kept<'_>,
+        value: PackedStr<'_>,
         times: RangeInclusive<i64>,
     ) -> impl Iterator<Item = PendingId> {
         self.posted(value_key(hash, identity, binding.key, value), times)
@@ -347,10 +347,10 @@ impl Store {
         Some(PendingId { slot, generation: self.slots.get(slot)?.number })
     }
 
-    fn slot(&self, slot: u32) -> Option<Event<'_>> {
+    fn slot(&self, slot: u32) -> Option<PendingEvent<'_>> {
         let pending = self.slots.get(slot)?;
         let call = self.calls.get(pending.call as usize)?;
-        Some(Event {
+        Some(PendingEvent {
             time: pending.time(),
             service: &call.service,
             action: &call.action,
@@ -359,14 +359,14 @@ impl Store {
             identity: pending.identity,
             identity_text: self.identities.text(pending.identity),
             call: pending.call,
-            context: pending.context,
-            context_text: self.contexts.encoded(pending.context),
+            attribution: pending.attribution,
+            attribution_text: self.attributions.encoded(pending.attribution),
             content: self.contents.get(pending.content),
         })
     }
 
     /// The event of an id, unless it is gone.
-    pub(super) fn event(&self, id: PendingId) -> Option<Event<'_>> {
+    pub(super) fn event(&self, id: PendingId) -> Option<PendingEvent<'_>> {
         if self.id(id.slot)? == id { self.slot(id.slot) } else { None }
     }
 
@@ -384,7 +384,7 @@ impl Store {
         let Some(pending) = self.slots.remove(slot) else { return };
         bucket.unlink(&mut self.slots, pending.of_bucket, of_bucket);
         self.contents.remove(pending.content);
-        self.contexts.release(hash, pending.context);
+        self.attributions.release(hash, pending.attribution);
         let Some(events) = self.identities.events_mut(pending.identity) else { return };
         events.unlink(&mut self.slots, pending.of_identity, of_identity);
         if events.len == 0 {
@@ -399,7 +399,7 @@ impl Store {
     }
 
     /// All pending events, in the order in which they came.
-    pub(super) fn in_order(&self) -> Vec<Event<'_>> {
+    pub(super) fn in_order(&self) -> Vec<PendingEvent<'_>> {
         // The oldest has the number that is furthest back.
         let age = |number: u32| u32::MAX - self.next.wrapping_sub(number);
         let mut slots: Vec<_> =
@@ -418,11 +418,11 @@ impl Store {
 
     /// About how many bytes all of this takes.
     pub(super) fn bytes(&self) -> usize {
-        self.contents.bytes() + self.len() * OVERHEAD + self.contexts.bytes() + self.identities.bytes()
+        self.contents.bytes() + self.len() * OVERHEAD + self.attributions.bytes() + self.identities.bytes()
     }
 }
 
-fn value_key(hash: &KeyedHash, identity: u32, key: u16, value: Kept<'_>) -> u64 {
+fn value_key(hash: &KeyedHash, identity: u32, key: u16, value: PackedStr<'_>) -> u64 {
     hash.of(&[&identity.to_le_bytes(), &key.to_le_bytes(), value.0])
 }
 
@@ -437,7 +437,7 @@ fn time_of(slots: &Slab<Pending>, slot: u32) -> i64 {
 /// What is kept of an event: its id and the different values that its steps bind.
 fn content(rules: &Rules, matched: &Matched<'_>) -> Vec<u8> {
     let mut content = Vec::new();
-    put_text(&mut content, matched.told_as);
+    encode_text(&mut content, matched.report_id);
     let plans = matched.steps.iter().filter_map(|step| rules.step(*step));
     let bindings = plans.flat_map(|(_, plan)| &plan.bindings);
     let slots = bindings.flat_map(|binding| binding.slots.iter().map(|slot| (*slot, binding.joins)));
@@ -446,8 +446,8 @@ fn content(rules: &Rules, matched: &Matched<'_>) -> Vec<u8> {
         let Some((slot, _)) = group.first() else { continue };
         let most = if group.iter().any(|(_, joins)| *joins) { usize::MAX } else { MOST_SHOWN };
         for value in matched.event.values.distinct(&[*slot]).into_iter().take(most) {
-            put_number(&mut content, slot.number().into());
-            put_text(&mut content, value);
+            encode_number(&mut content, slot.number().into());
+            encode_text(&mut content, value);
         }
     }
     content

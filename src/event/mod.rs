@@ -1,20 +1,30 @@
-//! One record, normalised: what rules match on and findings tell, the same for every cloud.
+//! One record, normalised: what rules match and findings report, the same for every cloud.
 
-mod aws;
-mod azure;
-mod ecs;
+mod cloud;
+mod clouds;
+mod common;
+mod embedded;
 mod fields;
-pub(crate) mod gcp;
-mod inside;
+mod mappings;
+mod path;
 mod projection;
+mod reader;
 mod timestamp;
+mod values;
 
 use std::borrow::Cow;
 
-use crate::rule::{IdentityWay, Outcome, Provider};
+use crate::scan::{ActionKey, LineShapes};
+use crate::vocab::{CallOutcome, IdentityKey, Provider};
 
-pub(crate) use inside::{MOST_NESTED, open};
-pub(crate) use projection::{Inside, Projection, Slot, Values};
+pub(crate) use cloud::Cloud;
+pub(crate) use clouds::{CLOUDS, cloud_of};
+pub(crate) use embedded::{MAX_DEPTH, decode};
+pub(crate) use mappings::MAPPINGS;
+pub use path::Path;
+pub(crate) use projection::{Projection, Slot};
+pub(crate) use timestamp::TimeProblem;
+pub(crate) use values::{Inside, Values};
 
 /// A record that a rule may match. Text is borrowed from the record where no escape stands in it.
 #[derive(Debug)]
@@ -25,7 +35,7 @@ pub(crate) struct Event<'a> {
     /// The call: AWS `eventName`, Azure's operation in lower case, GCP `methodName` without its version.
     pub action: Cow<'a, str>,
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: CallOutcome,
     /// When it happened, in ms since 1970, or why that cannot be said.
     pub time: Result<i64, TimeProblem>,
     /// The event's own id: AWS `eventID`, Azure correlation id with operation, resource and status, GCP `insertId` with
@@ -53,12 +63,12 @@ pub(crate) struct Event<'a> {
 /// Who made a call. A field that the record does not have is empty.
 #[derive(Debug, Default)]
 pub(crate) struct Actor<'a> {
-    /// The role behind a session: AWS `userIdentity.sessionContext.sessionIssuer.arn`.
+    /// The role of a session: AWS `userIdentity.sessionContext.sessionIssuer.arn`.
     pub role: Cow<'a, str>,
     /// AWS `userIdentity.arn`; Azure's caller, GCP's principal.
-    pub arn: Cow<'a, str>,
-    /// AWS `userIdentity.principalId`; behind a colon stands the session.
-    pub principal: Cow<'a, str>,
+    pub caller: Cow<'a, str>,
+    /// AWS `userIdentity.principalId`, with the session after a colon; Azure's object id, GCP's subject.
+    pub principal_id: Cow<'a, str>,
     /// AWS `userIdentity.accessKeyId`.
     pub access_key: Cow<'a, str>,
     /// AWS `userIdentity.type`.
@@ -70,26 +80,19 @@ pub(crate) struct Actor<'a> {
 }
 
 impl Actor<'_> {
-    /// What chains are joined by: the first of the ways that is there. `None` joins nothing.
-    pub(crate) fn identity(&self, ways: &[IdentityWay]) -> Option<(IdentityWay, &str)> {
-        let told = |way: &IdentityWay| {
-            let text = match way {
-                IdentityWay::Role => &self.role,
-                IdentityWay::Arn | IdentityWay::Session => &self.arn,
-                IdentityWay::Principal => self.principal.split(':').next().unwrap_or_default(),
-                IdentityWay::AccessKey => &self.access_key,
+    /// The identity that chains join by: the first of the keys that has a value. `None` joins nothing.
+    pub(crate) fn identity(&self, keys: &[IdentityKey]) -> Option<(IdentityKey, &str)> {
+        let value = |key: &IdentityKey| {
+            let text = match key {
+                IdentityKey::Role => &self.role,
+                IdentityKey::Arn | IdentityKey::Session => &self.caller,
+                IdentityKey::Principal => self.principal_id.split(':').next().unwrap_or_default(),
+                IdentityKey::AccessKey => &self.access_key,
             };
-            (!text.is_empty()).then_some((*way, text))
+            (!text.is_empty()).then_some((*key, text))
         };
-        ways.iter().find_map(told)
+        keys.iter().find_map(value)
     }
-}
-
-/// Why an event has no time.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum TimeProblem {
-    Missing,
-    NotATime(String),
 }
 
 /// A record as it was read.
@@ -111,22 +114,28 @@ pub(crate) fn read<'a>(
 ) -> Result<Record<'a>, serde_json::Error> {
     let mut values = projection.read(record, envelope)?;
     let inside = values.take_inside();
-    let event = gcp::event(values).or_else(azure::event).or_else(aws::event).ok();
-    Ok(Record { event, inside })
+    for (cloud, slots) in projection.clouds() {
+        values = match (cloud.to_event)(values, slots) {
+            Ok(event) => return Ok(Record { event: Some(event), inside }),
+            Err(values) => values,
+        };
+    }
+    Ok(Record { event: None, inside })
 }
 
-/// The time of a row of a table, for those that have none of their own.
-fn row_time<'a>(values: &Values<'a>) -> Option<Cow<'a, str>> {
-    azure::ROW_TIMES.into_iter().find_map(|slot| values.text(slot))
+/// The keys by which the prefilter recognises records that may matter, of all clouds and schemas.
+pub(crate) fn action_keys() -> Vec<ActionKey> {
+    let marks = MAPPINGS.iter().flat_map(|mapping| mapping.marks);
+    CLOUDS.iter().flat_map(|cloud| cloud.action_keys).chain(marks).copied().collect()
 }
 
-fn time(text: Option<Cow<'_, str>>) -> Result<i64, TimeProblem> {
-    let text = text.ok_or(TimeProblem::Missing)?;
-    timestamp::parse(&text).ok_or_else(|| TimeProblem::NotATime(text.into_owned()))
+/// The containers and envelopes of all clouds.
+pub(crate) fn line_shapes() -> impl Iterator<Item = LineShapes> {
+    CLOUDS.iter().map(|cloud| cloud.line_shapes)
 }
 
-/// The part of a resource's name behind `key`, up to the next slash.
-fn part<'a>(name: &'a str, key: &str) -> Option<&'a str> {
+/// The part of a resource's name after `key`, up to the next slash.
+fn resource_part<'a>(name: &'a str, key: &str) -> Option<&'a str> {
     let (_, rest) = name.split_once(key)?;
     rest.split('/').next().filter(|part| !part.is_empty())
 }

@@ -1,14 +1,29 @@
 //! Times as records write them.
 
+use std::borrow::Cow;
+
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// Milliseconds since 1970; `None` for what is no time, and for times before 1970.
+/// Why an event has no time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum TimeProblem {
+    Missing,
+    NotATime(String),
+}
+
+/// The time that a record's text gives, in ms since 1970.
+pub(super) fn of(text: Option<Cow<'_, str>>) -> Result<i64, TimeProblem> {
+    let text = text.ok_or(TimeProblem::Missing)?;
+    parse(&text).ok_or_else(|| TimeProblem::NotATime(text.into_owned()))
+}
+
+/// Milliseconds since 1970; `None` for anything that is not a time, and for times before 1970.
 ///
 /// CloudTrail writes whole seconds in UTC, emulators fractions (localstack/localstack#9346). Exports of Azure and of
 /// tables write a blank for the `T`, leave the zone out (it is UTC then), or write month/day/year with or without AM and
 /// PM. OCSF writes milliseconds since 1970.
-pub(super) fn parse(text: &str) -> Option<i64> {
+fn parse(text: &str) -> Option<i64> {
     let text = text.trim();
     if text.len() == 13 && text.bytes().all(|byte| byte.is_ascii_digit()) {
         return text.parse().ok();

@@ -1,21 +1,26 @@
 //! Findings as documents of the Elastic Common Schema (ECS 8.17). What it has no field for stands under `labels`.
 
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::attack::{AttackVersion, Named, Placed};
-use super::report::{Report, instant};
-use crate::rule::{Provider, Severity};
+use super::format::{AnnotatedMatch, Format};
+use super::report::Report;
+use crate::event::cloud_of;
+use crate::util::invariant::Invariant as _;
+use crate::vocab::{AttackVersion, Named, ResolvedTechnique, Severity};
+
+pub(super) const FORMAT: Format = Format { body, annotation };
 
 /// The version of ECS that documents are written after.
 const ECS_VERSION: &str = "8.17.0";
 
 /// Writes a finding.
-pub(super) fn body(report: &Report<'_>, version: AttackVersion) -> String {
-    let context = report.context;
+fn body(report: &Report<'_>, version: AttackVersion) -> String {
+    let attribution = report.attribution;
     let last = report.events.last().map(|(_, event)| *event);
     let address = report.source_address().unwrap_or_default();
     let mut document = json!({
-        "@timestamp": instant(report.times.1),
+        "@timestamp": report.last_seen.to_string(),
         "ecs": {"version": ECS_VERSION},
         "message": report.title,
         "event": {
@@ -26,8 +31,8 @@ pub(super) fn body(report: &Report<'_>, version: AttackVersion) -> String {
             "module": "catena",
             "dataset": "catena.finding",
             "id": report.id,
-            "start": instant(report.times.0),
-            "end": instant(report.times.1),
+            "start": report.first_seen.to_string(),
+            "end": report.last_seen.to_string(),
             "severity": severity(report.severity),
             "action": last.map_or("", |event| event.action),
             "provider": last.map_or("", |event| event.service),
@@ -43,23 +48,23 @@ pub(super) fn body(report: &Report<'_>, version: AttackVersion) -> String {
         "threat": threat(report, version),
         "cloud": {
             "provider": report.provider.as_str(),
-            "region": context.region,
-            "account": {"id": context.account},
+            "region": attribution.region,
+            "account": {"id": attribution.account},
             "service": {"name": last.map_or("", |event| event.service)},
             "instance": {"id": report.instances.first().copied().unwrap_or_default()},
         },
-        "user": {"id": context.who(), "name": context.actor_name},
-        "source": {"ip": address, "address": context.source},
+        "user": {"id": attribution.who(), "name": attribution.actor_name},
+        "source": {"ip": address, "address": attribution.source},
         "related": {
-            "user": [context.who()],
+            "user": [attribution.who()],
             "ip": [address],
             "hosts": report.instances,
         },
         "labels": {
-            "identity": context.identity,
-            "identity_from": context.identity_way,
-            "scope": context.scope(),
-            "level": context.level,
+            "identity": attribution.identity,
+            "identity_from": attribution.identity_way,
+            "scope": attribution.scope(),
+            "level": attribution.level,
             "confidence": report.confidence.as_str(),
             "events": report.events.iter().map(|(_, event)| &*event.event_id).collect::<Vec<_>>().join(","),
             "resources": report.resources.iter().map(|(uid, _)| *uid).collect::<Vec<_>>().join(","),
@@ -68,14 +73,31 @@ pub(super) fn body(report: &Report<'_>, version: AttackVersion) -> String {
             "exception_reason": report.exception.map_or("", |exception| &exception.reason),
         },
     });
-    if report.provider == Provider::Gcp
+    if cloud_of(report.provider).accounts_are_projects
         && let Some(cloud) = document.get_mut("cloud").and_then(Value::as_object_mut)
     {
-        cloud.insert("project".to_owned(), json!({"id": context.account}));
-        cloud.insert("availability_zone".to_owned(), context.scope().into());
+        cloud.insert("project".to_owned(), json!({"id": attribution.account}));
+        cloud.insert("availability_zone".to_owned(), attribution.scope().into());
     }
     prune(&mut document);
     document.to_string()
+}
+
+/// `{"rule": {"id": …}, "step": …, "event": {"id": […]}}`.
+fn annotation(matched: &AnnotatedMatch<'_>) -> String {
+    #[derive(Serialize)]
+    struct Id<T> {
+        id: T,
+    }
+    #[derive(Serialize)]
+    struct Annotation<'a> {
+        rule: Id<&'a str>,
+        step: &'a str,
+        event: Id<&'a [String]>,
+    }
+    let annotation =
+        Annotation { rule: Id { id: matched.rule }, step: matched.step, event: Id { id: matched.findings } };
+    serde_json::to_string(&annotation).invariant("an annotation is JSON")
 }
 
 /// ECS leaves the scale to whoever writes; this is that of Elastic's own rules (21, 47, 73, 99).
@@ -90,7 +112,7 @@ fn severity(severity: Severity) -> u8 {
 }
 
 fn threat(report: &Report<'_>, version: AttackVersion) -> Value {
-    let placed: Vec<_> = report.attack.iter().map(|attack| Placed::of(attack, version)).collect();
+    let placed: Vec<_> = report.attack.iter().map(|attack| ResolvedTechnique::of(attack, version)).collect();
     let list = |kind: &str, named: Vec<Named<'_>>| {
         let mut unique: Vec<Named<'_>> = Vec::new();
         named.into_iter().for_each(|named| {

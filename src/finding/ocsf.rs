@@ -5,9 +5,13 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::Evidence;
-use super::attack::{AttackVersion, Named, Placed};
-use super::report::{Columns, Report, provider_name};
-use crate::rule::{Attack, Confidence, Severity};
+use super::format::{AnnotatedMatch, Format};
+use super::report::{Columns, Report};
+use crate::event::cloud_of;
+use crate::util::invariant::Invariant as _;
+use crate::vocab::{Attack, AttackVersion, Confidence, Named, ResolvedTechnique, Severity, Timestamp};
+
+pub(super) const FORMAT: Format = Format { body, annotation };
 
 /// The version of the OCSF schema that bodies are written after.
 const OCSF_VERSION: &str = "1.8.0";
@@ -23,9 +27,9 @@ struct DetectionFinding<'a> {
     type_uid: u32,
     type_name: &'static str,
     /// The time of the last event: an engine without a clock cannot say when it found something.
-    time: i64,
-    start_time: i64,
-    end_time: i64,
+    time: u64,
+    start_time: u64,
+    end_time: u64,
     severity_id: u8,
     severity: &'static str,
     confidence_id: u8,
@@ -134,7 +138,8 @@ struct Technique<'a> {
 
 impl<'a> AttackObject<'a> {
     fn of(attack: &'a Attack, version: AttackVersion) -> Self {
-        let Placed { tactic, technique: Named { uid, name }, sub_technique } = Placed::of(attack, version);
+        let ResolvedTechnique { tactic, technique: Named { uid, name }, sub_technique } =
+            ResolvedTechnique::of(attack, version);
         Self { version: version.as_str(), tactic, technique: Technique { uid, name }, sub_technique }
     }
 }
@@ -161,8 +166,8 @@ struct FindingInfo<'a> {
     desc: &'a str,
     analytic: Analytic<'a>,
     attacks: Vec<AttackObject<'a>>,
-    first_seen_time: i64,
-    last_seen_time: i64,
+    first_seen_time: u64,
+    last_seen_time: u64,
     related_events: Vec<RelatedEvent<'a>>,
     related_events_count: usize,
 }
@@ -181,7 +186,7 @@ struct Analytic<'a> {
 struct RelatedEvent<'a> {
     uid: &'a str,
     title: &'a str,
-    first_seen_time: i64,
+    first_seen_time: u64,
 }
 
 #[derive(Serialize)]
@@ -252,9 +257,9 @@ enum Endpoint<'a> {
 }
 
 /// Writes a finding.
-pub(super) fn body(report: &Report<'_>, version: AttackVersion) -> String {
+fn body(report: &Report<'_>, version: AttackVersion) -> String {
     let suppressed = report.exception.map(|exception| &*exception.reason);
-    let context = report.context;
+    let attribution = report.attribution;
     let info = FindingInfo {
         uid: report.id,
         title: report.title,
@@ -267,33 +272,54 @@ pub(super) fn body(report: &Report<'_>, version: AttackVersion) -> String {
             r#type: "Rule",
         },
         attacks: report.attack.iter().map(|attack| AttackObject::of(attack, version)).collect(),
-        first_seen_time: report.times.0,
-        last_seen_time: report.times.1,
+        first_seen_time: millis(report.first_seen),
+        last_seen_time: millis(report.last_seen),
         related_events: report
             .events
             .iter()
-            .map(|(step, event)| RelatedEvent { uid: &event.event_id, title: step, first_seen_time: event.time })
+            .map(|(step, event)| RelatedEvent {
+                uid: &event.event_id,
+                title: step,
+                first_seen_time: millis(Timestamp::from_event_time(event.time)),
+            })
             .collect(),
         related_events_count: report.events.len(),
     };
     let finding = DetectionFinding {
         cloud: Cloud {
-            provider: provider_name(report.provider),
-            region: context.region,
-            account: account(context.account),
+            provider: cloud_of(report.provider).label,
+            region: attribution.region,
+            account: account(attribution.account),
         },
         resources: report.resources.iter().map(|(uid, kind)| Resource { uid, r#type: kind }).collect(),
         evidences: report.events.iter().map(|(_, event)| evidence_object(event)).collect(),
         unmapped: Unmapped {
-            identity: context.identity,
-            identity_from: context.identity_way,
+            identity: attribution.identity,
+            identity_from: attribution.identity_way,
             confidence_reason: report.confidence_reason,
             exception: report.exception.map_or("", |exception| &exception.id),
             columns: (!report.events.is_empty()).then(|| report.columns()),
         },
         ..DetectionFinding::new(info, report.severity, report.confidence, suppressed)
     };
-    serde_json::to_string(&finding).unwrap_or_default()
+    serde_json::to_string(&finding).invariant("a finding is JSON")
+}
+
+/// `{"analytic": {"uid": …}, "step": …, "finding_info": [{"uid": …}]}`.
+fn annotation(matched: &AnnotatedMatch<'_>) -> String {
+    #[derive(Serialize)]
+    struct Uid<'a> {
+        uid: &'a str,
+    }
+    #[derive(Serialize)]
+    struct Annotation<'a> {
+        analytic: Uid<'a>,
+        step: &'a str,
+        finding_info: Vec<Uid<'a>>,
+    }
+    let finding_info = matched.findings.iter().map(|uid| Uid { uid }).collect();
+    let annotation = Annotation { analytic: Uid { uid: matched.rule }, step: matched.step, finding_info };
+    serde_json::to_string(&annotation).invariant("an annotation is JSON")
 }
 
 /// OCSF's `severity_id` and `severity`.
@@ -316,24 +342,28 @@ pub(super) fn confidence(confidence: Confidence) -> (u8, &'static str) {
     }
 }
 
+fn millis(time: Timestamp) -> u64 {
+    time.as_millis()
+}
+
 fn account(uid: &str) -> Option<Account<'_>> {
     (!uid.is_empty()).then_some(Account { uid })
 }
 
 fn evidence_object<'a>(evidence: &Evidence<'a>) -> EvidenceObject<'a> {
-    let context = evidence.context;
+    let attribution = evidence.attribution;
     let user = User {
-        uid: context.who(),
-        name: context.actor_name,
-        r#type: context.actor_kind,
-        account: account(context.actor_account),
+        uid: attribution.who(),
+        name: attribution.actor_name,
+        r#type: attribution.actor_kind,
+        account: account(attribution.actor_account),
     };
     // OCSF asks for one of these three.
     let known = !user.uid.is_empty() || !user.name.is_empty() || user.account.is_some();
     EvidenceObject {
         actor: known.then_some(Actor { user }),
         api: Api { operation: evidence.action, service: Service { name: evidence.service } },
-        src_endpoint: endpoint(context.source),
+        src_endpoint: endpoint(attribution.source),
     }
 }
 

@@ -3,8 +3,10 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::Evidence;
-use crate::chain::Context;
-use crate::rule::{Attack, Confidence, Exception, Provider, Severity};
+use crate::chain::Attribution;
+use crate::event::cloud_of;
+use crate::rule::Exception;
+use crate::vocab::{Attack, Confidence, Provider, Severity, Timestamp};
 
 /// What a finding tells, whatever it is written as.
 pub(super) struct Report<'a> {
@@ -22,9 +24,11 @@ pub(super) struct Report<'a> {
     pub exception: Option<&'a Exception>,
     pub provider: Provider,
     /// Who did it and where; of a chain its last event's.
-    pub context: Context<'a>,
-    /// When the first and the last of its events happened, in ms since 1970.
-    pub times: (i64, i64),
+    pub attribution: Attribution<'a>,
+    /// When the first of its events happened.
+    pub first_seen: Timestamp,
+    /// When the last of its events happened.
+    pub last_seen: Timestamp,
     /// Its events, each with the name of its step.
     pub events: Vec<(&'a str, &'a Evidence<'a>)>,
     /// What the rule lists of the values that its steps bind, each once, with its kind.
@@ -39,21 +43,21 @@ pub(super) const INSTANCE: &str = "instance";
 impl<'a> Report<'a> {
     /// Where it came from, if that is told as an IP address.
     pub(super) fn source_address(&self) -> Option<&'a str> {
-        let source = self.context.source;
+        let source = self.attribution.source;
         source.parse::<IpAddr>().is_ok().then_some(source)
     }
 
     /// What the published query for T1578.002 projects, under its names for the columns.
     pub(super) fn columns(&self) -> Columns<'_> {
         Columns {
-            time_generated: instant(self.times.1),
-            cloud_provider: provider_name(self.provider),
-            actor: self.context.who(),
-            source_ip: self.context.source,
+            time_generated: self.last_seen.to_string(),
+            cloud_provider: cloud_of(self.provider).label,
+            actor: self.attribution.who(),
+            source_ip: self.attribution.source,
             instance_identifier: self.instances.join(","),
-            scope: self.context.scope(),
-            account_scope: self.context.account,
-            level: self.context.level,
+            scope: self.attribution.scope(),
+            account_scope: self.attribution.account,
+            level: self.attribution.level,
         }
     }
 }
@@ -71,29 +75,4 @@ pub(super) struct Columns<'a> {
     pub scope: &'a str,
     pub account_scope: &'a str,
     pub level: &'a str,
-}
-
-/// A cloud as people write it.
-pub(super) fn provider_name(provider: Provider) -> &'static str {
-    match provider {
-        Provider::Aws => "AWS",
-        Provider::Azure => "Azure",
-        Provider::Gcp => "GCP",
-    }
-}
-
-/// A time in ms since 1970 as RFC 3339 has it.
-pub(super) fn instant(time: i64) -> String {
-    let nanos = i128::from(time) * 1_000_000;
-    let Ok(at) = time::OffsetDateTime::from_unix_timestamp_nanos(nanos) else { return String::new() };
-    let (date, month) = (at.date(), u8::from(at.month()));
-    format!(
-        "{:04}-{month:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
-        date.year(),
-        date.day(),
-        at.hour(),
-        at.minute(),
-        at.second(),
-        at.millisecond()
-    )
 }

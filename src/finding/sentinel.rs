@@ -4,11 +4,15 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::attack::{AttackVersion, Placed};
+use super::format::{AnnotatedMatch, Format};
 use super::ocsf;
-use super::report::{Columns, Report, instant};
-use crate::rule::{Provider, Severity};
-use crate::sorted;
+use super::report::{Columns, Report};
+use crate::event::cloud_of;
+use crate::util::invariant::Invariant as _;
+use crate::util::sorted;
+use crate::vocab::{AttackVersion, ResolvedTechnique, Severity};
+
+pub(super) const FORMAT: Format = Format { body, annotation };
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -36,8 +40,8 @@ struct Row<'a> {
 }
 
 /// Writes a finding.
-pub(super) fn body(report: &Report<'_>, version: AttackVersion) -> String {
-    let placed: Vec<_> = report.attack.iter().map(|attack| Placed::of(attack, version)).collect();
+fn body(report: &Report<'_>, version: AttackVersion) -> String {
+    let placed: Vec<_> = report.attack.iter().map(|attack| ResolvedTechnique::of(attack, version)).collect();
     let row = Row {
         columns: report.columns(),
         finding_id: report.id,
@@ -59,18 +63,31 @@ pub(super) fn body(report: &Report<'_>, version: AttackVersion) -> String {
         tactics: sorted::collect(placed.iter().filter_map(|placed| Some(placed.tactic?.name.replace(' ', "")))),
         techniques: sorted::collect(placed.iter().map(|placed| placed.technique.uid)),
         sub_techniques: sorted::collect(placed.iter().filter_map(|placed| Some(placed.sub_technique?.uid))),
-        start_time: instant(report.times.0),
-        end_time: instant(report.times.1),
+        start_time: report.first_seen.to_string(),
+        end_time: report.last_seen.to_string(),
         event_ids: report.events.iter().map(|(_, event)| &*event.event_id).collect(),
         resources: report.resources.iter().map(|(uid, _)| *uid).collect(),
         entities: entities(report),
     };
-    serde_json::to_string(&row).unwrap_or_default()
+    serde_json::to_string(&row).invariant("a row is JSON")
+}
+
+/// `{"RuleId": …, "Step": …, "FindingId": […]}`.
+fn annotation(matched: &AnnotatedMatch<'_>) -> String {
+    #[derive(Serialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Annotation<'a> {
+        rule_id: &'a str,
+        step: &'a str,
+        finding_id: &'a [String],
+    }
+    let annotation = Annotation { rule_id: matched.rule, step: matched.step, finding_id: matched.findings };
+    serde_json::to_string(&annotation).invariant("an annotation is JSON")
 }
 
 fn entities(report: &Report<'_>) -> Vec<Value> {
     let mut entities = Vec::new();
-    let who = report.context.who();
+    let who = report.attribution.who();
     if !who.is_empty() {
         entities.push(match who.split_once('@') {
             Some((name, suffix)) => json!({"Type": "account", "Name": name, "UPNSuffix": suffix}),
@@ -80,8 +97,8 @@ fn entities(report: &Report<'_>) -> Vec<Value> {
     if let Some(address) = report.source_address() {
         entities.push(json!({"Type": "ip", "Address": address}));
     }
-    for (uid, _) in report.resources.iter().filter(|_| report.provider == Provider::Azure) {
-        entities.push(json!({"Type": "azure-resource", "ResourceId": uid}));
+    if let Some(kind) = cloud_of(report.provider).sentinel_resource_entity {
+        entities.extend(report.resources.iter().map(|(uid, _)| json!({"Type": kind, "ResourceId": uid})));
     }
     entities
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::compile::RulePlan;
 use super::exception::{Exception, ExceptionPlan};
 use super::{Rule, Step};
-use crate::Error;
+use crate::vocab::Error;
 
 /// Ids of rules, steps and exceptions.
 pub(super) fn id(id: &str, at: &str) -> Result<(), Error> {

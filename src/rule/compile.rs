@@ -7,11 +7,11 @@ use hashbrown::HashMap;
 use super::condition::{TOO_MANY_PATHS, Test};
 use super::exception::{Exception, ExceptionPlan};
 use super::join_order::{JoinStep, join_order};
-use super::{IdentityWay, Path, Provider, Rule, Step, WantedOutcome, check};
-use crate::Error;
-use crate::digest::Digest;
-use crate::event::{Event, Projection, Slot};
-use crate::sorted;
+use super::{Rule, Step, check};
+use crate::event::{Event, Path, Projection, Slot, cloud_of};
+use crate::util::digest::Digest;
+use crate::util::sorted;
+use crate::vocab::{Error, IdentityKey, Provider, WantedOutcome};
 
 /// All rules, compiled.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(crate) struct Rules {
     /// What is read from a record.
     pub projection: Projection,
     /// The different lists of ways to tell who made a call; [`RulePlan::identity`] is a place in it.
-    pub identities: Vec<Vec<IdentityWay>>,
+    pub identities: Vec<Vec<IdentityKey>>,
     /// The longest window of any chain, in ms.
     pub longest_window: i64,
     by_action: HashMap<Box<str>, Vec<usize>>,
@@ -44,7 +44,7 @@ pub(crate) struct RulePlan {
     /// Who has to be the same, as a place in [`Rules::identities`].
     pub identity: usize,
     /// Whether several records may tell of the call that a step stands for.
-    pub tells_operations: bool,
+    pub multi_record_operations: bool,
 }
 
 /// One step, compiled.
@@ -87,7 +87,7 @@ impl Rules {
     pub(crate) fn compile(
         rules: Vec<(String, Rule)>,
         exceptions: Vec<(String, Exception)>,
-        identity: &[IdentityWay],
+        identity: &[IdentityKey],
     ) -> Result<Self, Error> {
         let mut compiled = Self {
             rules: Vec::new(),
@@ -114,17 +114,14 @@ impl Rules {
     }
 
     #[cold]
-    fn add(&mut self, rule: Rule, identity: &[IdentityWay], at: &str) -> Result<(), Error> {
+    fn add(&mut self, rule: Rule, identity: &[IdentityKey], at: &str) -> Result<(), Error> {
         check::rule(&rule, at)?;
         let first_step = self.steps.len();
         for (position, step) in rule.steps.iter().enumerate() {
             let plan = self.step_plan(&rule, position, step, &format!("{at}.steps[{position}]"))?;
             for action in &step.actions {
-                // Azure's operations are the same in any case.
-                let action = match step.provider {
-                    Provider::Azure => action.to_ascii_lowercase(),
-                    _ => action.clone(),
-                };
+                let ignore_case = cloud_of(step.provider).actions_ignore_case;
+                let action = if ignore_case { action.to_ascii_lowercase() } else { action.clone() };
                 self.by_action.entry(action.into()).or_default().push(self.steps.len());
             }
             self.steps.push(plan);
@@ -141,7 +138,7 @@ impl Rules {
         });
         self.rules.push(RulePlan {
             fingerprint: fingerprint(&rule, ways),
-            tells_operations: rule.steps.iter().any(|step| step.provider == Provider::Azure),
+            multi_record_operations: rule.steps.iter().any(|step| cloud_of(step.provider).multi_record_operations),
             rule,
             first_step,
             within,
@@ -257,7 +254,7 @@ impl StepPlan {
 }
 
 /// A rule's meaning, without what only people read.
-fn fingerprint(rule: &Rule, identity: &[IdentityWay]) -> [u8; 16] {
+fn fingerprint(rule: &Rule, identity: &[IdentityKey]) -> [u8; 16] {
     let Rule { id, version, within, ordered, unlinked, join, steps, resources, .. } = rule;
     let mut digest = Digest::default();
     (id, version, identity, within, ordered, unlinked, join, steps, resources).hash(&mut digest);

@@ -1,6 +1,7 @@
 //! Conditions on a record's values, as rules and exceptions write them and as the engine tests them.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -8,49 +9,137 @@ use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize};
 use wildmatch::WildMatch;
 
-use super::{OneOrMany, Path};
-use crate::Error;
-use crate::event::{Projection, Slot, Values};
+use super::OneOrMany;
+use crate::event::{Path, Projection, Slot, Values};
+use crate::vocab::Error;
 
 /// A condition on the value at a path.
 ///
-/// It has one operator. Where the path leads to several values (`[]`), one that fits is enough; with `not`, none may fit.
-/// What is absent fits nothing but `exists: false`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// If the path leads to several values (`[]`), one that fits is enough; with `not`, none may fit. An absent value fits
+/// nothing but `exists: false`.
+///
+/// ```
+/// use catena::{Condition, Operator};
+///
+/// let condition: Condition =
+///     serde_json::from_str(r#"{"field": "requestParameters.encrypted", "equals": false}"#)?;
+/// assert!(matches!(condition.operator, Operator::Equals(_)));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "ConditionForm", into = "ConditionForm")]
+#[non_exhaustive]
 pub struct Condition {
-    /// The way to the value.
-    pub field: Option<Path>,
-    /// Turns the condition round.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    /// The path to the value.
+    pub field: Path,
+    /// Whether the condition is inverted.
     pub not: bool,
-    /// Whether upper and lower case are the same, for the letters A to Z.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    /// Whether the letters A to Z are equal in either case.
     pub ignore_case: bool,
-    /// The value is this one, or one of these. Numbers and truth values are compared as they are written.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub equals: Option<OneOrMany<Scalar>>,
-    /// The value begins with this, or with one of these.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub prefix: Option<OneOrMany<String>>,
-    /// The value ends with this, or with one of these.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub suffix: Option<OneOrMany<String>>,
-    /// The whole value is of this form, or of one of these: `*` stands for anything, `?` for one character.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub glob: Option<OneOrMany<String>>,
-    /// The value is an address in this network, or in one of these, such as `10.0.0.0/8` or `2001:db8::/32`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cidr: Option<OneOrMany<String>>,
+    /// What is asked of the value.
+    pub operator: Operator,
+}
+
+/// What a [`Condition`] asks of a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Operator {
+    /// It is this, or one of these. Numbers and truth values are compared as they are written.
+    Equals(OneOrMany<Scalar>),
+    /// It begins with this, or with one of these.
+    Prefix(OneOrMany<String>),
+    /// It ends with this, or with one of these.
+    Suffix(OneOrMany<String>),
+    /// All of it has this form, or one of these: `*` is anything, `?` is one character.
+    Glob(OneOrMany<String>),
+    /// It is an address in this network, or in one of these, such as `10.0.0.0/8` or `2001:db8::/32`.
+    Cidr(OneOrMany<String>),
     /// Whether there is a value that is not empty.
+    Exists(bool),
+    /// It is a number below this one.
+    Below(i64),
+    /// It is a number above this one.
+    Above(i64),
+}
+
+/// A condition as it is written: the operator is one of several members.
+#[derive(Clone, Default, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConditionForm {
+    field: Option<Path>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    not: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    ignore_case: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exists: Option<bool>,
-    /// The value is a number below this one.
+    equals: Option<OneOrMany<Scalar>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub below: Option<i64>,
-    /// The value is a number above this one.
+    prefix: Option<OneOrMany<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub above: Option<i64>,
+    suffix: Option<OneOrMany<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    glob: Option<OneOrMany<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cidr: Option<OneOrMany<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    exists: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    below: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    above: Option<i64>,
+}
+
+impl TryFrom<ConditionForm> for Condition {
+    type Error = String;
+
+    fn try_from(form: ConditionForm) -> Result<Self, String> {
+        let ConditionForm { field, not, ignore_case, equals, prefix, suffix, glob, cidr, exists, below, above } = form;
+        let field = field.ok_or("the condition has no `field`")?;
+        let operators: Vec<_> = [
+            equals.map(Operator::Equals),
+            prefix.map(Operator::Prefix),
+            suffix.map(Operator::Suffix),
+            glob.map(Operator::Glob),
+            cidr.map(Operator::Cidr),
+            exists.map(Operator::Exists),
+            below.map(Operator::Below),
+            above.map(Operator::Above),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        match <[Operator; 1]>::try_from(operators) {
+            Ok([operator]) => Ok(Self { field, not, ignore_case, operator }),
+            Err(operators) => {
+                let expected = "expected exactly one of equals, prefix, suffix, glob, cidr, exists, below and above";
+                Err(format!("{expected}; there are {}", operators.len()))
+            }
+        }
+    }
+}
+
+impl From<Condition> for ConditionForm {
+    fn from(Condition { field, not, ignore_case, operator }: Condition) -> Self {
+        let mut form = Self { field: Some(field), not, ignore_case, ..Self::default() };
+        match operator {
+            Operator::Equals(values) => form.equals = Some(values),
+            Operator::Prefix(texts) => form.prefix = Some(texts),
+            Operator::Suffix(texts) => form.suffix = Some(texts),
+            Operator::Glob(patterns) => form.glob = Some(patterns),
+            Operator::Cidr(networks) => form.cidr = Some(networks),
+            Operator::Exists(exists) => form.exists = Some(exists),
+            Operator::Below(bound) => form.below = Some(bound),
+            Operator::Above(bound) => form.above = Some(bound),
+        }
+        form
+    }
+}
+
+/// Fingerprints of rules in checkpoints hash the written form.
+impl Hash for Condition {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        ConditionForm::from(self.clone()).hash(state);
+    }
 }
 
 /// A text, number or truth value, compared by its text.
@@ -103,11 +192,11 @@ pub(crate) struct Test {
     slot: Slot,
     not: bool,
     ignore_case: bool,
-    operator: Operator,
+    operator: Compiled,
 }
 
 #[derive(Clone, Debug)]
-enum Operator {
+enum Compiled {
     Equals(Vec<String>),
     Prefix(Vec<String>),
     Suffix(Vec<String>),
@@ -119,49 +208,31 @@ enum Operator {
 }
 
 impl Test {
-    /// Compiles a condition that stands at `at`.
+    /// Compiles the condition at `at`.
     #[cold]
     pub(crate) fn compile(condition: &Condition, projection: &mut Projection, at: &str) -> Result<Self, Error> {
-        let Some(field) = &condition.field else {
-            return Err(Error::config(at, "the condition has no `field`"));
-        };
-        let slot = projection.add(field).ok_or_else(|| Error::config(at, TOO_MANY_PATHS))?;
-        let fold = |text: &String| if condition.ignore_case { text.to_ascii_lowercase() } else { text.clone() };
-        let texts = |texts: &OneOrMany<String>| texts.iter().map(fold).collect::<Vec<_>>();
-        let mut operators = Vec::new();
-        operators.extend(
-            condition
-                .equals
-                .as_ref()
-                .map(|values| Operator::Equals(values.iter().map(|value| fold(&value.0)).collect())),
-        );
-        operators.extend(condition.prefix.as_ref().map(|values| Operator::Prefix(texts(values))));
-        operators.extend(condition.suffix.as_ref().map(|values| Operator::Suffix(texts(values))));
-        operators.extend(
-            condition
-                .glob
-                .as_ref()
-                .map(|values| Operator::Glob(texts(values).iter().map(|pattern| WildMatch::new(pattern)).collect())),
-        );
-        if let Some(networks) = &condition.cidr {
-            operators.push(Operator::Cidr(networks_of(networks, &format!("{at}.cidr"))?));
-        }
-        operators.extend(condition.exists.map(Operator::Exists));
-        operators.extend(condition.below.map(Operator::Below));
-        operators.extend(condition.above.map(Operator::Above));
-        match <[Operator; 1]>::try_from(operators) {
-            Ok([operator]) => Ok(Self { slot, not: condition.not, ignore_case: condition.ignore_case, operator }),
-            Err(operators) => {
-                let why = "expected exactly one of equals, prefix, suffix, glob, cidr, exists, below and above";
-                Err(Error::config(at, format!("{why}; there are {}", operators.len())))
+        let slot = projection.add(&condition.field).ok_or_else(|| Error::config(at, TOO_MANY_PATHS))?;
+        let fold = |text: &str| if condition.ignore_case { text.to_ascii_lowercase() } else { text.to_owned() };
+        let texts = |texts: &OneOrMany<String>| texts.iter().map(|text| fold(text)).collect::<Vec<_>>();
+        let operator = match &condition.operator {
+            Operator::Equals(values) => Compiled::Equals(values.iter().map(|value| fold(&value.0)).collect()),
+            Operator::Prefix(prefixes) => Compiled::Prefix(texts(prefixes)),
+            Operator::Suffix(suffixes) => Compiled::Suffix(texts(suffixes)),
+            Operator::Glob(patterns) => {
+                Compiled::Glob(texts(patterns).iter().map(|pattern| WildMatch::new(pattern)).collect())
             }
-        }
+            Operator::Cidr(networks) => Compiled::Cidr(networks_of(networks, &format!("{at}.cidr"))?),
+            Operator::Exists(wanted) => Compiled::Exists(*wanted),
+            Operator::Below(bound) => Compiled::Below(*bound),
+            Operator::Above(bound) => Compiled::Above(*bound),
+        };
+        Ok(Self { slot, not: condition.not, ignore_case: condition.ignore_case, operator })
     }
 
     /// Whether the condition holds for a record.
     pub(crate) fn holds(&self, values: &Values<'_>) -> bool {
         let found = match self.operator {
-            Operator::Exists(wanted) => values.exists(self.slot) == wanted,
+            Compiled::Exists(wanted) => values.exists(self.slot) == wanted,
             _ => values.all(self.slot).any(|value| self.fits(value)),
         };
         found != self.not
@@ -176,18 +247,18 @@ impl Test {
             value
         };
         match &self.operator {
-            Operator::Equals(texts) => texts.iter().any(|text| value == text),
-            Operator::Prefix(texts) => texts.iter().any(|text| value.starts_with(text)),
-            Operator::Suffix(texts) => texts.iter().any(|text| value.ends_with(text)),
-            Operator::Glob(patterns) => patterns.iter().any(|pattern| pattern.matches(value)),
-            Operator::Cidr(networks) => {
+            Compiled::Equals(texts) => texts.iter().any(|text| value == text),
+            Compiled::Prefix(texts) => texts.iter().any(|text| value.starts_with(text)),
+            Compiled::Suffix(texts) => texts.iter().any(|text| value.ends_with(text)),
+            Compiled::Glob(patterns) => patterns.iter().any(|pattern| pattern.matches(value)),
+            Compiled::Cidr(networks) => {
                 value.parse::<IpAddr>().is_ok_and(|address| networks.iter().any(|network| network.contains(&address)))
             }
-            Operator::Below(bound) => number(value).is_some_and(|(floor, _)| floor < *bound),
-            Operator::Above(bound) => {
+            Compiled::Below(bound) => number(value).is_some_and(|(floor, _)| floor < *bound),
+            Compiled::Above(bound) => {
                 number(value).is_some_and(|(floor, more)| floor > *bound || (floor == *bound && more))
             }
-            Operator::Exists(_) => true,
+            Compiled::Exists(_) => true,
         }
     }
 }
@@ -210,7 +281,8 @@ fn number(text: &str) -> Option<(i64, bool)> {
 fn networks_of(networks: &OneOrMany<String>, at: &str) -> Result<Vec<IpNet>, Error> {
     let network = |text: &String| {
         let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-        network.map_err(|_| Error::config(at, format!("{text:?} is no network: expected one such as 10.0.0.0/8")))
+        network
+            .map_err(|_| Error::config(at, format!("{text:?} is not a valid network: expected one such as 10.0.0.0/8")))
     };
     networks.iter().map(network).collect()
 }

@@ -1,16 +1,18 @@
 //! Exceptions: what is known to look like an attack and to be none.
 
+use std::fmt;
 use std::hash::Hash;
 
-use serde::{Deserialize, Serialize};
-use time::format_description::well_known::Rfc3339;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use time::{OffsetDateTime, Time, Weekday};
 
+use super::Condition;
 use super::condition::Test;
-use super::{Condition, Provider};
-use crate::Error;
-use crate::digest::Digest;
+
 use crate::event::{Event, Projection};
+use crate::util::digest::Digest;
+use crate::util::text_form;
+use crate::vocab::{Error, Provider, Timestamp};
 
 /// A reason not to be alarmed. It holds for a finding where it holds for every one of its events, so that no single
 /// record can excuse the others.
@@ -26,9 +28,9 @@ pub struct Exception {
     pub rules: Vec<String>,
     /// The cloud whose records it speaks of.
     pub provider: Provider,
-    /// The time from which it no longer holds, RFC 3339 (`2027-01-31T00:00:00Z`), in event time.
+    /// The event time from which it no longer holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expires: Option<String>,
+    pub expires: Option<Timestamp>,
     /// What becomes of the finding.
     #[serde(default)]
     pub action: ExceptionAction,
@@ -58,10 +60,54 @@ pub struct TimeOfWeek {
     /// The days, `mon` to `sun`; all where there are none. A part over midnight belongs to the day that it begins on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub days: Vec<Day>,
-    /// The first minute, `HH:MM`.
-    pub from: String,
-    /// The minute behind the last, `HH:MM`.
-    pub to: String,
+    /// The first minute.
+    pub from: TimeOfDay,
+    /// The minute after the last.
+    pub to: TimeOfDay,
+}
+
+/// A minute of the day. Its text is `HH:MM`.
+///
+/// ```
+/// let time: catena::TimeOfDay = serde_json::from_str(r#""22:30""#)?;
+/// assert_eq!(time.to_string(), "22:30");
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TimeOfDay {
+    hour: u8,
+    minute: u8,
+}
+
+impl TimeOfDay {
+    fn parse(text: &str) -> Option<Self> {
+        let (hour, minute) = text.split_once(':')?;
+        let time = Time::from_hms(hour.parse().ok()?, minute.parse().ok()?, 0).ok()?;
+        Some(Self::of(time))
+    }
+
+    /// The minute that a time is in.
+    fn of(time: Time) -> Self {
+        Self { hour: time.hour(), minute: time.minute() }
+    }
+}
+
+impl fmt::Display for TimeOfDay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:02}:{:02}", self.hour, self.minute)
+    }
+}
+
+impl Serialize for TimeOfDay {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for TimeOfDay {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        text_form::deserialize(deserializer, "a time of day as HH:MM", Self::parse)
+    }
 }
 
 /// A day of the week.
@@ -84,8 +130,6 @@ pub(crate) struct ExceptionPlan {
     pub exception: Exception,
     pub fingerprint: [u8; 16],
     tests: Vec<Test>,
-    expires: Option<i64>,
-    between: Option<(Time, Time)>,
 }
 
 impl ExceptionPlan {
@@ -93,7 +137,7 @@ impl ExceptionPlan {
     #[cold]
     pub(crate) fn compile(exception: Exception, projection: &mut Projection, at: &str) -> Result<Self, Error> {
         if exception.reason.trim().is_empty() {
-            return Err(Error::config(format!("{at}.reason"), "expected a reason that a person understands"));
+            return Err(Error::config(format!("{at}.reason"), "must not be empty"));
         }
         if exception.conditions.is_empty() && exception.between.is_none() {
             return Err(Error::config(at, "an exception needs `where` or `between`: this one would except everything"));
@@ -102,30 +146,15 @@ impl ExceptionPlan {
         let tests = conditions
             .map(|(number, condition)| Test::compile(condition, projection, &format!("{at}.where[{number}]")))
             .collect::<Result<_, _>>()?;
-        let expires = exception.expires.as_deref().map(|text| {
-            let time = OffsetDateTime::parse(text, &Rfc3339).map(|time| time.unix_timestamp().saturating_mul(1_000));
-            let why = format!("{text:?} is no time: expected one such as 2027-01-31T00:00:00Z");
-            time.map_err(|_| Error::config(format!("{at}.expires"), why))
-        });
-        let between = exception.between.as_ref().map(|between| {
-            let from = minute(&between.from, &format!("{at}.between.from"))?;
-            Ok::<_, Error>((from, minute(&between.to, &format!("{at}.between.to"))?))
-        });
         let mut digest = Digest::default();
         exception.hash(&mut digest);
-        Ok(Self {
-            fingerprint: digest.digest(),
-            tests,
-            expires: expires.transpose()?,
-            between: between.transpose()?,
-            exception,
-        })
+        Ok(Self { fingerprint: digest.digest(), tests, exception })
     }
 
     /// Whether it holds for an event.
     pub(crate) fn holds(&self, event: &Event<'_>, time: i64) -> bool {
         event.provider == self.exception.provider
-            && self.expires.is_none_or(|expires| time < expires)
+            && self.exception.expires.is_none_or(|expires| time < expires.as_event_time())
             && self.is_then(time)
             && self.tests.iter().all(|test| test.holds(&event.values))
     }
@@ -136,14 +165,14 @@ impl ExceptionPlan {
     }
 
     fn is_then(&self, time: i64) -> bool {
-        let (Some((from, to)), Some(between)) = (self.between, &self.exception.between) else { return true };
+        let Some(between) = &self.exception.between else { return true };
         let Ok(time) = OffsetDateTime::from_unix_timestamp(time.div_euclid(1_000)) else { return false };
         let on = |day: Weekday| between.days.is_empty() || between.days.iter().any(|wanted| wanted.weekday() == day);
-        let clock = time.time();
+        let (TimeOfWeek { from, to, .. }, clock) = (between, TimeOfDay::of(time.time()));
         if from <= to {
-            on(time.weekday()) && from <= clock && clock < to
+            on(time.weekday()) && *from <= clock && clock < *to
         } else {
-            (on(time.weekday()) && from <= clock) || (on(time.weekday().previous()) && clock < to)
+            (on(time.weekday()) && *from <= clock) || (on(time.weekday().previous()) && clock < *to)
         }
     }
 }
@@ -160,11 +189,4 @@ impl Day {
             Self::Sun => Weekday::Sunday,
         }
     }
-}
-
-fn minute(text: &str, at: &str) -> Result<Time, Error> {
-    let parts = text.split_once(':').and_then(|(hour, minute)| Some((hour.parse().ok()?, minute.parse().ok()?)));
-    parts
-        .and_then(|(hour, minute)| Time::from_hms(hour, minute, 0).ok())
-        .ok_or_else(|| Error::config(at, format!("{text:?} is no time of day: expected HH:MM")))
 }

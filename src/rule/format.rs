@@ -1,13 +1,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
 
 use serde::de::{self, IntoDeserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{Condition, Path};
-use crate::Span;
+use super::Condition;
+use crate::event::Path;
+use crate::vocab::{Attack, Confidence, Duration, IdentityKey, Provider, Severity, WantedOutcome};
 
 /// A rule, as it is written in a file.
 ///
@@ -45,11 +45,11 @@ pub struct Rule {
     pub false_positives: Vec<String>,
     /// The longest time from the first record of a chain to the last, both included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub within: Option<Span>,
+    pub within: Option<Duration>,
     /// Who has to be the same in all steps: the ways to tell, the first that is present wins. The configuration's where
     /// the rule has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub identity: Option<Vec<IdentityWay>>,
+    pub identity: Option<Vec<IdentityKey>>,
     /// Whether the steps must happen in the order in which they are written.
     #[serde(default = "yes", skip_serializing_if = "is_true")]
     pub ordered: bool,
@@ -106,111 +106,6 @@ pub struct Step {
     /// In a rule of one step: a finding for each value of this bound name, instead of one for the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub each: Option<String>,
-}
-
-/// An ATT&CK technique or sub-technique with the tactic it serves.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Attack {
-    /// The id, such as `T1578.002`.
-    pub technique: String,
-    /// The name of that technique, or of that sub-technique.
-    pub name: String,
-}
-
-/// A cloud.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum Provider {
-    /// Amazon Web Services.
-    Aws,
-    /// Microsoft Azure.
-    Azure,
-    /// Google Cloud Platform.
-    Gcp,
-}
-
-/// How an audited call ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Outcome {
-    /// It did what was asked.
-    Success,
-    /// It was refused or went wrong. A dry run is one: nothing was done.
-    Failure,
-    /// It has begun, and the record does not say how it ended.
-    Unknown,
-}
-
-/// How a call must have ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum WantedOutcome {
-    /// It did what was asked.
-    #[default]
-    Success,
-    /// It was refused or went wrong, as a dry run does.
-    Failure,
-    /// However it ended.
-    Any,
-}
-
-impl WantedOutcome {
-    pub(crate) fn includes(self, outcome: Outcome) -> bool {
-        match self {
-            Self::Success => outcome == Outcome::Success,
-            Self::Failure => outcome == Outcome::Failure,
-            Self::Any => true,
-        }
-    }
-}
-
-/// A way to tell who made a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum IdentityWay {
-    /// The role behind a session: AWS `userIdentity.sessionContext.sessionIssuer.arn`. The same whatever the session is
-    /// called.
-    Role,
-    /// AWS `userIdentity.arn`. For a role it ends with the session's name.
-    Arn,
-    /// AWS `userIdentity.principalId` without its session part.
-    Principal,
-    /// AWS `userIdentity.accessKeyId`.
-    AccessKey,
-    /// AWS `userIdentity.arn`, as [`Arn`](Self::Arn); the name for rules that ask for one session on purpose.
-    Session,
-}
-
-impl IdentityWay {
-    /// The ways that are tried where neither rule nor configuration says: the role, then the arn, then the principal,
-    /// then the access key.
-    pub const DEFAULT: [Self; 4] = [Self::Role, Self::Arn, Self::Principal, Self::AccessKey];
-
-    /// The name as rules write it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Role => "role",
-            Self::Arn => "arn",
-            Self::Principal => "principal",
-            Self::AccessKey => "access-key",
-            Self::Session => "session",
-        }
-    }
-}
-
-/// How sure a finding is, in the words of OCSF's `confidence_id`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Confidence {
-    /// Something that it rests on is not seen.
-    Low,
-    /// It is likely.
-    Medium,
-    /// The records prove it.
-    #[default]
-    High,
 }
 
 /// One thing, or a list of them.
@@ -287,71 +182,4 @@ fn is_true(value: &bool) -> bool {
 
 fn is_false(value: &bool) -> bool {
     !value
-}
-
-/// How bad a finding is, in the words of OCSF's `severity_id`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// Worth knowing.
-    Informational,
-    /// Expected in many environments.
-    Low,
-    /// Worth a look.
-    Medium,
-    /// Worth a look now.
-    High,
-    /// Worth waking someone.
-    Critical,
-}
-
-/// AWS adds nothing to a hash: rules of AWS have the fingerprints that they had when there was no other cloud, so that
-/// checkpoints of that time are taken over.
-impl Hash for Provider {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        if *self != Self::Aws {
-            self.as_str().hash(state);
-        }
-    }
-}
-
-impl Provider {
-    /// The name as rules write it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Aws => "aws",
-            Self::Azure => "azure",
-            Self::Gcp => "gcp",
-        }
-    }
-}
-
-impl Severity {
-    /// The name as rules write it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Informational => "informational",
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-            Self::Critical => "critical",
-        }
-    }
-}
-
-impl Confidence {
-    /// The name as rules write it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-        }
-    }
-}
-
-impl fmt::Display for Severity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
 }

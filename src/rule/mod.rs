@@ -6,22 +6,16 @@ mod condition;
 mod exception;
 mod format;
 mod join_order;
-mod path;
 
-pub use condition::{Condition, Scalar};
-pub use exception::{Day, Exception, ExceptionAction, TimeOfWeek};
-pub use format::{
-    Attack, Confidence, IdentityWay, Ignored, OneOrMany, Outcome, Provider, Rule, Severity, Step, WantedOutcome,
-};
-pub use path::Path;
+pub use condition::{Condition, Operator, Scalar};
+pub use exception::{Day, Exception, ExceptionAction, TimeOfDay, TimeOfWeek};
+pub use format::{Ignored, OneOrMany, Rule, Step};
 
 pub(crate) use compile::{Binding, RulePlan, Rules, StepPlan};
 pub(crate) use exception::ExceptionPlan;
 pub(crate) use join_order::{JoinStep, Shared};
-pub(crate) use path::Segment;
 
-use crate::Error;
-use crate::config::read;
+use crate::vocab::{Error, read_json};
 
 /// The built-in rules, as JSON: the files under `rules/`, turned into JSON when the crate is built.
 const BUILT_IN: &str = include_str!(concat!(env!("OUT_DIR"), "/rules.json"));
@@ -35,7 +29,7 @@ const BUILT_IN_EXCEPTIONS: &str = include_str!(concat!(env!("OUT_DIR"), "/except
 ///
 /// None in a build that passed its tests: the files are checked there.
 pub fn built_in() -> Result<Vec<Rule>, Error> {
-    read(BUILT_IN)
+    read_json(BUILT_IN)
 }
 
 /// The exceptions that come with the engine, in the order of their ids. They are off until a configuration names them.
@@ -44,5 +38,5 @@ pub fn built_in() -> Result<Vec<Rule>, Error> {
 ///
 /// As [`built_in`].
 pub fn built_in_exceptions() -> Result<Vec<Exception>, Error> {
-    read(BUILT_IN_EXCEPTIONS)
+    read_json(BUILT_IN_EXCEPTIONS)
 }

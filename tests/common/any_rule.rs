@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use catena::Rule;
+use catena::{Operator, Rule};
 use catena_synthetic::time_text;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -106,11 +106,11 @@ pub fn oracle(rule: &Rule, records: &[Value]) -> BTreeSet<Vec<String>> {
 fn is_step(record: &Value, step: &catena::Step) -> bool {
     step.actions.iter().any(|action| record["eventName"] == action.as_str())
         && step.conditions.iter().all(|condition| {
-            let values = values(record, condition.field.as_ref().unwrap().as_str());
-            let holds = match (&condition.equals, condition.exists, condition.below) {
-                (Some(_), ..) => values.iter().any(|value| value == "1" || value == "2"),
-                (_, Some(wanted), _) => values.is_empty() != wanted,
-                (_, _, Some(bound)) => values.iter().any(|value| value.parse::<i64>().unwrap() < bound),
+            let values = values(record, condition.field.as_str());
+            let holds = match condition.operator {
+                Operator::Equals(_) => values.iter().any(|value| value == "1" || value == "2"),
+                Operator::Exists(wanted) => values.is_empty() != wanted,
+                Operator::Below(bound) => values.iter().any(|value| value.parse::<i64>().unwrap() < bound),
                 _ => unreachable!("the generator makes no other"),
             };
             holds != condition.not

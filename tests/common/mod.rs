@@ -9,13 +9,14 @@ pub mod schema;
 
 use std::path::{Path, PathBuf};
 
+use catena::Timestamp;
 use catena_synthetic::time_text;
 use proptest::prelude::*;
 
 /// 2026-01-05T10:00:00Z, in seconds since 1970.
 pub const START: u64 = 1_767_607_200;
-/// Later than any event, in ms: nothing is dated in the future.
-pub const NOW: u64 = 1_900_000_000_000;
+/// Later than any event: nothing is dated in the future.
+pub const NOW: Timestamp = Timestamp::from_millis(1_900_000_000_000);
 /// The window of `aws-snapshot-staging`, in seconds.
 pub const WINDOW: u64 = 900;
 

@@ -3,14 +3,24 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use catena::{Correlator, Finding, Outcome};
+use catena::{Config, Correlator, Error, Finding, Outcome};
 use catena_host as host;
 
 use super::NOW;
 
 static SANDBOX: LazyLock<host::Sandbox> = LazyLock::new(|| {
-    host::Sandbox::new(host::BUILT_IN, host::Limits::default()).expect("the built-in component loads")
+    host::Sandbox::new(catena_component::COMPONENT, host::Limits::default()).expect("the built-in component loads")
 });
+
+/// A native correlator with a configuration in JSON.
+pub fn open(config: &str) -> Result<Correlator, Error> {
+    Correlator::new(config.parse()?)
+}
+
+/// The same, resumed from a checkpoint.
+pub fn resume(config: &str, checkpoint: &[u8]) -> Result<Correlator, Error> {
+    Correlator::resume(config.parse::<Config>()?, checkpoint)
+}
 
 /// One correlation, twice. Every call is made to both, and the answers are held against each other.
 pub struct Both {
@@ -21,23 +31,20 @@ pub struct Both {
 impl Both {
     /// Opens both with one configuration.
     pub fn open(config: &str) -> Self {
-        Self {
-            native: Correlator::open(config).expect("opens"),
-            sandboxed: SANDBOX.open(config).expect("opens in the sandbox"),
-        }
+        Self { native: open(config).expect("opens"), sandboxed: SANDBOX.open(config).expect("opens in the sandbox") }
     }
 
     /// Resumes both from one checkpoint.
     pub fn resume(config: &str, checkpoint: &[u8]) -> Self {
         Self {
-            native: Correlator::resume(config, checkpoint).expect("resumes"),
+            native: resume(config, checkpoint).expect("resumes"),
             sandboxed: SANDBOX.resume(config, checkpoint).expect("resumes in the sandbox"),
         }
     }
 
     pub fn process(&mut self, batch: &[u8]) -> Outcome {
         let native = self.native.process(batch, NOW).expect("is processed");
-        let sandboxed = self.sandboxed.process(batch, NOW).expect("is processed in the sandbox");
+        let sandboxed = self.sandboxed.process(batch, NOW.as_millis()).expect("is processed in the sandbox");
         assert_same(&native, &sandboxed);
         native
     }
@@ -76,7 +83,13 @@ fn assert_same(native: &Outcome, sandboxed: &host::Outcome) {
         native
             .findings
             .iter()
-            .map(|finding| (&finding.id, &finding.rule, finding.first_seen, finding.last_seen, &finding.body))
+            .map(|finding| (
+                &finding.id,
+                &finding.rule,
+                finding.first_seen.as_millis(),
+                finding.last_seen.as_millis(),
+                &finding.body
+            ))
             .eq(findings)
     );
     let rejections = sandboxed.rejections.iter().map(|r| (r.start, r.end, r.code.as_str(), r.detail.as_str()));

@@ -1,0 +1,223 @@
+//! `catena bench`: what the sandbox costs, in one run.
+
+mod plot;
+
+use std::fmt;
+use std::hint::black_box;
+use std::io::{self, IsTerminal};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use catena_host::{Bounds, Limits, Mode, Sandbox, Supervisor};
+use catena_synthetic::Stream;
+use indicatif::{ProgressBar, ProgressStyle};
+use memchr::{memchr_iter, memrchr};
+
+use super::setup::{component, read};
+use super::{CliError, DONE, cli};
+
+const FINDINGS: &str = r#"{"mode":"findings"}"#;
+const NOW: u64 = 1_900_000_000_000;
+
+/// How many records are made up: about 130 MB, more than any cache holds.
+const RECORDS: usize = 100_000;
+
+/// The fewest rounds that a median is taken of.
+const LEAST_ROUNDS: usize = 5;
+
+/// What is measured, in the order of the columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Contender {
+    /// Finding every line's end, natively.
+    Scan,
+    /// The engine, natively.
+    Native,
+    /// The component with all limits.
+    Component,
+    /// The component without limits.
+    Unlimited,
+}
+
+impl Contender {
+    const ALL: [Self; 4] = [Self::Scan, Self::Native, Self::Component, Self::Unlimited];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Scan => "newline scan",
+            Self::Native => "native engine",
+            Self::Component => "component",
+            Self::Unlimited => "component, no limits",
+        }
+    }
+}
+
+/// One line of the table: medians in bytes a second.
+struct Row {
+    input: String,
+    batch: usize,
+    speeds: [f64; 4],
+}
+
+impl Row {
+    fn of(&self, contender: Contender) -> f64 {
+        let place = Contender::ALL.iter().position(|other| *other == contender);
+        place.and_then(|place| self.speeds.get(place)).copied().unwrap_or_default()
+    }
+
+    fn ratio(&self, to: Contender) -> f64 {
+        self.of(Contender::Component) / self.of(to)
+    }
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>16} {:>7} KiB", self.input, self.batch >> 10)?;
+        self.speeds.iter().try_for_each(|speed| write!(f, " {:>9.2}", speed / 1e9))?;
+        write!(f, " {:>11.2} {:>9.2}", self.ratio(Contender::Native), self.ratio(Contender::Scan))
+    }
+}
+
+/// The component, compiled with limits and without.
+struct Sandboxes {
+    limited: Arc<Sandbox>,
+    unlimited: Sandbox,
+}
+
+/// `catena bench`.
+pub fn bench(arguments: &cli::Bench) -> Result<u8, CliError> {
+    let component = component(arguments.component.as_deref())?;
+    let fail = |error: catena_host::Error| CliError::usage(error.to_string());
+    let sandboxes = Sandboxes {
+        limited: Arc::new(Sandbox::new(&component, Limits::default()).map_err(fail)?),
+        unlimited: Sandbox::new(&component, Limits::NONE).map_err(fail)?,
+    };
+    let made_up = |share: &f64| {
+        let of_interest_per_10_000 = (share * 100.0).round() as u32;
+        let stream = Stream { records: RECORDS, of_interest_per_10_000, chains: 10, ..Stream::default() };
+        (format!("{share} % matter"), Bytes::from(stream.bytes()))
+    };
+    let inputs: Vec<_> = match &arguments.input {
+        Some(file) => vec![("the input".to_owned(), Bytes::from(read(file)?))],
+        None => arguments.shares.iter().map(made_up).collect(),
+    };
+    let progress = progress(inputs.len() * arguments.batch_kib.len());
+    println!("GB/s{:>36} {:>9} {:>9} {:>9} {:>11} {:>9}", "", "", "", "no", "component", "component");
+    println!(
+        "{:>27} {:>12} {:>9} {:>9} {:>9} {:>11} {:>9}",
+        "batch", "scan", "native", "component", "limits", "/native", "/scan"
+    );
+    let mut rows = Vec::new();
+    for (name, bytes) in &inputs {
+        for kib in &arguments.batch_kib {
+            let row = measure(name, bytes, (*kib as usize) << 10, arguments.time, &sandboxes).map_err(fail)?;
+            progress.suspend(|| println!("{row}"));
+            progress.inc(1);
+            rows.push(row);
+        }
+    }
+    progress.finish_and_clear();
+    if let Some((_, bytes)) = inputs.first() {
+        single_calls(bytes, &sandboxes, arguments.time).map_err(fail)?;
+    }
+    if let Some(file) = &arguments.plot {
+        plot::draw(file, &rows).map_err(|why| CliError::new(format!("cannot draw {}: {why}", file.display())))?;
+    }
+    Ok(DONE)
+}
+
+fn progress(length: usize) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:40} {pos} of {len} combinations, {eta} left");
+    match style {
+        Ok(style) if io::stderr().is_terminal() => ProgressBar::new(length as u64).with_style(style),
+        _ => ProgressBar::hidden(),
+    }
+}
+
+/// The bytes in batches of whole lines.
+fn batches(bytes: &Bytes, size: usize) -> Vec<Bytes> {
+    let (mut batches, mut rest) = (Vec::new(), bytes.clone());
+    while !rest.is_empty() {
+        let most = rest.len().min(size);
+        let end = memrchr(b'\n', &rest[..most]).map_or_else(|| memchr::memchr(b'\n', &rest), Some);
+        batches.push(rest.split_to(end.map_or(rest.len(), |at| at + 1)));
+    }
+    batches
+}
+
+/// Lets the contenders take turns until the time is over.
+fn measure(
+    input: &str,
+    bytes: &Bytes,
+    batch: usize,
+    time: Duration,
+    sandboxes: &Sandboxes,
+) -> Result<Row, catena_host::Error> {
+    let batches = batches(bytes, batch);
+    let mut speeds = [const { Vec::new() }; 4];
+    let began = Instant::now();
+    while began.elapsed() < time || speeds[0].len() < LEAST_ROUNDS {
+        for (contender, speeds) in Contender::ALL.into_iter().zip(&mut speeds) {
+            let began = Instant::now();
+            let found = pass(contender, &batches, sandboxes)?;
+            speeds.push(bytes.len() as f64 / began.elapsed().as_secs_f64());
+            black_box(found);
+        }
+    }
+    Ok(Row { input: input.to_owned(), batch, speeds: speeds.map(median) })
+}
+
+/// One pass over the batches: how many lines or findings there are.
+fn pass(contender: Contender, batches: &[Bytes], sandboxes: &Sandboxes) -> Result<usize, catena_host::Error> {
+    let component = |sandbox: &Sandbox| {
+        let mut correlator = sandbox.open(FINDINGS)?;
+        batches.iter().map(|batch| Ok(correlator.process(batch, NOW)?.findings.len())).sum()
+    };
+    match contender {
+        Contender::Scan => {
+            let ends =
+                |batch: &Bytes| memchr_iter(b'\n', black_box(batch)).fold(0, |lines, at| lines + black_box(at).min(1));
+            Ok(batches.iter().map(ends).sum())
+        }
+        Contender::Native => {
+            let refused = |error: catena::Error| catena_host::Error::Answer(error.to_string());
+            let mut correlator = FINDINGS.parse().and_then(catena::Correlator::new).map_err(refused)?;
+            let process = |batch: &Bytes| {
+                Ok(correlator.process(batch, catena::Timestamp::from_millis(NOW)).map_err(refused)?.findings.len())
+            };
+            batches.iter().map(process).sum()
+        }
+        Contender::Component => component(&sandboxes.limited),
+        Contender::Unlimited => component(&sandboxes.unlimited),
+    }
+}
+
+/// What a call costs that has one record, directly and under a supervisor.
+fn single_calls(bytes: &Bytes, sandboxes: &Sandboxes, time: Duration) -> Result<(), catena_host::Error> {
+    let records = batches(bytes, 1);
+    let mut correlator = sandboxes.limited.open(FINDINGS)?;
+    let mut supervisor = Supervisor::open(Arc::clone(&sandboxes.limited), FINDINGS, Mode::Findings, Bounds::default())?;
+    let [mut direct, mut supervised] = [const { Vec::new() }; 2];
+    let began = Instant::now();
+    while began.elapsed() < time || direct.len() < LEAST_ROUNDS {
+        let each = |began: Instant| began.elapsed().as_secs_f64() / records.len() as f64;
+        let start = Instant::now();
+        for record in &records {
+            black_box(correlator.process(record, NOW)?);
+        }
+        direct.push(each(start));
+        let start = Instant::now();
+        for record in &records {
+            black_box(supervisor.process(record, NOW)?);
+        }
+        supervised.push(each(start));
+    }
+    let [direct, supervised] = [direct, supervised].map(|times| median(times) * 1e6);
+    println!("one record a call: {direct:.2} µs, under a supervisor {supervised:.2} µs");
+    Ok(())
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}

@@ -1,0 +1,85 @@
+//! `catena`: correlates cloud audit logs, see `catena --help`.
+
+#![deny(unsafe_code)]
+
+mod bench;
+mod cli;
+mod describe;
+mod durable;
+mod inspect;
+mod log;
+mod monitor;
+mod output;
+mod pipeline;
+mod rules;
+mod run;
+mod sample;
+mod setup;
+mod sink;
+mod stop;
+mod summary;
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+/// Everything was done.
+const DONE: u8 = 0;
+/// Something could not be read or written, or the component failed.
+const FAILED: u8 = 1;
+/// The arguments or the configuration cannot be used.
+const USAGE: u8 = 2;
+
+/// Why the program gives up.
+#[derive(Debug)]
+pub struct CliError {
+    code: u8,
+    message: String,
+}
+
+impl CliError {
+    fn new(message: impl Into<String>) -> Self {
+        Self { code: FAILED, message: message.into() }
+    }
+
+    fn usage(message: impl Into<String>) -> Self {
+        Self { code: USAGE, message: message.into() }
+    }
+}
+
+fn main() -> ExitCode {
+    let result = match cli::Arguments::parse().command {
+        cli::Command::Run(arguments) => run::run(&arguments),
+        cli::Command::Inspect(arguments) => inspect::inspect(&arguments),
+        cli::Command::Rules(command) => rules::rules(&command),
+        cli::Command::Bench(arguments) => bench::bench(&arguments),
+        cli::Command::Sample(arguments) => sample::sample(&arguments),
+        cli::Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut cli::Arguments::command(), "catena", &mut io::stdout());
+            Ok(DONE)
+        }
+        cli::Command::Man { command } => man(command.as_deref()),
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            eprintln!("catena: {}", failure.message);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+/// The man page of the program or of a command.
+fn man(name: Option<&str>) -> Result<u8, CliError> {
+    let mut program = cli::Arguments::command();
+    program.build();
+    let command = match name {
+        None => &program,
+        Some(name) => {
+            program.find_subcommand(name).ok_or_else(|| CliError::usage(format!("there is no command {name:?}")))?
+        }
+    };
+    let written = clap_mangen::Man::new(command.clone()).render(&mut io::stdout());
+    written.map(|()| DONE).map_err(|error| CliError::new(format!("cannot write to the standard output: {error}")))
+}

@@ -1,0 +1,161 @@
+//! What can be asked of a run while it runs: `/metrics` for Prometheus, `/health` for whoever restarts it.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use tiny_http::{Header, Response, Server};
+
+use super::CliError;
+use super::pipeline::Report;
+use super::summary::Summary;
+
+/// How long a run may make no step before it is said to be ill.
+const STUCK: Duration = Duration::from_secs(30);
+
+/// What is told. The run sets it, the server reads it.
+pub struct Status {
+    pub summary: Summary,
+    pub report: Report,
+    /// When the state was last saved.
+    pub saved: Option<SystemTime>,
+    /// When the run last made a step. Waiting for input is one.
+    pub alive: Instant,
+}
+
+/// The server's side of a run.
+#[derive(Clone)]
+pub struct Monitor {
+    status: Arc<Mutex<Status>>,
+    /// How many bytes of the inputs have not been read.
+    pub behind: Arc<AtomicU64>,
+}
+
+impl Monitor {
+    pub fn new() -> Self {
+        let status =
+            Status { summary: Summary::default(), report: Report::default(), saved: None, alive: Instant::now() };
+        Self { status: Arc::new(Mutex::new(status)), behind: Arc::default() }
+    }
+
+    /// Changes what is told.
+    pub fn set(&self, change: impl FnOnce(&mut Status)) {
+        change(&mut self.status.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Serves it, and gives the address.
+    pub fn serve(&self, address: SocketAddr) -> Result<SocketAddr, CliError> {
+        let fail = |why: String| CliError::new(format!("cannot listen at {address}: {why}"));
+        let server = Server::http(address).map_err(|error| fail(error.to_string()))?;
+        let bound = server.server_addr().to_ip().ok_or_else(|| fail("no address".to_owned()))?;
+        let monitor = self.clone();
+        thread::spawn(move || {
+            for request in server.incoming_requests() {
+                let (code, text) = match request.url() {
+                    "/metrics" => (200, monitor.metrics()),
+                    "/health" => monitor.health(),
+                    _ => (404, "there are /metrics and /health\n".to_owned()),
+                };
+                let mut response = Response::from_string(text).with_status_code(code);
+                if let Ok(kind) = Header::from_bytes("Content-Type", "text/plain; version=0.0.4; charset=utf-8") {
+                    response = response.with_header(kind);
+                }
+                // Who asked may have gone.
+                let _ = request.respond(response);
+            }
+        });
+        Ok(bound)
+    }
+
+    fn health(&self) -> (u16, String) {
+        let still = self.status.lock().unwrap_or_else(PoisonError::into_inner).alive.elapsed();
+        if still < STUCK {
+            (200, "ok\n".to_owned())
+        } else {
+            (503, format!("no step for {} s: does somebody read the output?\n", still.as_secs()))
+        }
+    }
+
+    fn metrics(&self) -> String {
+        let status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut text = Text::default();
+        let Summary { records, passed, dropped, rejected, findings, bytes, files, skipped, .. } = status.summary;
+        text.counter("records", "Records read.", records);
+        text.counter("records_passed", "Records that stay in the stream.", passed);
+        text.counter("records_dropped", "Records taken out of the stream.", dropped);
+        text.counter("records_rejected", "Records that cannot be read.", rejected);
+        text.counter("findings", "Findings made.", findings);
+        text.counter("read_bytes", "Bytes of records read, decompressed.", bytes);
+        text.counter("inputs", "Inputs read.", files);
+        text.counter("inputs_skipped", "Files that are no input.", skipped);
+        let health = status.report.health;
+        text.counter("restarts", "Instances of the component replaced after a trap.", health.restarts);
+        text.counter("recycled", "Instances of the component replaced because of their memory.", health.recycled);
+        text.counter("poison", "Records that the component fails on.", health.poison);
+        text.counter("state_lost", "Times that what was remembered had to be given up.", health.state_lost);
+        text.gauge("instances", "Instances of the component.", status.report.instances as u64);
+        text.gauge("instance_memory_bytes", "Memory of all instances.", status.report.memory as u64);
+        text.gauge("lag_bytes", "Bytes of the followed files that are not read.", self.behind.load(Ordering::Relaxed));
+        if let Some(saved) = status.saved.and_then(|saved| saved.duration_since(SystemTime::UNIX_EPOCH).ok()) {
+            text.gauge("checkpoint_timestamp_seconds", "When the state was last saved.", saved.as_secs());
+        }
+        text.engine(&status.report);
+        text.0
+    }
+}
+
+/// The exposition format of Prometheus, version 0.0.4.
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    fn counter(&mut self, name: &str, help: &str, value: u64) {
+        let name = format!("catena_{name}_total");
+        self.family(&name, help, "counter");
+        self.sample(&name, "", value);
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: u64) {
+        let name = format!("catena_{name}");
+        self.family(&name, help, "gauge");
+        self.sample(&name, "", value);
+    }
+
+    fn family(&mut self, name: &str, help: &str, kind: &str) {
+        // Writing to a String cannot fail.
+        let _ = write!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+    }
+
+    fn sample(&mut self, name: &str, labels: &str, value: u64) {
+        let _ = writeln!(self.0, "{name}{labels} {value}");
+    }
+
+    /// What the engine itself counts: `now:NAME` is a gauge, `NAME:KIND` a counter of several kinds.
+    fn engine(&mut self, report: &Report) {
+        let mut told = String::new();
+        for metric in &report.metrics {
+            let (gauge, name) = match metric.name.strip_prefix("now:") {
+                Some(name) => (true, name),
+                None => (false, &*metric.name),
+            };
+            let (name, kind) = name.split_once(':').map_or((name, None), |(name, kind)| (name, Some(kind)));
+            let name: String =
+                name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' }).collect();
+            let of_kind = if kind.is_some() { "_by_kind" } else { "" };
+            let family = format!("catena_engine_{name}{of_kind}{}", if gauge { "" } else { "_total" });
+            if family != told {
+                self.family(
+                    &family,
+                    "As the engine counts it, see docs/configuration.md.",
+                    if gauge { "gauge" } else { "counter" },
+                );
+                told.clone_from(&family);
+            }
+            let labels = kind.map(|kind| format!("{{kind={kind:?}}}")).unwrap_or_default();
+            self.sample(&family, &labels, metric.value);
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! What a run writes: the stream, the findings, and the records that cannot be read.
+
+use std::collections::HashSet;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use catena_host::{Finding, Outcome, Rejection};
+use serde::{Deserialize, Serialize};
+use tracing::warn;
+
+use super::CliError;
+use super::cli::{Format, Mode, Run};
+use super::describe::describe;
+use super::sink::{Background, Sink, WriteError};
+use catena_input::framing::{Batch, line_feeds_in};
+use catena_input::{Inode, Inputs};
+
+/// Rejections that are told one by one where nobody keeps them.
+const TOLD: u64 = 10;
+
+/// All outputs of a run.
+pub struct Outputs {
+    stream: Option<Background>,
+    /// Whether the last record of the stream still lacks the end of its line.
+    line_open: bool,
+    filter: bool,
+    findings: Option<Sink>,
+    format: Format,
+    rejects: Option<Sink>,
+    quiet: bool,
+    told: u64,
+}
+
+/// How much of each output counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Written {
+    stream: Option<u64>,
+    line_open: bool,
+    findings: Option<u64>,
+    rejects: Option<u64>,
+}
+
+/// A rejected record, as a line of the rejects file.
+#[derive(Serialize)]
+struct RejectedRecord<'a> {
+    input: &'a str,
+    line: u64,
+    offset: u64,
+    code: &'a str,
+    detail: &'a str,
+    /// The record; what is not UTF-8 in it is replaced.
+    record: &'a str,
+}
+
+impl Outputs {
+    /// Takes what the run has written out of its inputs, where it lies in one of their folders. What is an input and was not
+    /// written by the run would be emptied: that is an error.
+    pub fn spare(arguments: &Run, written: Written, inputs: &mut Inputs) -> Result<(), CliError> {
+        for (name, target, written) in [
+            ("--output", &arguments.output, written.stream),
+            ("--findings", &arguments.findings, written.findings),
+            ("--rejects", &arguments.rejects, written.rejects),
+        ] {
+            let Some(target) = target else { continue };
+            if inputs.leave_out(target) && written.is_none() {
+                let target = target.display();
+                return Err(CliError::usage(format!("{name} {target} is an input, too, and would be emptied")));
+            }
+        }
+        Ok(())
+    }
+
+    /// The files that are written, once they are open.
+    pub fn inodes(arguments: &Run) -> HashSet<Inode> {
+        let targets = [&arguments.output, &arguments.findings, &arguments.rejects];
+        targets.into_iter().flatten().filter_map(|target| Inode::of(target)).collect()
+    }
+
+    /// Opens them all, to go on behind what is `written`.
+    pub fn open(arguments: &Run, mode: Mode, written: Written) -> Result<Self, CliError> {
+        let standard = || PathBuf::from("-");
+        let stream = match (&arguments.output, mode) {
+            (Some(_), Mode::Findings) => {
+                return Err(CliError::usage("in mode findings there is no stream: --output does not apply"));
+            }
+            (None, Mode::Findings) => None,
+            (output, _) => Some(output.clone().unwrap_or_else(standard)),
+        };
+        let findings = match (&arguments.findings, mode) {
+            (None, Mode::Findings) => Some(standard()),
+            (findings, _) => findings.clone(),
+        };
+        let files = [&stream, &findings, &arguments.rejects].into_iter().flatten();
+        let files: Vec<_> = files.filter(|target| target.as_os_str() != "/dev/null").collect();
+        if files.iter().collect::<HashSet<_>>().len() < files.len() {
+            return Err(CliError::usage("the stream, the findings and the rejects need different outputs"));
+        }
+        if arguments.state.is_some() {
+            let targets = [(&stream, "--output"), (&findings, "--findings"), (&arguments.rejects, "--rejects")];
+            for (target, argument) in targets {
+                if target.as_deref().is_some_and(|target| !is_file(target)) {
+                    let why = "what went elsewhere cannot be taken back after a crash";
+                    return Err(CliError::usage(format!("with --state, {argument} has to be a file: {why}")));
+                }
+            }
+        }
+        let to_terminal = match &findings {
+            Some(target) => target.as_os_str() == "-" && io::stdout().is_terminal(),
+            // Without a place of their own they go to the standard error.
+            None => true,
+        };
+        let default = if to_terminal { Format::Text } else { Format::Ocsf };
+        let open =
+            |target: Option<PathBuf>, length| target.as_deref().map(|target| Sink::open(target, length)).transpose();
+        Ok(Self {
+            stream: open(stream, written.stream)?.map(Background::start),
+            line_open: written.line_open,
+            filter: mode == Mode::Filter,
+            findings: open(findings, written.findings)?,
+            format: arguments.findings_format.unwrap_or(default),
+            rejects: open(arguments.rejects.clone(), written.rejects)?,
+            quiet: arguments.quiet,
+            told: 0,
+        })
+    }
+
+    /// Writes what a batch has led to: findings first, so that none is lost where the stream's reader has gone.
+    pub fn write(&mut self, input: &str, batch: &Batch, outcome: Outcome) -> Result<(), WriteError> {
+        for finding in &outcome.findings {
+            self.finding(finding)?;
+        }
+        // Counted on from one to the next: there may be very many.
+        let (mut at, mut line) = (0, batch.line);
+        for rejection in &outcome.rejections {
+            let start = rejection.start as usize;
+            if start < at {
+                (at, line) = (0, batch.line);
+            }
+            line += line_feeds_in(&batch.original[at..start]);
+            at = start;
+            self.rejection(input, batch, line, rejection)?;
+        }
+        if self.stream.is_none() {
+            return Ok(());
+        }
+        self.pass(outcome.pieces(&batch.original))?;
+        // What would have ended the line may be dropped with what comes behind it.
+        if self.filter { self.end_line() } else { Ok(()) }
+    }
+
+    /// Another input begins: its records go on lines of their own.
+    pub fn end_line(&mut self) -> Result<(), WriteError> {
+        if self.line_open { self.pass(vec![Bytes::from_static(b"\n")]) } else { Ok(()) }
+    }
+
+    /// Passes pieces of the stream on as they are.
+    pub fn pass(&mut self, pieces: Vec<Bytes>) -> Result<(), WriteError> {
+        let last = pieces.iter().rev().find_map(|piece| piece.last());
+        let (Some(stream), Some(last)) = (&self.stream, last) else { return Ok(()) };
+        self.line_open = *last != b'\n';
+        stream.write(pieces)
+    }
+
+    fn finding(&mut self, finding: &Finding) -> Result<(), WriteError> {
+        let text = match self.format {
+            Format::Text => format!("{}\n", describe(&finding.body)),
+            Format::Ocsf | Format::Ecs | Format::Sentinel => format!("{}\n", finding.body),
+        };
+        match &mut self.findings {
+            Some(sink) => sink.write(&[text.as_bytes()]),
+            None => {
+                if !self.quiet {
+                    // A standard error that nobody reads must not end the run.
+                    let _ = io::stderr().write_all(text.as_bytes());
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Tells of a record that cannot be read.
+    pub fn rejection(
+        &mut self,
+        input: &str,
+        batch: &Batch,
+        line: u64,
+        rejection: &Rejection,
+    ) -> Result<(), WriteError> {
+        match &mut self.rejects {
+            Some(sink) => {
+                let bytes = &batch.original[rejection.start as usize..rejection.end as usize];
+                let rejected = RejectedRecord {
+                    input,
+                    line,
+                    offset: batch.offset + u64::from(rejection.start),
+                    code: &rejection.code,
+                    detail: &rejection.detail,
+                    record: &String::from_utf8_lossy(bytes),
+                };
+                let rejected = serde_json::to_vec(&rejected).unwrap_or_default();
+                sink.write(&[&rejected, b"\n"])
+            }
+            None => {
+                self.told += 1;
+                if self.told <= TOLD {
+                    warn!("{input}:{line}: rejected: {} ({})", rejection.detail, rejection.code);
+                }
+                if self.told == TOLD + 1 {
+                    warn!("further rejections are only counted; --rejects FILE keeps them all");
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Sends out what is buffered.
+    pub fn flush(&mut self) -> Result<(), WriteError> {
+        [&mut self.findings, &mut self.rejects].into_iter().flatten().try_for_each(Sink::flush)?;
+        self.stream.as_ref().map_or(Ok(()), |stream| stream.flush(false).map(drop))
+    }
+
+    /// Waits until all outputs are on the disk, and says how much of each that is.
+    pub fn sync(&mut self) -> Result<Written, WriteError> {
+        let length = |sink: &mut Option<Sink>| sink.as_mut().map(Sink::sync).transpose();
+        Ok(Written {
+            findings: length(&mut self.findings)?,
+            rejects: length(&mut self.rejects)?,
+            stream: self.stream.as_ref().map(|stream| stream.flush(true)).transpose()?,
+            line_open: self.line_open,
+        })
+    }
+}
+
+/// Whether a target is, or will be, a regular file.
+fn is_file(target: &Path) -> bool {
+    target.as_os_str() != "-" && target.metadata().map_or(true, |metadata| metadata.is_file())
+}

@@ -1,0 +1,279 @@
+//! Several correlators at once.
+//!
+//! Whoever is free cuts the next batch by identity: that is where every byte is looked at. What a rule may ask for, a
+//! little of it, goes to the correlator that has the identity, batch by batch in their order. The outcomes are put
+//! together, and come out in the order of the batches.
+
+use std::collections::VecDeque;
+use std::thread;
+
+use bytes::Bytes;
+use catena_host::{Error, Mode, Outcome, Route, Supervisor};
+use crossbeam_channel::{Receiver, Sender, bounded, select_biased, unbounded};
+
+use super::shards::Shards;
+use super::{Fault, Job, Report, Take, now};
+use catena_input::framing::Kind;
+
+/// For each thread, the batches that are on their way: some to be cut, some to be processed.
+const AHEAD: usize = 3;
+
+/// Something for one thread.
+enum Task {
+    /// Its part of a batch.
+    Process(u64, Bytes),
+    Checkpoint(Sender<Result<Bytes, Error>>),
+    /// Adds itself to a report.
+    Report(Box<Report>, Sender<Box<Report>>),
+}
+
+/// What a thread has done.
+enum Done {
+    Cut(u64, Result<Vec<Route>, Error>),
+    Processed(u64, usize, Result<Outcome, Error>),
+    /// It has ended, by a bug of this program. What it had begun will not be done.
+    Ended,
+}
+
+/// Tells it if a thread ends by a panic: nobody may wait for it for ever.
+struct Ending<'d>(&'d Sender<Done>);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let _ = self.0.send(Done::Ended);
+        }
+    }
+}
+
+/// A batch on its way.
+struct Pending {
+    job: Job,
+    stage: Stage,
+}
+
+enum Stage {
+    /// Nobody processes it.
+    Unread,
+    /// It is being cut.
+    Cutting,
+    /// It has been cut and waits for those before it.
+    Cut(Vec<Route>),
+    /// Its parts are being processed, of which so many are missing.
+    Processing {
+        shards: Shards,
+        outcomes: Vec<Option<Outcome>>,
+        missing: usize,
+    },
+    Done(Box<Outcome>),
+}
+
+/// The threads, and what is on its way.
+pub struct Many {
+    tasks: Vec<Sender<Task>>,
+    to_cut: Sender<(u64, Bytes)>,
+    done: Receiver<Done>,
+    pending: VecDeque<Pending>,
+    /// The number of the first pending batch.
+    first: u64,
+    /// The number of the first batch whose parts have not been given out.
+    next: u64,
+    mode: Mode,
+}
+
+impl Many {
+    /// Starts a thread for each correlator.
+    pub fn start(supervisors: Vec<Supervisor>) -> Self {
+        let mode = supervisors.first().map_or(Mode::Enrich, Supervisor::mode);
+        let partitions = supervisors.len();
+        // What is pending is bounded, so these need not be.
+        let (to_cut, cuts) = unbounded();
+        let (finished, done) = unbounded();
+        let start = |(number, supervisor)| {
+            let (sender, tasks) = unbounded();
+            let (cuts, finished) = (cuts.clone(), finished.clone());
+            thread::spawn(move || work(supervisor, number, partitions as u32, &tasks, &cuts, &finished));
+            sender
+        };
+        let tasks = supervisors.into_iter().enumerate().map(start).collect();
+        Self { tasks, to_cut, done, pending: VecDeque::new(), first: 0, next: 0, mode }
+    }
+
+    pub fn put(&mut self, job: Job, to: &mut impl Take) -> Result<(), Fault> {
+        while self.pending.len() >= AHEAD * self.tasks.len() {
+            self.wait(to)?;
+        }
+        let number = self.first + self.pending.len() as u64;
+        let stage = if job.batch.kind == Kind::Records {
+            self.send(&self.to_cut, (number, job.batch.bytes().clone()))?;
+            Stage::Cutting
+        } else {
+            Stage::Unread
+        };
+        self.pending.push_back(Pending { job, stage });
+        while let Ok(done) = self.done.try_recv() {
+            self.settle(done)?;
+        }
+        self.give(to)
+    }
+
+    pub fn drain(&mut self, to: &mut impl Take) -> Result<(), Fault> {
+        self.give(to)?;
+        while !self.pending.is_empty() {
+            self.wait(to)?;
+        }
+        Ok(())
+    }
+
+    pub fn checkpoints(&mut self) -> Result<Vec<Bytes>, Error> {
+        let ask = |tasks: &Sender<Task>| {
+            let (sender, receiver) = bounded(1);
+            let _ = tasks.send(Task::Checkpoint(sender));
+            receiver
+        };
+        let answers: Vec<_> = self.tasks.iter().map(ask).collect();
+        answers.into_iter().map(|answer| answer.recv().unwrap_or_else(|_| Err(gone()))).collect()
+    }
+
+    pub fn report(&mut self, report: &mut Report) {
+        let mut sum = Box::new(std::mem::take(report));
+        for tasks in &self.tasks {
+            let (sender, receiver) = bounded(1);
+            let _ = tasks.send(Task::Report(sum, sender));
+            sum = receiver.recv().unwrap_or_default();
+        }
+        *report = *sum;
+    }
+
+    fn send<T>(&self, to: &Sender<T>, what: T) -> Result<(), Fault> {
+        to.send(what).map_err(|_| Fault::Component(gone().to_string()))
+    }
+
+    fn wait(&mut self, to: &mut impl Take) -> Result<(), Fault> {
+        let done = self.done.recv().map_err(|_| Fault::Component(gone().to_string()))?;
+        self.settle(done)?;
+        self.give(to)
+    }
+
+    /// Takes in what a thread has done.
+    fn settle(&mut self, done: Done) -> Result<(), Fault> {
+        match done {
+            Done::Ended => Err(Fault::Component(gone().to_string())),
+            Done::Cut(number, routes) => {
+                let Some(pending) = self.pending.get_mut((number - self.first) as usize) else { return Ok(()) };
+                pending.stage = Stage::Cut(routes.map_err(|error| Fault::at(&pending.job, &error))?);
+                self.give_out()
+            }
+            Done::Processed(number, partition, outcome) => {
+                let Some(pending) = self.pending.get_mut((number - self.first) as usize) else { return Ok(()) };
+                let outcome = outcome.map_err(|error| Fault::at(&pending.job, &error))?;
+                let Stage::Processing { outcomes, missing, .. } = &mut pending.stage else { return Ok(()) };
+                if let Some(place) = outcomes.get_mut(partition) {
+                    *place = Some(outcome);
+                }
+                *missing -= 1;
+                pending.finish(self.mode);
+                Ok(())
+            }
+        }
+    }
+
+    /// Gives the parts of all batches that can be processed to those who have their identities.
+    fn give_out(&mut self) -> Result<(), Fault> {
+        while let Some(pending) = self.pending.get_mut((self.next - self.first) as usize) {
+            match std::mem::replace(&mut pending.stage, Stage::Unread) {
+                Stage::Cut(routes) => {
+                    let shards = Shards::new(pending.job.batch.bytes(), routes, self.tasks.len() as u32);
+                    let parts = shards.batches().to_vec();
+                    let missing = parts.iter().filter(|part| !part.is_empty()).count();
+                    let outcomes = parts.iter().map(|_| None).collect();
+                    pending.stage = Stage::Processing { shards, outcomes, missing };
+                    pending.finish(self.mode);
+                    for (tasks, part) in self.tasks.iter().zip(parts).filter(|(_, part)| !part.is_empty()) {
+                        self.send(tasks, Task::Process(self.next, part))?;
+                    }
+                }
+                Stage::Unread => {}
+                other => {
+                    pending.stage = other;
+                    return Ok(());
+                }
+            }
+            self.next += 1;
+        }
+        Ok(())
+    }
+
+    /// Gives what is done, from the first on.
+    fn give(&mut self, to: &mut impl Take) -> Result<(), Fault> {
+        self.give_out()?;
+        while let Some(pending) = self.pending.front_mut() {
+            let outcome = match std::mem::replace(&mut pending.stage, Stage::Unread) {
+                Stage::Unread => None,
+                Stage::Done(outcome) => Some(*outcome),
+                other => {
+                    pending.stage = other;
+                    return Ok(());
+                }
+            };
+            self.first += 1;
+            if let Some(pending) = self.pending.pop_front() {
+                to.take(pending.job, outcome)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Pending {
+    /// Puts the outcomes together if none is missing.
+    fn finish(&mut self, mode: Mode) {
+        if let Stage::Processing { missing: 0, .. } = self.stage
+            && let Stage::Processing { shards, outcomes, .. } = std::mem::replace(&mut self.stage, Stage::Unread)
+        {
+            self.stage = Stage::Done(Box::new(shards.join(self.job.batch.bytes(), mode, outcomes)));
+        }
+    }
+}
+
+fn gone() -> Error {
+    Error::Answer("a thread of the pipeline has ended".to_owned())
+}
+
+/// One thread: its own tasks first, then whatever batch is to be cut.
+fn work(
+    mut supervisor: Supervisor,
+    number: usize,
+    partitions: u32,
+    tasks: &Receiver<Task>,
+    cuts: &Receiver<(u64, Bytes)>,
+    done: &Sender<Done>,
+) {
+    let _ending = Ending(done);
+    loop {
+        let told = select_biased! {
+            recv(tasks) -> task => match task {
+                Ok(Task::Process(batch, part)) => {
+                    done.send(Done::Processed(batch, number, supervisor.process(&part, now())))
+                }
+                Ok(Task::Checkpoint(answer)) => {
+                    let _ = answer.send(supervisor.checkpoint());
+                    Ok(())
+                }
+                Ok(Task::Report(mut report, answer)) => {
+                    report.add(&mut supervisor);
+                    let _ = answer.send(report);
+                    Ok(())
+                }
+                Err(_) => return,
+            },
+            recv(cuts) -> cut => match cut {
+                Ok((batch, bytes)) => done.send(Done::Cut(batch, supervisor.route(&bytes, partitions))),
+                Err(_) => return,
+            },
+        };
+        if told.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! A batch spread over several correlators by identity, and their outcomes put together again.
+
+use std::ops::Range;
+
+use bytes::{Bytes, BytesMut};
+use catena_host::{Fate, Merge, Mode, Outcome, Route, Splice};
+use memchr::memchr;
+
+/// What each correlator gets of a batch.
+pub struct Shards {
+    routes: Vec<Route>,
+    batches: Vec<Bytes>,
+    /// For each shard, where each of its runs begins in it, and where in the batch it was.
+    runs: Vec<Vec<(usize, Range<usize>)>>,
+}
+
+impl Shards {
+    /// Spreads a batch as `Supervisor::route` says. Only what a rule may ask for is copied.
+    pub fn new(batch: &Bytes, routes: Vec<Route>, partitions: u32) -> Self {
+        let mut shards = vec![(BytesMut::new(), Vec::new()); partitions as usize];
+        for (at, route) in routes.iter().enumerate() {
+            let Some((shard, runs)) = route.partition.and_then(|partition| shards.get_mut(partition as usize)) else {
+                continue;
+            };
+            let run = range(route);
+            if is_cut_off(batch, &run, routes.get(at + 1)) {
+                shard.extend_from_slice(b"[");
+            }
+            runs.push((shard.len(), run.clone()));
+            shard.extend_from_slice(batch.get(run).unwrap_or_default());
+            if shard.last() != Some(&b'\n') {
+                shard.extend_from_slice(b"\n");
+            }
+        }
+        let (batches, runs) = shards.into_iter().map(|(shard, runs)| (shard.freeze(), runs)).unzip();
+        Self { routes, batches, runs }
+    }
+
+    /// What each correlator has to process, in the order of the batches; empty where that is nothing.
+    pub fn batches(&self) -> &[Bytes] {
+        &self.batches
+    }
+
+    /// The outcome of the batch, from those of the shards that were not empty.
+    ///
+    /// It is what one correlator's would have been but for the order of findings, which is that of the shards.
+    pub fn join(self, batch: &Bytes, mode: Mode, outcomes: Vec<Option<Outcome>>) -> Outcome {
+        let mut merge = Merge::new(batch, mode);
+        let mut splices = Vec::new();
+        for (outcome, runs) in outcomes.into_iter().zip(&self.runs) {
+            let Some(mut outcome) = outcome else {
+                splices.push(Moved::default());
+                continue;
+            };
+            merge.count(&mut outcome);
+            for mut rejection in outcome.rejections {
+                let at = runs.partition_point(|(start, _)| *start <= rejection.start as usize);
+                let Some((start, run)) = at.checked_sub(1).and_then(|at| runs.get(at)) else { continue };
+                let length = rejection.end - rejection.start;
+                rejection.start = (run.start + rejection.start as usize - start) as u32;
+                rejection.end = rejection.start + length;
+                merge.outcome.rejections.push(rejection);
+            }
+            splices.push(Moved { splices: outcome.splices, next: 0, run: 0 });
+        }
+        merge.outcome.rejections.sort_by_key(|rejection| rejection.start);
+        for route in &self.routes {
+            let shard = route.partition.map(|partition| partition as usize);
+            let moved = shard.and_then(|shard| Some((splices.get_mut(shard)?, self.runs.get(shard)?)));
+            let fate = match moved {
+                Some((moved, runs)) => Fate::Processed(moved.of_next_run(runs)),
+                None => {
+                    merge.outcome.records += route.records;
+                    merge.outcome.dropped += if mode == Mode::Enrich { 0 } else { route.records };
+                    Fate::Left
+                }
+            };
+            merge.part(range(route), fate);
+        }
+        merge.finish()
+    }
+}
+
+/// Whether a run is what is left of a container that was cut: nothing comes behind it in its line. Alone in a line it could
+/// pass for a record.
+fn is_cut_off(batch: &[u8], run: &Range<usize>, next: Option<&Route>) -> bool {
+    if run.start == 0 || batch.get(run.start - 1) == Some(&b'\n') || batch.get(run.end.max(1) - 1) == Some(&b'\n') {
+        return false;
+    }
+    let rest = batch.get(run.end..).unwrap_or_default();
+    let line_end = memchr(b'\n', rest).unwrap_or(rest.len());
+    let goes_on = next.is_some_and(|next| (next.start as usize) < run.end + line_end);
+    !goes_on && rest[..line_end].trim_ascii().is_empty()
+}
+
+fn range(route: &Route) -> Range<usize> {
+    route.start as usize..route.end as usize
+}
+
+/// The splices of a shard, on the way back into the batch.
+#[derive(Default)]
+struct Moved {
+    splices: Vec<Splice>,
+    /// The first that has not been given back whole.
+    next: usize,
+    run: usize,
+}
+
+impl Moved {
+    /// Those that lie in the next run, as far as they do, at their places in the batch.
+    fn of_next_run(&mut self, runs: &[(usize, Range<usize>)]) -> Vec<Splice> {
+        let Some((start, run)) = runs.get(self.run) else { return Vec::new() };
+        self.run += 1;
+        let end = start + run.len();
+        let mut moved = Vec::new();
+        while let Some(splice) = self.splices.get_mut(self.next) {
+            let (from, to) = (splice.start as usize, splice.end as usize);
+            if from >= end {
+                break;
+            }
+            let place = |at: usize| (run.start + at.clamp(*start, end) - start) as u32;
+            // What is taken out may go on in the next run, and over the line feed that a run was given.
+            if to >= *start && !(from < *start && to == *start) {
+                moved.push(Splice { start: place(from), end: place(to), text: std::mem::take(&mut splice.text) });
+            }
+            if to > end {
+                break;
+            }
+            self.next += 1;
+        }
+        moved
+    }
+}
+
+#[cfg(test)]
+mod tests;

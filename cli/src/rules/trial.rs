@@ -1,0 +1,49 @@
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use catena::{Config, Correlator, Timestamp};
+
+use super::file::RuleFile;
+use crate::{CliError, DONE, FAILED};
+
+/// `catena rules test`: tries rules on their examples.
+pub fn test(files: &[PathBuf]) -> Result<u8, CliError> {
+    let (mut passed, mut failed) = (0, 0);
+    for path in files {
+        let file = RuleFile::read(path)?;
+        if let Some(problem) = file.problem() {
+            return Err(CliError::usage(problem));
+        }
+        let (rule, examples) = (file.rule()?, file.examples()?);
+        if examples.is_empty() {
+            println!("{}: no examples", file.name);
+        }
+        for example in examples {
+            let found = findings(&file, &rule.id, &example.batch)?;
+            if found == example.findings {
+                passed += 1;
+                println!("{}: ok: {}", rule.id, example.name);
+            } else {
+                failed += 1;
+                let expected = example.findings;
+                println!("{}: FAILED: {}: expected {expected} findings, there are {found}", rule.id, example.name);
+            }
+        }
+    }
+    println!("{passed} passed, {failed} failed");
+    Ok(if failed == 0 { DONE } else { FAILED })
+}
+
+/// How many findings of a rule alone there are in a batch.
+fn findings(file: &RuleFile, rule: &str, batch: &[u8]) -> Result<usize, CliError> {
+    let fail = |error: catena::Error| CliError::usage(format!("{}: {error}", file.name));
+    let mut correlator = file.configuration().parse::<Config>().and_then(Correlator::new).map_err(fail)?;
+    let outcome = correlator.process(batch, Timestamp::from(SystemTime::now())).map_err(fail)?;
+    if let Some(rejection) = outcome.rejections.first() {
+        return Err(CliError::usage(format!(
+            "{}: a record of an example cannot be read: {}",
+            file.name, rejection.detail
+        )));
+    }
+    Ok(outcome.findings.iter().filter(|finding| finding.rule == rule).count())
+}

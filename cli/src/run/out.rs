@@ -1,0 +1,58 @@
+//! What becomes of what comes out of the pipeline: it is counted, and written.
+
+use std::sync::Arc;
+
+use catena_host::{Outcome, Rejection};
+use indicatif::ProgressBar;
+
+use crate::output::Outputs;
+use crate::pipeline::{Job, Take};
+use crate::sink::WriteError;
+use crate::summary::Summary;
+use catena_input::framing::Kind;
+
+/// Where what comes out of the pipeline goes.
+pub struct Out {
+    pub outputs: Outputs,
+    pub summary: Summary,
+    /// Whether records that cannot be read stay in the stream.
+    pub keep_rejected: bool,
+    /// How many bytes a record may have.
+    pub longest: usize,
+    pub progress: ProgressBar,
+    /// The input that was last written of.
+    pub input: Arc<str>,
+}
+
+impl Take for Out {
+    fn take(&mut self, job: Job, outcome: Option<Outcome>) -> Result<(), WriteError> {
+        self.summary.bytes += job.batch.original.len() as u64;
+        if !Arc::ptr_eq(&self.input, &job.input) {
+            // The records of another input go on lines of their own, also where it has the name of one before.
+            if self.input != job.input || job.batch.offset == 0 {
+                self.outputs.end_line()?;
+            }
+            self.input = Arc::clone(&job.input);
+        }
+        match outcome {
+            Some(outcome) => {
+                self.summary.add(&outcome);
+                self.outputs.write(&job.input, &job.batch, outcome)
+            }
+            None => self.too_long(&job),
+        }
+    }
+}
+
+impl Out {
+    fn too_long(&mut self, job: &Job) -> Result<(), WriteError> {
+        if job.batch.kind == (Kind::TooLong { first: true }) {
+            self.summary.records += 1;
+            self.summary.rejected += 1;
+            let detail = format!("the record is longer than --max-record-bytes {}", self.longest);
+            let rejection = Rejection { start: 0, end: 0, code: "too-long".to_owned(), detail };
+            self.outputs.rejection(&job.input, &job.batch, job.batch.line, &rejection)?;
+        }
+        if self.keep_rejected { self.outputs.pass(vec![job.batch.original.clone()]) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,122 @@
+//! What a run needs before it begins: its configuration, the component, a progress bar.
+
+use std::env;
+use std::fs;
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+
+use catena_component::COMPONENT;
+use catena_host::{Limits, Sandbox};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+use tracing::debug;
+
+use super::CliError;
+use super::cli::{self, Format, Mode};
+use super::rules::{RuleFile, to_json};
+use catena_input::{Input, Inputs};
+
+/// The configuration as the component takes it, and its mode.
+pub fn configuration(arguments: &cli::Run) -> Result<(String, Mode), CliError> {
+    let mut config = match &arguments.config {
+        None => json!({}),
+        Some(file) => {
+            let name = file.display();
+            let text =
+                fs::read_to_string(file).map_err(|error| CliError::usage(format!("cannot read {name}: {error}")))?;
+            to_json(&name.to_string(), &text).map_err(CliError::usage)?
+        }
+    };
+    let Some(members) = config.as_object_mut() else {
+        return Err(CliError::usage("the configuration is not a mapping"));
+    };
+    add_rule_files(members, arguments.config.as_deref())?;
+    if let Some(mode) = arguments.mode {
+        members.insert("mode".to_owned(), mode.name().into());
+    }
+    if let Some(format) = arguments.findings_format {
+        let name = match format {
+            // Words are made of OCSF's.
+            Format::Ocsf | Format::Text => "ocsf",
+            Format::Ecs => "ecs",
+            Format::Sentinel => "sentinel",
+        };
+        members.insert("findings".to_owned(), name.into());
+    }
+    // The component refuses anything else.
+    let mode = match members.get("mode").and_then(Value::as_str) {
+        Some("filter") => Mode::Filter,
+        Some("findings") => Mode::Findings,
+        _ => Mode::Enrich,
+    };
+    Ok((config.to_string(), mode))
+}
+
+/// Replaces `rule_files`, which only the program knows, by the rules in them. Their paths are relative to the
+/// configuration's folder.
+fn add_rule_files(members: &mut serde_json::Map<String, Value>, config: Option<&Path>) -> Result<(), CliError> {
+    let Some(files) = members.remove("rule_files") else { return Ok(()) };
+    let files: Option<Vec<&str>> = files.as_array().and_then(|files| files.iter().map(Value::as_str).collect());
+    let files = files.ok_or_else(|| CliError::usage("rule_files: expected a list of files"))?;
+    let folder = config.and_then(Path::parent).unwrap_or(Path::new(""));
+    let rules = members.entry("rules").or_insert_with(|| json!([]));
+    let rules = rules.as_array_mut().ok_or_else(|| CliError::usage("rules: expected a list of rules"))?;
+    for file in files {
+        let file = RuleFile::read(&folder.join(file)).map_err(|failure| CliError::usage(failure.message))?;
+        if let Some(problem) = file.problem() {
+            return Err(CliError::usage(problem));
+        }
+        rules.push(file.json);
+    }
+    Ok(())
+}
+
+/// The component, ready to run; from the cache if it is in there and `cached`.
+pub fn load(file: Option<&Path>, cached: bool) -> Result<Sandbox, CliError> {
+    let bytes = component(file)?;
+    let name = file.map_or("the built-in component".to_owned(), |file| file.display().to_string());
+    if let Some(folder) = cache_folder().filter(|_| cached) {
+        match Sandbox::cached(&bytes, Limits::default(), &folder) {
+            Ok(sandbox) => return Ok(sandbox),
+            // A folder that cannot be used costs some tenths of a second, a component that cannot be is told of below.
+            Err(error) => debug!("{}: not used as cache: {error}", folder.display()),
+        }
+    }
+    Sandbox::new(&bytes, Limits::default()).map_err(|error| CliError::usage(format!("{name}: {error}")))
+}
+
+/// The bytes of a component, of the built-in one where no file is named.
+pub fn component(file: Option<&Path>) -> Result<Vec<u8>, CliError> {
+    file.map_or_else(|| Ok(COMPONENT.to_vec()), read)
+}
+
+/// The bytes of a file that an argument names.
+pub fn read(file: &Path) -> Result<Vec<u8>, CliError> {
+    fs::read(file).map_err(|error| CliError::usage(format!("cannot read {}: {error}", file.display())))
+}
+
+/// Where compiled components are kept: what the XDG base directory specification says.
+fn cache_folder() -> Option<PathBuf> {
+    let folder = |name, below: &str| {
+        let folder = env::var_os(name).map(PathBuf::from).filter(|folder| folder.is_absolute())?;
+        Some(folder.join(below))
+    };
+    folder("XDG_CACHE_HOME", "catena").or_else(|| folder("HOME", ".cache/catena"))
+}
+
+/// The progress bar of a run; a hidden one where nobody would see it.
+pub fn progress(arguments: &cli::Run, inputs: &Inputs) -> ProgressBar {
+    // A stream on the same terminal would be torn by it.
+    if arguments.quiet || !io::stderr().is_terminal() || io::stdout().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let (bar, template) = if inputs.list.contains(&Input::Standard) {
+        (ProgressBar::new_spinner(), "{spinner} {bytes} read, {bytes_per_sec}, {elapsed}")
+    } else {
+        (ProgressBar::new(inputs.bytes), "{bar:40} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left")
+    };
+    match ProgressStyle::with_template(template) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}

@@ -1,0 +1,44 @@
+//! What was compiled is kept, and a folder that cannot be used for it costs time and nothing else.
+
+use std::path::Path;
+
+use crate::common::{catena, file, records, stderr};
+use catena_component::COMPONENT;
+use catena_host::{Limits, Sandbox};
+use walkdir::WalkDir;
+
+fn files(folder: &Path) -> Vec<(std::path::PathBuf, u64)> {
+    let files =
+        WalkDir::new(folder).sort_by_file_name().into_iter().flatten().filter(|entry| entry.file_type().is_file());
+    let of_code = files.filter(|entry| entry.metadata().is_ok_and(|metadata| metadata.len() > 100_000));
+    of_code.map(|entry| (entry.path().to_owned(), entry.metadata().map_or(0, |metadata| metadata.len()))).collect()
+}
+
+#[test]
+fn a_component_is_compiled_once() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let process = |sandbox: &Sandbox| {
+        let batch = records().join("\n");
+        sandbox.open("{}").expect("opens").process(batch.as_bytes(), 0).expect("is processed").findings.len()
+    };
+    let first = Sandbox::cached(COMPONENT, Limits::default(), folder.path()).expect("it is compiled");
+    let kept = files(folder.path());
+    assert_eq!((kept.len(), process(&first)), (1, 2));
+    let second = Sandbox::cached(COMPONENT, Limits::default(), folder.path()).expect("it is taken from there");
+    assert_eq!((files(folder.path()).len(), process(&second)), (1, 2));
+    // What is compiled without interruption is something else.
+    Sandbox::cached(COMPONENT, Limits::NONE, folder.path()).expect("it is compiled");
+    assert_eq!(files(folder.path()).len(), 2);
+}
+
+#[test]
+fn a_folder_that_cannot_be_used_is_done_without() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let no_folder = file(folder.path(), "file", "");
+    assert!(Sandbox::cached(COMPONENT, Limits::default(), &no_folder).is_err());
+    let input = file(folder.path(), "in.ndjson", records().join("\n") + "\n");
+    let output = catena(["run", "--log-level", "debug"]).arg(input).env("XDG_CACHE_HOME", &no_folder).output();
+    let output = output.expect("it runs");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stderr(&output).contains("not used as cache"), "{}", stderr(&output));
+}

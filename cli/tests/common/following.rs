@@ -1,0 +1,76 @@
+//! A run with `--follow` beside a test.
+#![allow(dead_code, reason = "each test takes what it needs")]
+
+use std::fs::{self, OpenOptions};
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::catena;
+
+/// Long enough for the slowest machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A run that follows, ended with the test.
+pub struct Following(pub Child);
+
+impl Following {
+    pub fn start(arguments: &[&str]) -> Self {
+        let mut command = catena(["run", "--follow"]);
+        command.args(arguments).stdout(Stdio::null()).stderr(Stdio::piped());
+        Self(command.spawn().expect("it starts"))
+    }
+
+    /// Ends it as an operator does, and gives its messages.
+    pub fn end(mut self) -> String {
+        let sent =
+            std::process::Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status().expect("kill runs");
+        assert!(sent.success());
+        let mut told = String::new();
+        self.0.stderr.take().expect("it has messages").read_to_string(&mut told).expect("they are text");
+        assert_eq!(self.0.wait().expect("it ends").code(), Some(143), "{told}");
+        told
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Waits until a file has these lines, annotations aside.
+#[track_caller]
+pub fn assert_becomes(path: &Path, lines: &[String]) {
+    let expected = lines.join("\n") + "\n";
+    let began = Instant::now();
+    let mut got = String::new();
+    while began.elapsed() < PATIENCE {
+        got = String::from_utf8(super::without_annotations(&fs::read(path).unwrap_or_default())).expect("it is text");
+        if got == expected {
+            return;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    panic!("{} lines, expected {}", got.lines().count(), lines.len());
+}
+
+/// The lines of a file, once there are so many or nobody has any patience left.
+pub fn wait_for(path: &Path, count: usize) -> Vec<String> {
+    let began = Instant::now();
+    loop {
+        let got: Vec<_> = fs::read_to_string(path).expect("it is text").lines().map(str::to_owned).collect();
+        if got.len() >= count || began.elapsed() >= PATIENCE {
+            return got;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+pub fn append(path: &Path, lines: &[String]) {
+    let mut growing = OpenOptions::new().append(true).create(true).open(path).expect("it opens");
+    growing.write_all((lines.join("\n") + "\n").as_bytes()).expect("it grows");
+}

@@ -1,0 +1,104 @@
+//! What the tests of the program share.
+#![allow(dead_code, reason = "each test takes what it needs")]
+
+pub mod following;
+pub mod runs;
+
+use std::ffi::OsStr;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use catena_synthetic::{Stream, chain};
+use serde_json::Value;
+
+/// 2026-01-05T10:00:00Z.
+pub const START: u64 = 1_767_607_200;
+
+/// The program with arguments.
+pub fn catena<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_catena"));
+    command.args(arguments);
+    command
+}
+
+/// Runs the program on an input to its standard input.
+pub fn run<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>, input: &[u8]) -> Output {
+    let mut child = catena(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut stdin = child.stdin.take().expect("it has an input");
+    let input = input.to_vec();
+    let writer = std::thread::spawn(move || {
+        // It may have ended before it has read everything.
+        let _ = stdin.write_all(&input);
+    });
+    let output = child.wait_with_output().expect("it ends");
+    writer.join().expect("the input is written");
+    output
+}
+
+/// The summary in the last line of the standard error.
+pub fn summary(output: &Output) -> Value {
+    let errors = stderr(output);
+    let last = errors.lines().last().unwrap_or_default();
+    serde_json::from_str(last).unwrap_or_else(|error| panic!("{error}: {errors}"))
+}
+
+/// The rules of the findings on the standard output.
+pub fn rules(output: &Output) -> Vec<String> {
+    stdout(output)
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("a finding is JSON"))
+        .map(|finding| finding["finding_info"]["analytic"]["uid"].as_str().expect("a finding has a rule").to_owned())
+        .collect()
+}
+
+pub fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("the output is text")
+}
+
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("messages are text")
+}
+
+/// The records of a chain among a little noise.
+pub fn records() -> Vec<String> {
+    let mut records =
+        Stream { records: 20, of_interest_per_10_000: 0, chains: 0, doubled_percent: 0, ..Stream::default() }.lines();
+    for (at, line) in chain("mallory", START, 5).into_iter().enumerate() {
+        records.insert(5 * (at + 1), line);
+    }
+    records
+}
+
+/// Writes a file and gives its path.
+pub fn file(folder: &Path, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+    let path = folder.join(name);
+    std::fs::create_dir_all(path.parent().expect("a file is in a folder")).expect("folders can be made");
+    std::fs::write(&path, content).expect("files can be written");
+    path
+}
+
+/// Compresses as gzip does.
+pub fn gzip(content: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(content).expect("memory can be written");
+    encoder.finish().expect("memory can be written")
+}
+
+/// Takes the annotations out of an enriched stream.
+pub fn without_annotations(mut output: &[u8]) -> Vec<u8> {
+    let mut bare = Vec::new();
+    while let Some(at) = memchr::memmem::find(output, b",\"catena\":{\"matches\":[") {
+        bare.extend_from_slice(&output[..at]);
+        let value = at + b",\"catena\":".len();
+        let end = catena::JsonScanner::new(value).end(output, output.len()).expect("an annotation ends");
+        output = &output[end..];
+    }
+    bare.extend_from_slice(output);
+    bare
+}

@@ -1,0 +1,240 @@
+//! `--follow`: files that grow, come, are rotated and cut; and what can be asked of a run while it runs.
+
+use std::fs::{self, OpenOptions};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::common::following::{Following, PATIENCE, append, assert_becomes, wait_for};
+use crate::common::{catena, file, gzip, records, stderr};
+use serde_json::Value;
+
+#[test]
+fn what_comes_to_be_in_a_folder_is_read_as_it_comes() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let logs = folder.path().join("logs");
+    let lines = records();
+    let log = file(&logs, "audit.log", lines[..3].join("\n") + "\n");
+    let (output, state) = (folder.path().join("out"), folder.path().join("state"));
+    let (output_text, state_text) = (output.display().to_string(), state.display().to_string());
+    let logs_text = logs.display().to_string();
+    let arguments = ["--output", &output_text, "--state", &state_text, "--save-every", "50ms", &logs_text];
+    let run = Following::start(&arguments);
+    assert_becomes(&output, &lines[..3]);
+    append(&log, &lines[3..5]);
+    assert_becomes(&output, &lines[..5]);
+    // Another file.
+    file(&logs, "b.json.gz", gzip((lines[5..8].join("\n") + "\n").as_bytes()));
+    assert_becomes(&output, &lines[..8]);
+    // Rotated, with records that came in the last moment, and later compressed under a name that is looked at.
+    let rotated = logs.join("audit.log.1");
+    fs::rename(&log, &rotated).expect("it is renamed");
+    append(&rotated, &lines[8..9]);
+    assert_becomes(&output, &lines[..9]);
+    append(&log, &lines[9..11]);
+    assert_becomes(&output, &lines[..11]);
+    // Ended in any way, and started again.
+    drop(run);
+    append(&log, &lines[11..14]);
+    let run = Following::start(&arguments);
+    assert_becomes(&output, &lines[..14]);
+    file(&logs, "audit.log.1.gz", gzip(&fs::read(&rotated).expect("it is there")));
+    append(&log, &lines[14..15]);
+    assert_becomes(&output, &lines[..15]);
+    let told = run.end();
+    assert!(told.contains("15 passed"), "{told}");
+}
+
+#[test]
+fn a_file_that_is_cut_is_read_from_its_beginning_and_that_is_told() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let lines = records();
+    let log = file(folder.path(), "audit.log", lines[..6].join("\n") + "\n");
+    let output = folder.path().join("out");
+    let run = Following::start(&["--output", &output.display().to_string(), &log.display().to_string()]);
+    assert_becomes(&output, &lines[..6]);
+    // As `copytruncate` does it.
+    OpenOptions::new().write(true).open(&log).and_then(|file| file.set_len(0)).expect("it is cut");
+    thread::sleep(Duration::from_millis(500));
+    append(&log, &lines[6..8]);
+    assert_becomes(&output, &lines[..8]);
+    assert!(run.end().contains("was cut to 0 bytes"));
+}
+
+/// What a server answers.
+fn get(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).expect("somebody listens");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").expect("it can be asked");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    answer
+}
+
+#[test]
+fn metrics_and_health_can_be_asked_for_and_messages_be_json() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let log = file(folder.path(), "audit.log", records().join("\n") + "\n");
+    let (output, log) = (folder.path().join("out").display().to_string(), log.display().to_string());
+    let state = folder.path().join("state").display().to_string();
+    let arguments =
+        ["--metrics", "0", "--log-format", "json", "--jobs", "2", "--state", &state, "--save-every", "50ms"];
+    let mut run = Following::start(&[&arguments[..], &["--output", &output, &log]].concat());
+    let mut told = std::io::BufReader::new(run.0.stderr.take().expect("it has messages"));
+    let mut address = String::new();
+    while address.is_empty() {
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut told, &mut line).expect("it says something");
+        let message: Value = serde_json::from_str(&line).expect("a message is JSON");
+        assert!(message["level"].is_string() && message["timestamp"].is_string(), "{line}");
+        let message = message["message"].as_str().unwrap_or_default();
+        if let Some((_, rest)) = message.split_once("http://") {
+            address = rest.trim_end_matches("/metrics").to_owned();
+        }
+    }
+    assert!(address.starts_with("127.0.0.1:"), "on the loopback: {address}");
+    let began = Instant::now();
+    let mut metrics = String::new();
+    let is_complete = |metrics: &str| {
+        metrics.contains("catena_records_total 23\n") && metrics.contains("catena_checkpoint_timestamp_seconds")
+    };
+    while !is_complete(&metrics) && began.elapsed() < PATIENCE {
+        thread::sleep(Duration::from_millis(50));
+        metrics = get(&address, "/metrics");
+    }
+    for expected in [
+        "\ncatena_records_total 23\n",
+        "\n# TYPE catena_records_total counter\n",
+        "\ncatena_findings_total 2\n",
+        "\ncatena_instances 2\n",
+        "\ncatena_restarts_total 0\n",
+        "\ncatena_lag_bytes 0\n",
+        "\ncatena_engine_findings_by_kind_total{kind=\"aws-snapshot-staging\"} 1\n",
+        "\n# TYPE catena_engine_pending gauge\n",
+    ] {
+        assert!(metrics.contains(expected), "{expected} is not in {metrics}");
+    }
+    // What the dashboard and the guide speak of is there.
+    for document in [include_str!("../../docs/dashboard.json"), include_str!("../../docs/operating.md")] {
+        for (at, _) in document.match_indices("catena_") {
+            let name: String =
+                document[at..].chars().take_while(|letter| letter.is_ascii_lowercase() || *letter == '_').collect();
+            assert!(metrics.contains(&name), "{name} is not in {metrics}");
+        }
+    }
+    assert!(get(&address, "/health").contains("200 OK"));
+    assert!(get(&address, "/").contains("404"));
+}
+
+#[test]
+fn a_record_that_the_component_fails_on_is_kept_apart_and_the_run_goes_on() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let component = file(folder.path(), "fails.wasm", crate::guest::FAILS_ON_EXCLAMATION.component());
+    let lines = ["{\"a\":1}", "{\"b\":\"!\"}", "{\"a\":2}"];
+    let input = file(folder.path(), "in.ndjson", lines.join("\n") + "\n");
+    let rejects = folder.path().join("rejects");
+    let output = catena(["run", "--component"])
+        .arg(&component)
+        .arg("--rejects")
+        .arg(&rejects)
+        .arg(&input)
+        .output()
+        .expect("it runs");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(crate::common::stdout(&output), lines.join("\n") + "\n", "the stream is whole");
+    let rejected: Value = serde_json::from_slice(&fs::read(rejects).expect("it is there")).expect("one line of JSON");
+    assert_eq!(
+        (&rejected["line"], &rejected["code"], &rejected["record"]),
+        (&2.into(), &"poison".into(), &lines[1].into())
+    );
+    assert!(rejected["detail"].as_str().unwrap_or_default().contains("unreachable"), "{rejected}");
+    assert!(stderr(&output).contains("the instance is replaced"), "{}", stderr(&output));
+}
+
+#[test]
+fn more_files_than_are_kept_open_are_followed() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let logs = folder.path().join("logs");
+    let lines: Vec<_> = (0..600).map(|at| format!("{{\"a\":{at}}}")).collect();
+    let path = |at: usize| logs.join(format!("{at:03}.log"));
+    for (at, line) in lines.iter().take(300).enumerate() {
+        file(&logs, &format!("{at:03}.log"), format!("{line}\n"));
+    }
+    let output = folder.path().join("out");
+    let run = Following::start(&["--output", &output.display().to_string(), &logs.display().to_string()]);
+    assert_becomes(&output, &lines[..300]);
+    for (at, line) in lines[300..].iter().enumerate() {
+        append(&path(at), std::slice::from_ref(line));
+    }
+    let mut got = wait_for(&output, lines.len());
+    got.sort();
+    let mut expected = lines.clone();
+    expected.sort();
+    assert_eq!(got, expected);
+    let told = run.end();
+    assert!(told.contains("600 passed"), "{told}");
+}
+
+/// A log that is written, rotated and read while whoever reads it is killed again and again.
+#[test]
+fn rotations_and_kills_together_lose_and_double_nothing() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let logs = folder.path().join("logs");
+    fs::create_dir(&logs).expect("a folder can be made");
+    let (output, state) = (folder.path().join("out"), folder.path().join("state"));
+    let texts = [&output, &state, &logs].map(|path| path.display().to_string());
+    let arguments = ["-q", "--output", &texts[0], "--state", &texts[1], "--save-every", "20ms", &texts[2]];
+    let log = logs.join("audit.log");
+    let mut random = catena_synthetic::Random::new(3);
+    let (mut lines, mut rotations, mut kills) = (Vec::new(), 0, 0);
+    let mut run = Following::start(&arguments);
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(6) {
+        let more: Vec<_> =
+            (0..1 + random.below(40)).map(|at| format!("{{\"a\":{}}}", lines.len() as u64 + at)).collect();
+        let text = more.join("\n") + "\n";
+        // In two pieces: the first may end within a record.
+        let (first, second) = text.split_at(random.below(text.len() as u64) as usize);
+        let mut growing = OpenOptions::new().append(true).create(true).open(&log).expect("it opens");
+        growing.write_all(first.as_bytes()).expect("it grows");
+        thread::sleep(Duration::from_millis(random.below(15)));
+        growing.write_all(second.as_bytes()).expect("it grows");
+        lines.extend(more);
+        if random.below(25) == 0 {
+            rotations += 1;
+            fs::rename(&log, logs.join(format!("audit.log.{rotations}"))).expect("it is renamed");
+        }
+        if random.below(12) == 0 {
+            kills += 1;
+            drop(run);
+            run = Following::start(&arguments);
+        }
+    }
+    let mut got = wait_for(&output, lines.len());
+    run.end();
+    got.sort();
+    lines.sort();
+    assert!(
+        got == lines,
+        "{} lines, expected {}, after {rotations} rotations and {kills} kills",
+        got.len(),
+        lines.len()
+    );
+    assert!(rotations > 3 && kills > 3);
+}
+
+/// A file that was seen before its content came was taken for one that is not compressed.
+#[test]
+fn a_compressed_file_that_begins_empty_is_decompressed() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let logs = folder.path().join("logs");
+    let lines = records();
+    let path = file(&logs, "a.json.gz", "");
+    file(&logs, "b.log", lines[0].clone() + "\n");
+    let output = folder.path().join("out");
+    let run = Following::start(&["--output", &output.display().to_string(), &logs.display().to_string()]);
+    assert_becomes(&output, &lines[..1]);
+    fs::write(&path, gzip((lines[1..].join("\n") + "\n").as_bytes())).expect("it is written");
+    assert_becomes(&output, &lines);
+    run.end();
+}

@@ -1,0 +1,20 @@
+//! All tests of the program, one behaviour a module.
+
+mod cache;
+mod common;
+mod copies;
+mod durable;
+mod follow;
+#[path = "../../host-example/tests/guest.rs"]
+mod guest;
+mod guide;
+mod identity;
+mod inspect;
+mod rotations;
+mod rules;
+mod run_inputs;
+mod run_layouts;
+mod run_live;
+mod run_usage;
+mod sample;
+mod tools;

@@ -1,0 +1,131 @@
+//! Which files are read, and what is said of those that cannot be.
+
+use crate::common::{catena, file, gzip, records, rules, run, stderr, summary};
+
+fn lines() -> String {
+    records().join("\n") + "\n"
+}
+
+#[test]
+fn folders_are_read_and_what_is_no_record_file_is_skipped_and_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    file(
+        root,
+        "CloudTrail/us-east-1/2026/01/05/1_CloudTrail_us-east-1_20260105T1000Z_a.json.gz",
+        gzip(lines().as_bytes()),
+    );
+    file(root, "CloudTrail/eu-west-1/2026/01/05/1_CloudTrail_eu-west-1_20260105T1000Z_b.json", lines());
+    file(root, "CloudTrail-Digest/us-east-1/1_CloudTrail-Digest_us-east-1_20260105T1000Z.json.gz", gzip(b"{}"));
+    file(root, "CloudTrail-Insight/us-east-1/1_CloudTrail-Insight_us-east-1.json.gz", gzip(b"{\"Records\":[]}"));
+    file(root, "renamed.json", r#"{"awsAccountId":"1","digestStartTime":"2026-01-05T10:00:00Z","logFiles":[]}"#);
+    file(root, "README.md", "not a record\n");
+    file(root, ".hidden.json", "not a record\n");
+    let output = run(["run".as_ref(), "--mode=findings".as_ref(), "--summary".as_ref(), root.as_os_str()], b"");
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(rules(&output), ["aws-instance-created", "aws-snapshot-staging"], "the second copy repeats the first");
+    let summary = summary(&output);
+    assert_eq!((&summary["files"], &summary["skipped"], &summary["records"]), (&2.into(), &5.into(), &46.into()));
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named_and_the_others_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = file(folder.path(), "good.ndjson", lines());
+    let missing = folder.path().join("missing.ndjson");
+    let output = run(["run".as_ref(), "--mode=findings".as_ref(), missing.as_os_str(), good.as_os_str()], b"");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains(&format!("cannot read {}: No such file", missing.display())),
+        "{}",
+        stderr(&output)
+    );
+    assert_eq!(rules(&output).len(), 2);
+}
+
+#[test]
+fn a_gzip_file_that_is_cut_is_named_and_read_as_far_as_it_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = gzip(lines().as_bytes());
+    let cut = file(folder.path(), "cut.json.gz", &whole[..whole.len() - 12]);
+    let output = run(["run".as_ref(), "--mode=findings".as_ref(), "--summary".as_ref(), cut.as_os_str()], b"");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains(&format!("cannot read {}", cut.display())), "{}", stderr(&output));
+    assert_eq!(rules(&output).len(), 2);
+}
+
+#[test]
+fn rejections_name_file_line_and_cause_and_are_kept_where_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = file(folder.path(), "input.ndjson", format!("\n{}nonsense\n", lines()));
+    let output = run(["run".as_ref(), "--mode=findings".as_ref(), input.as_os_str()], b"");
+    let expected = format!("{}:25: rejected: expected a JSON object (not-an-object)", input.display());
+    assert!(stderr(&output).contains(&expected), "{}", stderr(&output));
+
+    let rejects = folder.path().join("rejects.ndjson");
+    let output = catena(["run", "--mode=filter", "-q", "--rejects"]).arg(&rejects).arg(&input).output().unwrap();
+    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
+    let kept: serde_json::Value = serde_json::from_slice(&std::fs::read(rejects).unwrap()).unwrap();
+    assert_eq!(
+        (&kept["line"], &kept["offset"], &kept["code"]),
+        (&25.into(), &(lines().len() + 1).into(), &"not-an-object".into())
+    );
+    assert_eq!((&kept["record"], &kept["input"]), (&"nonsense".into(), &input.display().to_string().into()));
+}
+
+#[test]
+fn a_record_that_is_too_long_is_rejected_and_passed_on_unread() {
+    let long = format!("{{\"note\":\"{}\"}}\n", "x".repeat(100_000));
+    let input = format!("{long}{}{long}{long}", lines());
+    for batch in ["1000", "20000"] {
+        let output = run(["run", "--summary", "--max-record-bytes=20000", "--batch-bytes", batch], input.as_bytes());
+        let summary = summary(&output);
+        assert_eq!(
+            (&summary["records"], &summary["rejected"], &summary["findings"]),
+            (&26.into(), &3.into(), &2.into())
+        );
+        assert!(
+            stderr(&output).contains("standard input:1: rejected: the record is longer than --max-record-bytes 20000")
+        );
+        assert!(stderr(&output).contains("standard input:25: rejected: the record is longer"), "{}", stderr(&output));
+        assert_eq!(crate::common::without_annotations(&output.stdout), input.as_bytes());
+    }
+}
+
+#[test]
+fn the_published_file_of_a_chain_gives_one_finding_compressed_and_not() {
+    let synthetic = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/samples/synthetic");
+    let mut ids = std::collections::BTreeSet::new();
+    for name in [
+        "chain_volume_snapshot_run.ndjson",
+        "218007301253_CloudTrail_us-east-1_20230710T1215Z_SYNTHETICAAAAAAA.json.gz",
+    ] {
+        let file = synthetic.join(name);
+        if !file.exists() {
+            return;
+        }
+        let output = run(["run".as_ref(), "--mode=findings".as_ref(), file.as_os_str()], b"");
+        let found: Vec<serde_json::Value> =
+            crate::common::stdout(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let rule = |finding: &&serde_json::Value| finding["finding_info"]["analytic"]["uid"] == "aws-snapshot-staging";
+        let chains: Vec<_> = found.iter().filter(rule).collect();
+        assert_eq!(chains.len(), 1, "{name}");
+        ids.insert(chains[0]["finding_info"]["uid"].to_string());
+    }
+    assert_eq!(ids.len(), 1);
+}
+
+/// Any file with the name of a digest's member in its first record was skipped, and callers choose their user agent.
+#[test]
+fn a_record_that_names_a_member_of_digests_is_no_digest() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = lines().replacen(
+        "\"eventVersion\"",
+        "\"userAgent\":\"digestStartTime\",\"x\":{\"digestStartTime\":1},\"eventVersion\"",
+        1,
+    );
+    let input = file(folder.path(), "in.json", text);
+    let output = catena(["run", "--summary", "--mode", "findings"]).arg(input).output().unwrap();
+    let summary = summary(&output);
+    assert_eq!((&summary["skipped"], summary["records"].as_u64()), (&0.into(), Some(lines().lines().count() as u64)));
+}

@@ -1,0 +1,132 @@
+//! Whatever the layout of an input, its records are found, and `enrich` gives it back to the byte.
+
+use crate::common::{file, gzip, records, rules, run, summary, without_annotations};
+use serde_json::Value;
+
+/// The same records in every layout.
+fn layouts() -> Vec<(&'static str, Vec<u8>)> {
+    let records = records();
+    let values: Vec<Value> = records.iter().map(|record| serde_json::from_str(record).unwrap()).collect();
+    let pretty: Vec<_> = values.iter().map(|value| serde_json::to_string_pretty(value).unwrap()).collect();
+    let container = serde_json::json!({ "Records": values });
+    let lines = records.join("\n");
+    vec![
+        ("ndjson", format!("{lines}\n").into_bytes()),
+        ("ndjson without a last line feed", lines.clone().into_bytes()),
+        ("ndjson with carriage returns", lines.replace('\n', "\r\n").into_bytes()),
+        (
+            "ndjson with a byte order mark and blank lines",
+            format!("\u{FEFF}{}\n\n", lines.replace('\n', "\n\n")).into_bytes(),
+        ),
+        ("a container in one line", format!("{container}\n").into_bytes()),
+        ("a container without a line feed", container.to_string().into_bytes()),
+        ("containers, line by line", format!("{container}\n{container}\n").into_bytes()),
+        ("a pretty-printed container", serde_json::to_vec_pretty(&container).unwrap()),
+        ("a pretty-printed array", serde_json::to_vec_pretty(&values).unwrap()),
+        ("pretty-printed records", pretty.join("\n").into_bytes()),
+        ("pretty-printed records without indentation", pretty.join("\n").replace("\n ", "\n").into_bytes()),
+        ("an array with a record in each line", format!("[\n{}\n]\n", records.join(",\n")).into_bytes()),
+        (
+            "a container with a record in each line",
+            format!("{{\"Records\": [\n{}\n]}}\n", records.join(",\n")).into_bytes(),
+        ),
+        ("an array in one line", serde_json::to_vec(&values).unwrap()),
+        ("gzip", gzip(format!("{lines}\n").as_bytes())),
+        ("gzip of several members", [gzip(format!("{lines}\n").as_bytes()), gzip(b"")].concat()),
+        ("gzip of a container", gzip(container.to_string().as_bytes())),
+    ]
+}
+
+#[test]
+fn every_layout_gives_the_same_findings() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, content) in layouts() {
+        let input = file(folder.path(), "input", &content);
+        let piped = run(["run", "--mode", "findings", "--summary"], &content);
+        let read = run(
+            [
+                "run".as_ref(),
+                "--mode=findings".as_ref(),
+                "--summary".as_ref(),
+                "--batch-bytes=700".as_ref(),
+                input.as_os_str(),
+            ],
+            b"",
+        );
+        for output in [&piped, &read] {
+            assert_eq!(output.status.code(), Some(0), "{name}: {}", crate::common::stderr(output));
+            assert_eq!(rules(output), ["aws-instance-created", "aws-snapshot-staging"], "{name}");
+            assert_eq!(summary(output)["rejected"], 0, "{name}");
+            let copies = if name == "containers, line by line" { 2 } else { 1 };
+            assert_eq!(summary(output)["records"], 23 * copies, "{name}");
+        }
+        assert_eq!(piped.stdout, read.stdout, "{name}");
+    }
+}
+
+#[test]
+fn every_layout_is_given_back_to_the_byte() {
+    for (name, content) in layouts() {
+        let output = run(["run", "--mode", "enrich", "-o", "-", "-q"], &content);
+        let plain = match content.starts_with(b"\x1F\x8B") {
+            false => content,
+            true => {
+                let mut plain = Vec::new();
+                std::io::Read::read_to_end(&mut flate2::read::MultiGzDecoder::new(&*content), &mut plain).unwrap();
+                plain
+            }
+        };
+        assert_ne!(output.stdout, plain, "{name}: there are annotations");
+        assert_eq!(without_annotations(&output.stdout), plain, "{name}");
+    }
+}
+
+#[test]
+fn every_published_sample_is_given_back_to_the_byte() {
+    let samples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/samples");
+    let files: Vec<_> = walkdir::WalkDir::new(samples)
+        .into_iter()
+        .filter_map(Result::ok)
+        .filter(|entry| {
+            entry.file_type().is_file() && entry.path().extension().is_none_or(|extension| extension != "gz")
+        })
+        .map(walkdir::DirEntry::into_path)
+        .collect();
+    let mut expected = Vec::new();
+    for file in &files {
+        if expected.last().is_some_and(|last| *last != b'\n') {
+            expected.push(b'\n');
+        }
+        expected.extend(std::fs::read(file).unwrap());
+    }
+    // Without files it is the empty input that is given back.
+    let output = crate::common::catena(["run", "-q"]).args(&files).stdin(std::process::Stdio::null()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(without_annotations(&output.stdout) == expected);
+}
+
+#[test]
+fn records_of_different_inputs_are_not_joined() {
+    let folder = tempfile::tempdir().unwrap();
+    let records = records();
+    let files: Vec<_> =
+        records.iter().enumerate().map(|(at, record)| file(folder.path(), &at.to_string(), record)).collect();
+    for (mode, count) in [("enrich", 23), ("filter", 3)] {
+        let output = crate::common::catena(["run", "-q", "--mode", mode]).args(&files).output().unwrap();
+        assert_eq!(crate::common::stdout(&output).lines().count(), count);
+    }
+}
+
+#[test]
+fn filtered_documents_stay_in_lines_of_their_own() {
+    let pretty: Vec<_> = records()
+        .iter()
+        .map(|record| serde_json::to_string_pretty(&serde_json::from_str::<Value>(record).unwrap()).unwrap())
+        .collect();
+    for batch_bytes in ["1", "7", "100000"] {
+        let output = run(["run", "-q", "--mode=filter", "--batch-bytes", batch_bytes], pretty.join("\n").as_bytes());
+        let stream = serde_json::Deserializer::from_slice(&output.stdout).into_iter::<Value>();
+        assert_eq!(stream.map(Result::unwrap).count(), 3);
+        assert_eq!(crate::common::stdout(&output).lines().filter(|line| *line == "{").count(), 3);
+    }
+}

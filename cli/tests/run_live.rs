@@ -1,0 +1,103 @@
+//! In a live pipeline: answers while the input pauses, and a clean end whoever ends it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use crate::common::{START, catena, summary};
+use catena_synthetic::chain;
+
+/// Long enough for the slowest machine; what waits for more input would wait for ever.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn live(arguments: &[&str]) -> Child {
+    catena(["run", "--summary"])
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts")
+}
+
+/// Gives the lines of an output as they come.
+fn lines(output: impl Read + Send + 'static) -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+fn signal(child: &Child, signal: &str) {
+    let sent = std::process::Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill runs");
+    assert!(sent.success());
+}
+
+#[test]
+fn every_line_is_answered_while_the_input_stays_open() {
+    let mut child = live(&["--mode=enrich"]);
+    let mut input = child.stdin.take().unwrap();
+    let output = lines(child.stdout.take().unwrap());
+    for record in chain("mallory", START, 5) {
+        // In two pieces: half a record must wait.
+        let (first, second) = record.split_at(record.len() / 2);
+        input.write_all(first.as_bytes()).unwrap();
+        input.flush().unwrap();
+        std::thread::sleep(Duration::from_millis(30));
+        input.write_all(format!("{second}\n").as_bytes()).unwrap();
+        let answer = output.recv_timeout(PATIENCE).expect("an answer comes");
+        assert!(answer.starts_with(&record[..record.len() - 1]) && answer.contains("\"catena\":"));
+    }
+    drop(input);
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(0));
+    assert_eq!(summary(&ended)["findings"], 2);
+}
+
+#[test]
+fn signals_end_it_with_everything_read_accounted_for() {
+    for (name, code) in [("-INT", 130), ("-TERM", 143)] {
+        let mut child = live(&["--mode=enrich"]);
+        let mut input = child.stdin.take().unwrap();
+        let output = lines(child.stdout.take().unwrap());
+        let [volume, snapshot, _] = chain("mallory", START, 5);
+        let half = &snapshot[..snapshot.len() / 2];
+        input.write_all(format!("{volume}\n{half}").as_bytes()).unwrap();
+        output.recv_timeout(PATIENCE).expect("the first record is answered");
+        // The half may still be on its way.
+        std::thread::sleep(Duration::from_millis(100));
+        signal(&child, name);
+        assert_eq!(output.recv_timeout(PATIENCE).as_deref(), Ok(half), "what was read goes out as it came");
+        let ended = child.wait_with_output().unwrap();
+        assert_eq!(ended.status.code(), Some(code));
+        let summary = summary(&ended);
+        assert_eq!((&summary["records"], &summary["passed"], &summary["rejected"]), (&2.into(), &1.into(), &1.into()));
+        drop(input);
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_ends_it() {
+    let mut child = live(&["--mode=enrich"]);
+    let mut input = child.stdin.take().unwrap();
+    drop(child.stdout.take());
+    let writer = std::thread::spawn(move || {
+        let line = chain("mallory", START, 5)[0].clone() + "\n";
+        // Ends when the program does.
+        while input.write_all(line.as_bytes()).is_ok() {}
+    });
+    let ended = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    assert_eq!(ended.status.code(), Some(141));
+    let summary = summary(&ended);
+    let count = |name: &str| summary[name].as_u64().unwrap();
+    assert!(count("records") > 0);
+    assert_eq!(count("records"), count("passed") + count("dropped") + count("rejected"));
+    assert!(crate::common::stderr(&ended).contains("the reader of the standard output has gone"));
+}

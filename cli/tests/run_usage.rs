@@ -1,0 +1,95 @@
+//! Arguments, configurations and outputs that cannot be used end with a message that says why, and a code of their own.
+
+use crate::common::{file, records, run, stderr, stdout, summary};
+
+#[test]
+fn what_cannot_be_used_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let yaml = file(folder.path(), "bad.yaml", "mode: enrich\nrules: [\n");
+    let setting = file(folder.path(), "setting.yaml", "mode: filter\nlimits:\n  pending: many\n");
+    let nonsense = file(folder.path(), "nonsense.wasm", "not a component");
+    for (arguments, code, expected) in [
+        (vec!["run", "--mode", "loud"], 2, "invalid value 'loud' for '--mode <MODE>'".to_owned()),
+        (vec!["run", "--config", "/nowhere.yaml"], 2, "cannot read /nowhere.yaml: No such file".to_owned()),
+        (vec!["run", "--config", yaml.to_str().unwrap()], 2, format!("{}: ", yaml.display())),
+        (
+            vec!["run", "--config", setting.to_str().unwrap()],
+            2,
+            format!("{}: invalid configuration at limits.pending: invalid type: string \"many\"", setting.display()),
+        ),
+        (
+            vec!["run", "--component", nonsense.to_str().unwrap()],
+            2,
+            format!("{}: the component cannot be loaded", nonsense.display()),
+        ),
+        (vec!["run", "--mode=findings", "-o", "x"], 2, "in mode findings there is no stream".to_owned()),
+        (vec!["run", "--findings", "-"], 2, "need different outputs".to_owned()),
+        (vec!["run", "-o", "/nowhere/x"], 1, "cannot write /nowhere/x: No such file".to_owned()),
+    ] {
+        let output = run(&arguments, b"");
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(&expected), "{arguments:?}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn findings_and_rejects_may_both_be_thrown_away() {
+    let output = run(["run", "--mode=findings", "--findings=/dev/null", "--rejects=/dev/null"], b"nonsense\n");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+}
+
+/// Messages that could not be written ended the run with nothing of its output.
+#[test]
+fn a_standard_error_that_is_full_costs_messages_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = crate::common::file(folder.path(), "in.ndjson", crate::common::records().join("\n") + "\nnonsense\n");
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = crate::common::catena(["run", "--summary"]).arg(input).stderr(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(crate::common::stdout(&output).lines().count(), 24);
+}
+
+#[test]
+fn an_output_that_is_full_is_an_error_that_names_it() {
+    let input = records().join("\n").repeat(200);
+    let output = run(["run", "--mode", "enrich", "-o", "/dev/full"], input.as_bytes());
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("cannot write /dev/full: No space left"), "{}", stderr(&output));
+}
+
+#[test]
+fn the_configuration_sets_the_mode_and_the_argument_wins() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = file(folder.path(), "catena.yaml", "mode: filter\nannotation: detection\n");
+    let config = config.to_str().unwrap();
+    let input = records().join("\n");
+    let filtered = run(["run", "-c", config, "--summary"], input.as_bytes());
+    assert_eq!((&summary(&filtered)["passed"], &summary(&filtered)["dropped"]), (&3.into(), &20.into()));
+    assert!(stdout(&filtered).lines().all(|line| line.contains(",\"detection\":{")));
+    let enriched = run(["run", "-c", config, "--mode=enrich", "--summary"], input.as_bytes());
+    assert_eq!(summary(&enriched)["passed"], 23);
+}
+
+#[test]
+fn findings_are_told_in_words_where_nobody_else_takes_them() {
+    let output = run(["run", "-o", "/dev/null"], records().join("\n").as_bytes());
+    let told = stderr(&output);
+    for expected in [
+        "HIGH  EBS volume created, snapshotted and mounted by a new instance",
+        "  ATT&CK    T1578.002 Create Cloud Instance, T1578.001 Create Snapshot",
+        "  actor     arn:aws:iam::111122223333:user/mallory from 198.51.100.",
+        "  where     AWS 111122223333 us-east-1",
+        "2026-01-05 10:00:00Z  CreateVolume",
+        "23 records in 1 input: 23 passed, 0 dropped, 0 rejected, 2 found",
+    ] {
+        assert!(told.contains(expected), "{expected}: {told}");
+    }
+}
+
+#[test]
+fn help_teaches_the_exit_codes() {
+    let help = stdout(&run(["--help"], b""));
+    for expected in ["run", "inspect", "sample", "Exit codes", "141"] {
+        assert!(help.contains(expected), "{expected}: {help}");
+    }
+}

@@ -1,0 +1,43 @@
+//! What the program can do besides running: completions, a man page, a benchmark.
+
+use crate::common::{catena, file, stderr, stdout};
+
+#[test]
+fn completions_and_the_man_page_know_every_argument() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = catena(["completions", shell]).output().expect("it runs");
+        assert!(output.status.success());
+        assert!(stdout(&output).contains("save-every"), "{shell}");
+    }
+    for (arguments, title, text) in [
+        (&["man"][..], ".TH catena 1", "Exit codes"),
+        (&["man", "run"], ".TH catena-run 1", "save\\-every"),
+        (&["man", "bench"], ".TH catena-bench 1", "batch\\-kib"),
+    ] {
+        let page = stdout(&catena(arguments).output().expect("it runs"));
+        assert!(page.contains(title) && page.contains(text), "{page}");
+    }
+    assert_eq!(catena(["man", "nothing"]).output().expect("it runs").status.code(), Some(2));
+}
+
+#[test]
+fn the_benchmark_compares_in_one_table_and_draws_it() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let input = file(folder.path(), "in.ndjson", crate::common::records().join("\n") + "\n");
+    let plot = folder.path().join("plot.svg");
+    let mut bench = catena(["bench", "--time", "1ms", "--batch-kib", "4,1024", "--plot"]);
+    let output = bench.arg(&plot).arg(&input).output().expect("it runs");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let table = stdout(&output);
+    let rows: Vec<_> = table.lines().filter(|line| line.contains("KiB")).collect();
+    assert_eq!(rows.len(), 2, "{table}");
+    for row in rows {
+        // Four speeds and two ratios, which are those of the speeds.
+        let numbers: Vec<f64> =
+            row.split_whitespace().rev().take(6).map(|number| number.parse().expect("a number")).collect();
+        let [to_scan, to_native, _, component, native, scan] = numbers[..] else { panic!("{row}") };
+        assert!((to_native - component / native).abs() < 0.3 && (to_scan - component / scan).abs() < 0.3, "{row}");
+    }
+    assert!(table.contains("one record a call"), "{table}");
+    assert!(std::fs::read_to_string(plot).expect("it is drawn").contains("newline scan"));
+}

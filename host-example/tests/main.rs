@@ -1,0 +1,5 @@
+//! All tests of the host, one behaviour a module.
+
+mod guest;
+mod hostile;
+mod soak;

@@ -1,0 +1,267 @@
+//! One file that is followed: whether there is more of it, and whether it is still the same one.
+
+use std::io::{self, Read};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crate::chunk::Chunk;
+use crate::framing::Position;
+use crate::identity::{Inode, Seen, Stamp, beginning};
+use crate::source::Source;
+use crate::{Piece, is_digest};
+
+/// How long a file that has lost its name is still read: whoever writes it may not have noticed.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// The length of the longest mark of a compressed file.
+const LEAST_TELLING: u64 = 4;
+
+/// How often closed files are looked at.
+const SELDOM: Duration = Duration::from_millis(500);
+
+/// How long a file that cannot be read is left alone at first, and at most.
+const BACK_OFF: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
+
+/// A compressed file that is not whole is read from its beginning each time: so many times as long as that took is waited.
+const REST: u32 = 10;
+
+/// A file that is followed.
+pub struct Followed {
+    pub path: PathBuf,
+    pub inode: Inode,
+    pub seen: Seen,
+    /// How far it has been given out.
+    pub position: Position,
+    /// Where it is read, if it is open.
+    source: Option<Source>,
+    /// Whether it is not compressed, and so may grow; known once it has been opened.
+    plain: Option<bool>,
+    counted: u64,
+    /// Whether all that there was has been read: what comes then may be another content.
+    at_end: bool,
+    /// What a file that is not compressed was then.
+    stamp: Option<Stamp>,
+    /// The length at which a compressed file was not whole.
+    cut_at: Option<u64>,
+    /// When it was opened.
+    opened: Instant,
+    /// When it was last looked at.
+    asked: Instant,
+    /// Until when it is left alone.
+    rests: Option<Instant>,
+    /// How long it is left alone because it cannot be read.
+    trouble: Option<Duration>,
+    /// Since when another file has its name, or none has.
+    gone: Option<Instant>,
+}
+
+/// What there was to read.
+pub enum Found {
+    /// So many bytes were read, before decompression.
+    Some { read: u64 },
+    /// Nothing, for now.
+    Nothing,
+    /// There will be no more.
+    End(Stamp),
+    /// What was read is not in it any more: what happened.
+    Emptied(String),
+    /// It is no input: why.
+    Skipped(&'static str),
+    /// It cannot be read, and will be tried again. Given once.
+    Trouble(io::Error),
+}
+
+impl Followed {
+    pub fn new(path: PathBuf, inode: Inode, seen: Seen, position: Position) -> Self {
+        Self {
+            path,
+            inode,
+            seen,
+            position,
+            source: None,
+            plain: None,
+            counted: 0,
+            at_end: true,
+            stamp: None,
+            cut_at: None,
+            opened: Instant::now(),
+            asked: Instant::now(),
+            rests: None,
+            trouble: None,
+            gone: None,
+        }
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.source.is_some()
+    }
+
+    /// Whether it is open and may as well be closed until there is more of it.
+    pub fn is_idle(&self) -> bool {
+        self.is_open() && self.plain == Some(true) && self.at_end && self.gone.is_none()
+    }
+
+    pub fn close(&mut self) {
+        self.source = None;
+    }
+
+    /// How many bytes there are that have not been read. Of what is compressed it is only known whether it was read.
+    pub fn behind(&self) -> u64 {
+        match self.plain {
+            Some(true) => self.length().map_or(0, |length| length.saturating_sub(self.position.offset)),
+            _ => 0,
+        }
+    }
+
+    pub fn lost_its_name(&self) -> bool {
+        Inode::of(&self.path) != Some(self.inode)
+    }
+
+    /// The length of the file that has its name.
+    fn length(&self) -> Option<u64> {
+        self.path.metadata().ok().map(|metadata| metadata.len())
+    }
+
+    /// Counts what has been read as given out.
+    pub fn count(&mut self, piece: &Piece) {
+        self.seen.add(self.position.offset, &piece.bytes, piece.checksum.unwrap_or_default());
+        self.position = self.position.behind(piece.bytes.len(), piece.lines.line_feeds);
+    }
+
+    /// Reads what there is into `chunk`.
+    pub fn advance(&mut self, chunk: &mut Chunk) -> Found {
+        // There may be thousands that are closed because nothing comes.
+        if self.source.is_none() && self.plain == Some(true) && self.asked.elapsed() < SELDOM {
+            return Found::Nothing;
+        }
+        self.asked = Instant::now();
+        let found = match self.open() {
+            Ok(None) => self.read(chunk),
+            Ok(Some(found)) => Ok(found),
+            Err(error) => Err(error),
+        };
+        match found {
+            Ok(found) => found,
+            // Whoever writes it is not done.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && self.plain != Some(true) => {
+                self.cut_at = self.source.take().map(|source| source.bytes_read()).or(self.cut_at);
+                self.rests = Some(Instant::now() + self.opened.elapsed() * REST);
+                self.nothing()
+            }
+            Err(error) => {
+                self.source = None;
+                let [first, most] = BACK_OFF;
+                let known = self.trouble.replace(self.trouble.map_or(first, |pause| (pause * 2).min(most)));
+                self.rests = self.trouble.map(|pause| Instant::now() + pause);
+                if known.is_some() { Found::Nothing } else { Found::Trouble(error) }
+            }
+        }
+    }
+
+    /// Opens it if there may be something to read; else says what there is.
+    fn open(&mut self) -> io::Result<Option<Found>> {
+        if self.source.is_some() {
+            return Ok(None);
+        }
+        if self.rests.is_some_and(|until| until > Instant::now()) || self.lost_its_name() {
+            return Ok(Some(self.nothing()));
+        }
+        let metadata = self.path.metadata().ok();
+        let length = metadata.as_ref().map(std::fs::Metadata::len);
+        let nothing_new = match self.plain {
+            Some(true) => length < Some(self.position.offset) || self.stamp == metadata.as_ref().map(Stamp::from),
+            _ => self.cut_at.is_some() && self.cut_at == length,
+        };
+        // Too little to tell whether it is compressed: whoever writes it has just begun.
+        let undecided = self.plain.is_none() && length < Some(LEAST_TELLING);
+        if nothing_new || undecided {
+            return Ok(Some(self.nothing()));
+        }
+        self.opened = Instant::now();
+        match Source::open_at(&self.path, self.position.offset) {
+            Ok(source) => {
+                (self.plain, self.counted, self.at_end) = (Some(source.plain), 0, true);
+                self.source = Some(source);
+                Ok(None)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Some(self.nothing())),
+            Err(error) => {
+                if error.kind() == io::ErrorKind::UnexpectedEof {
+                    self.cut_at = length;
+                    if !self.seen.begins(&beginning(&self.path)?) {
+                        return Ok(Some(self.written_anew()));
+                    }
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn read(&mut self, chunk: &mut Chunk) -> io::Result<Found> {
+        let Some(source) = &mut self.source else { return Ok(Found::Nothing) };
+        if let Some(file) = &source.file {
+            let metadata = file.metadata()?;
+            let (length, read) = (metadata.len(), self.position.offset);
+            if length < read {
+                return Ok(self.cut(length));
+            }
+            let stamp = Some(Stamp::from(&metadata));
+            let is_same = length == read && self.stamp == stamp;
+            if !is_same && std::mem::take(&mut self.at_end) && !self.seen.begins(&source.beginning()?) {
+                return Ok(self.written_anew());
+            }
+            if length == read {
+                (self.at_end, self.stamp) = (true, stamp);
+                return Ok(self.nothing());
+            }
+        } else if std::mem::take(&mut self.at_end) && !self.seen.begins(&beginning(&self.path)?) {
+            return Ok(self.written_anew());
+        }
+        while !chunk.room().is_empty() {
+            match source.read(chunk.room()) {
+                Ok(0) => break,
+                Ok(length) => chunk.fill(length),
+                // It comes again.
+                Err(_) if !chunk.as_ref().is_empty() => break,
+                Err(error) => return Err(error),
+            }
+        }
+        let read = source.bytes_read() - self.counted;
+        self.counted += read;
+        match chunk.as_ref() {
+            [] if !source.plain => Ok(Found::End(source.stamp())),
+            [] => Ok(self.nothing()),
+            bytes if self.position.offset == 0 && is_digest(bytes) => Ok(Found::Skipped("a CloudTrail digest file")),
+            _ => {
+                (self.gone, self.trouble, self.cut_at) = (None, None, None);
+                Ok(Found::Some { read })
+            }
+        }
+    }
+
+    /// Whether it was cut, or has lost its name long enough, where there is nothing more to read.
+    fn nothing(&mut self) -> Found {
+        let metadata = self.path.metadata().ok().filter(|metadata| Inode::from(metadata) == self.inode);
+        match metadata {
+            Some(metadata) if self.plain == Some(true) && metadata.len() < self.position.offset => {
+                self.cut(metadata.len())
+            }
+            Some(_) => {
+                self.gone = None;
+                Found::Nothing
+            }
+            None if self.gone.get_or_insert_with(Instant::now).elapsed() < GRACE => Found::Nothing,
+            None => Found::End(Stamp::default()),
+        }
+    }
+
+    fn written_anew(&self) -> Found {
+        let (name, read) = (self.path.display(), self.position.offset);
+        Found::Emptied(format!("{name}: was written anew after {read} bytes were read; read from its beginning"))
+    }
+
+    fn cut(&self, length: u64) -> Found {
+        let (name, read) = (self.path.display(), self.position.offset);
+        Found::Emptied(format!("{name}: was cut to {length} bytes after {read} were read; read from its beginning"))
+    }
+}

@@ -1,0 +1,174 @@
+//! What a file is that is not followed: one that goes on, a copy, or a new one.
+
+use std::collections::hash_map::Entry;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use tracing::debug;
+
+use super::{Followed, Follower, Gone};
+use crate::framing::Position;
+use crate::identity::{BEGUN, Beginnings, Copied, Inode, LEAST_TELLING, Seen, Stamp, beginning, whole_of};
+use crate::{Event, Saved};
+
+/// How long a file may be unchanged that begins like another and has less, before it is taken for one of its own.
+const ALIKE: Duration = Duration::from_secs(5);
+
+/// The same for one that is too short to tell whether it begins so.
+const SHORT: Duration = Duration::from_secs(2);
+
+/// Comparing files may take so large a part of the time, as a divisor.
+const COMPARE_SHARE: u32 = 10;
+
+/// A file that has been read to its end.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    pub path: PathBuf,
+    pub stamp: Stamp,
+    pub seen: Seen,
+    pub position: Position,
+}
+
+impl Ended {
+    /// A file that is followed, as far as it has been read.
+    pub fn of(file: &Followed, stamp: Stamp) -> Self {
+        Self { path: file.path.clone(), stamp, seen: file.seen, position: file.position }
+    }
+}
+
+impl From<&Saved> for Ended {
+    fn from(saved: &Saved) -> Self {
+        let Saved { path, seen, position, .. } = saved.clone();
+        Self { path, stamp: saved.ended.unwrap_or_default(), seen, position }
+    }
+}
+
+/// A file that has been compared with others, and is compared again when it changes.
+pub struct Held {
+    stamp: Stamp,
+    since: Instant,
+    /// How long it may be unchanged before it is read; `None` where it is compared again first.
+    patience: Option<Duration>,
+    /// Until when it is left alone: comparing takes time.
+    rests: Instant,
+}
+
+/// What a file is.
+#[derive(Debug)]
+pub enum Judged {
+    /// One that goes on, or a copy that is read on, from where that was left.
+    GoesOn(Ended),
+    /// A copy of one that is followed and is read on there.
+    CopyOf(Ended),
+    New,
+    /// It begins like one of which more was read, and may become its copy.
+    Begun,
+    /// It is too short to tell whether it begins so.
+    Short,
+    /// It is left alone for now.
+    Left,
+}
+
+/// What was read, and of what is followed on how many bytes more there are.
+pub type Copies = Beginnings<(Ended, Option<u64>)>;
+
+impl Follower {
+    /// What a file is. `copies` are made of what has been read once they are needed.
+    pub(super) fn look_into(
+        &mut self,
+        path: &Path,
+        inode: Inode,
+        stamp: Stamp,
+        copies: &mut Option<Copies>,
+    ) -> Result<Judged, Gone> {
+        let held = self.held.get(&inode);
+        if held.is_some_and(|held| held.rests > Instant::now()) {
+            return Ok(Judged::Left);
+        }
+        let settled = match held.map(|held| (held.patience, held.stamp == stamp, held.since.elapsed())) {
+            // One that grows by little would be waited for long.
+            Some((Some(SHORT), _, since)) if since >= SHORT => true,
+            Some((Some(patience), true, since)) if since < patience => return Ok(Judged::Left),
+            Some((Some(_), unchanged, _)) => unchanged,
+            _ => false,
+        };
+        let since = held.filter(|held| held.patience == Some(SHORT) || held.stamp == stamp).map(|held| held.since);
+        let began = Instant::now();
+        let judged = self.judge(path, inode, copies, settled);
+        debug!("{}: {judged:?}", path.display());
+        let (patience, what) = match &judged {
+            Ok(Judged::CopyOf(_)) => (None, "is a copy of what was read before".to_owned()),
+            Ok(Judged::GoesOn(_)) => (None, "goes on with what was read before".to_owned()),
+            Ok(Judged::Begun) => (Some(ALIKE), BEGUN.to_owned()),
+            Ok(Judged::Short) => (Some(SHORT), String::new()),
+            Ok(Judged::New | Judged::Left) => (None, String::new()),
+            Err(error) => (None, format!("cannot be read, and is tried again: {error}")),
+        };
+        let now = Instant::now();
+        let held = Held { stamp, since: since.unwrap_or(now), patience, rests: now + (now - began) * COMPARE_SHARE };
+        if self.held.insert(inode, held).is_none() && !what.is_empty() {
+            self.send(Event::Warning(format!("{}: {what}", path.display())))?;
+        }
+        Ok(judged.unwrap_or(Judged::Left))
+    }
+
+    /// What a file is by all that has been read. `settled` where it has been waited for long enough.
+    fn judge(&self, path: &Path, inode: Inode, copies: &mut Option<Copies>, settled: bool) -> io::Result<Judged> {
+        // Else the inode was used again, or what was in the file is not any more.
+        if let Some(ended) = self.ended.get(&inode)
+            && ended.seen.is_of(path)?
+        {
+            return Ok(Judged::GoesOn(ended.clone()));
+        }
+        Ok(match copies.get_or_insert_with(|| self.copies()).copied_by(path)? {
+            Copied::Of(of) => match of.into_iter().next() {
+                // Of one that is followed the rest is read there, unless it is a rest that only the copy has.
+                Some(((ended, Some(behind)), longer)) => match (behind, longer) {
+                    (0, false) => Judged::CopyOf(ended),
+                    (0, true) if settled => Judged::GoesOn(ended),
+                    _ => Judged::Begun,
+                },
+                Some(((ended, None), _)) => Judged::GoesOn(ended),
+                None => Judged::New,
+            },
+            Copied::Begun(_) if !settled => Judged::Begun,
+            // A copy of one that has grown since.
+            Copied::Begun(of) => of.iter().find_map(|(ended, _)| older(path, ended)).unwrap_or(Judged::New),
+            Copied::TooShort if !settled => Judged::Short,
+            Copied::TooShort | Copied::Nothing => Judged::New,
+        })
+    }
+
+    /// Whether a file that is new begins like one that has just been begun: what it is, is known once that has been read. If
+    /// it does not, it is about to be begun.
+    pub(super) fn is_like_unread(&mut self, path: &Path) -> bool {
+        let files = &self.files;
+        self.unread.retain(|_, id| files.get(id).is_some_and(|file| file.seen.length < LEAST_TELLING));
+        let Ok(beginning) = beginning(path) else { return false };
+        if (beginning.len() as u64) < LEAST_TELLING {
+            return false;
+        }
+        match self.unread.entry(crc32fast::hash(&beginning)) {
+            Entry::Occupied(_) => true,
+            Entry::Vacant(place) => {
+                place.insert(self.next + 1);
+                false
+            }
+        }
+    }
+
+    fn copies(&self) -> Copies {
+        let ended = self.ended.values().chain(&self.gone).map(|ended| (ended.seen, (ended.clone(), None)));
+        let followed = self.files.values();
+        let followed = followed.map(|file| (file.seen, (Ended::of(file, Stamp::default()), Some(file.behind()))));
+        Beginnings::new(ended.chain(followed))
+    }
+}
+
+/// A file of which all is in another one that is there, and was read there.
+fn older(path: &Path, of: &Ended) -> Option<Judged> {
+    let (seen, line_feeds) = whole_of(path, &of.path).ok()??;
+    let position = Position::default().behind(usize::try_from(seen.length).ok()?, line_feeds);
+    Some(Judged::CopyOf(Ended { seen, position, ..of.clone() }))
+}

@@ -1,0 +1,282 @@
+//! Where to go on in inputs that have been read before: files are renamed, compressed, cut and replaced meanwhile.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::Metadata;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use super::Input;
+use super::identity::{BEGUN, Beginnings, Copied, Inode, Seen, Stamp, beginning};
+use super::source::Source;
+use crate::folder;
+use crate::framing::Position;
+
+/// How long files that are not there are remembered, in s: a week.
+const REMEMBERED: u64 = 7 * 24 * 60 * 60;
+
+/// What is known of an input that has been read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Saved {
+    /// Its name then.
+    pub path: PathBuf,
+    /// Its place in the file system then.
+    pub inode: Inode,
+    /// What was read of it.
+    pub seen: Seen,
+    /// How far it has been processed.
+    pub position: Position,
+    /// What it was when it had been read to its end; `None` where it had not, or may grow. Nothing in particular where it
+    /// lost its name, or what was read.
+    pub ended: Option<Stamp>,
+    /// When it was last there, in s since 1970.
+    there: u64,
+}
+
+impl Saved {
+    /// Whether it is to be remembered: it is there, or was not long ago.
+    pub fn keep(&mut self) -> bool {
+        if self.is_there() {
+            self.there = now();
+        }
+        self.there + REMEMBERED > now()
+    }
+
+    /// Whether the file is there under its name, and has what was read of it.
+    fn is_there(&self) -> bool {
+        self.ended != Some(Stamp::default()) && Inode::of(&self.path) == Some(self.inode)
+    }
+
+    /// What to say where what may have come to the file after it was read is nowhere.
+    fn lost(&self) -> String {
+        let (name, offset) = (self.path.display(), self.position.offset);
+        match self.path.metadata() {
+            Ok(metadata) if Inode::from(&metadata) == self.inode && metadata.len() < offset => {
+                format!("{name}: was cut to {} bytes after {offset} were read; read from its beginning", metadata.len())
+            }
+            _ => format!(
+                "{name}: is another file now, and what was read up to {offset} bytes is not beside it: its rest is lost"
+            ),
+        }
+    }
+}
+
+/// An input that is to be read, and from where.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// The input.
+    pub input: Input,
+    /// Its inode; `None` for what is not a file, or cannot be looked at.
+    pub inode: Option<Inode>,
+    /// What was read of it.
+    pub seen: Seen,
+    /// Where to read on.
+    pub position: Position,
+    /// Whether some of it was read by a run before.
+    pub known: bool,
+}
+
+impl Planned {
+    /// An input that is read from its beginning.
+    pub fn whole(input: Input) -> Self {
+        let inode = input.path().and_then(Inode::of);
+        Self { input, inode, seen: Seen::default(), position: Position::default(), known: false }
+    }
+
+    /// The same, read on from where it was left.
+    pub fn from(self, seen: Seen, position: Position) -> Self {
+        Self { seen, position, known: true, ..self }
+    }
+
+    /// What is to be remembered of a file that has been processed up to `position`.
+    pub fn saved(&self, position: Position, ended: Option<Stamp>) -> Option<Saved> {
+        let path = self.input.path()?.to_owned();
+        Some(Saved { path, inode: self.inode?, seen: self.seen, position, ended, there: now() })
+    }
+}
+
+/// What is to be read, and what is known besides.
+pub struct Plan {
+    /// The inputs, each with the place to read it from.
+    pub inputs: Vec<Planned>,
+    /// What is known of files that need no reading, or are not there now.
+    pub known: Vec<Saved>,
+    /// What somebody should know.
+    pub warnings: Vec<String>,
+}
+
+/// What is to be read of inputs, where `saved` is known of what was read before. `own` are files that this run writes.
+/// With `follow`, what cannot be told yet is told while they are followed.
+///
+/// A file that is gone from its name is looked for in its folder, and read to its end before the one that has its name now.
+pub fn plan(inputs: Vec<Input>, saved: Vec<Saved>, own: &HashSet<Inode>, follow: bool) -> Plan {
+    let mut planned: Vec<_> = inputs.into_iter().map(Planned::whole).collect();
+    let mut planner = Planner::new(saved);
+    let mut found: Vec<_> = planned.iter_mut().map(|input| planner.same(input)).collect();
+    let beginnings = Beginnings::new(planner.all(&planned).into_iter());
+    for (input, found) in planned.iter_mut().zip(&mut found).filter(|(_, found)| **found == Found::New) {
+        let Some(path) = input.input.path() else { continue };
+        // What cannot be read is told when it is to be read.
+        match beginnings.copied_by(path).unwrap_or(Copied::Nothing) {
+            Copied::Of(places) => {
+                let saved = places.iter().find_map(|(at, _)| planner.saved.get_mut((*at)?)?.take());
+                if let Some(saved) = saved {
+                    *input = input.clone().from(saved.seen, saved.position);
+                    *found = Found::GoesOn;
+                } else if places.iter().any(|(at, _)| at.is_none()) {
+                    let why = "is a copy of a file that is there, too: left until that one is gone";
+                    planner.warnings.extend((!follow).then(|| format!("{}: {why}", path.display())));
+                    *found = Found::Left;
+                }
+            }
+            Copied::TooShort if follow => *found = Found::Left,
+            // One that was cut begins like itself.
+            Copied::Begun(_) if input.inode.is_none_or(|inode| !planner.by_inode.contains_key(&inode)) => {
+                planner.warnings.extend((!follow).then(|| format!("{}: {BEGUN}", path.display())));
+                *found = Found::Left;
+            }
+            Copied::Begun(_) | Copied::TooShort | Copied::Nothing => {}
+        }
+    }
+    let mut rotated = planner.rotated(&planned, own);
+    let mut inputs = Vec::new();
+    for (input, found) in planned.into_iter().zip(found) {
+        inputs.extend(input.input.path().and_then(|path| rotated.remove(path)).into_iter().flatten());
+        if matches!(found, Found::New | Found::GoesOn) {
+            inputs.push(input);
+        }
+    }
+    // What is no input now may become one again, or be looked for once another file has its name.
+    planner.known.extend(planner.saved.into_iter().flatten());
+    planner.known.retain_mut(Saved::keep);
+    Plan { inputs, known: planner.known, warnings: planner.warnings }
+}
+
+/// What is known of an input.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Found {
+    New,
+    /// Some of it was read.
+    GoesOn,
+    /// All of it was read.
+    Done,
+    /// It is not to be read yet.
+    Left,
+}
+
+struct Planner {
+    /// Those that have been found are taken out.
+    saved: Vec<Option<Saved>>,
+    /// One inode may have held several files.
+    by_inode: HashMap<Inode, Vec<usize>>,
+    /// Those whose file has lost what was read of it.
+    emptied: HashSet<usize>,
+    known: Vec<Saved>,
+    warnings: Vec<String>,
+}
+
+impl Planner {
+    fn new(saved: Vec<Saved>) -> Self {
+        let mut by_inode: HashMap<_, Vec<_>> = HashMap::new();
+        for (at, saved) in saved.iter().enumerate() {
+            by_inode.entry(saved.inode).or_default().push(at);
+        }
+        Self {
+            by_inode,
+            saved: saved.into_iter().map(Some).collect(),
+            emptied: HashSet::new(),
+            known: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Has an input go on that was read under its inode.
+    fn same(&mut self, input: &mut Planned) -> Found {
+        let Some((path, metadata)) = input.input.path().and_then(|path| Some((path, path.metadata().ok()?))) else {
+            return Found::New;
+        };
+        let places = self.by_inode.get(&Inode::from(&metadata)).cloned().unwrap_or_default();
+        // What cannot be read now is no other file for that.
+        let goes_on = |saved: &mut Saved| goes_on(path, &metadata, saved).unwrap_or(true);
+        let found = places.iter().find_map(|at| self.saved.get_mut(*at)?.take_if(goes_on));
+        // What else was read under the inode is not there any more.
+        self.emptied.extend(places);
+        let Some(saved) = found else { return Found::New };
+        if saved.ended == Some(Stamp::from(&metadata)) {
+            self.known.push(Saved { path: path.to_owned(), ..saved });
+            return Found::Done;
+        }
+        *input = input.clone().from(saved.seen, saved.position);
+        Found::GoesOn
+    }
+
+    /// All that was read, with its place where the file is not there under its name, or is another one now: a copy of it
+    /// is read on.
+    fn all(&self, inputs: &[Planned]) -> Vec<(Seen, Option<usize>)> {
+        let saved = self.saved.iter().enumerate().filter_map(|(at, saved)| Some((at, saved.as_ref()?)));
+        let is_gone = |at: &usize, saved: &Saved| self.emptied.contains(at) || !saved.is_there();
+        let saved = saved.map(|(at, saved)| (saved.seen, Some(at).filter(|at| is_gone(at, saved))));
+        let there = self.known.iter().map(|saved| saved.seen);
+        let there = there.chain(inputs.iter().filter(|input| input.known).map(|input| input.seen));
+        saved.chain(there.map(|seen| (seen, None))).collect()
+    }
+
+    /// The files that had the names of inputs before, by name, with the oldest first.
+    fn rotated(&mut self, inputs: &[Planned], own: &HashSet<Inode>) -> HashMap<PathBuf, Vec<Planned>> {
+        let there = inputs.iter().filter_map(|input| Some((input.input.path()?, input.inode?)));
+        let (names, mut not_these): (HashSet<_>, HashSet<_>) = there.unzip();
+        not_these.extend(own);
+        // Of what has ended there is no more to be read.
+        let is_replaced = |saved: &mut Saved| saved.ended.is_none() && names.contains(&*saved.path);
+        let mut replaced: Vec<_> = self.saved.iter_mut().filter_map(|place| place.take_if(is_replaced)).collect();
+        replaced.sort_by_key(|saved| saved.there);
+        let folders: HashSet<_> = replaced.iter().map(|saved| folder(&saved.path)).collect();
+        let places: HashMap<_, _> = replaced.iter().enumerate().map(|(at, saved)| (saved.inode, at)).collect();
+        let beginnings = Beginnings::new(replaced.iter().enumerate().map(|(at, saved)| (saved.seen, at)));
+        let entries = folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
+        let files = entries.filter_map(|entry| Some((entry.path(), entry.metadata().ok()?)));
+        let files = files.filter(|(_, metadata)| metadata.is_file() && !not_these.contains(&Inode::from(metadata)));
+        let (same, others): (Vec<_>, Vec<_>) = files.partition(|(path, metadata)| {
+            let at = places.get(&Inode::from(metadata)).and_then(|at| replaced.get(*at));
+            at.is_some_and(|saved| goes_on(path, metadata, saved).unwrap_or(false))
+        });
+        let mut found: HashMap<usize, PathBuf> = HashMap::new();
+        for (path, metadata) in same {
+            found.extend(places.get(&Inode::from(&metadata)).map(|at| (*at, path)));
+        }
+        for (path, _) in others {
+            if let Ok(Copied::Of(places)) = beginnings.copied_by(&path) {
+                let place = places.into_iter().find(|(at, _)| !found.contains_key(at));
+                found.extend(place.map(|(at, _)| (at, path)));
+            }
+        }
+        let mut rotated: HashMap<PathBuf, Vec<Planned>> = HashMap::new();
+        for (at, saved) in replaced.into_iter().enumerate() {
+            match found.remove(&at) {
+                Some(path) => {
+                    let file = Planned::whole(Input::File(path)).from(saved.seen, saved.position);
+                    rotated.entry(saved.path).or_default().push(file);
+                }
+                None => self.warnings.push(saved.lost()),
+            }
+        }
+        rotated
+    }
+}
+
+/// Whether a file that has the inode of one that was read is the same one.
+fn goes_on(path: &Path, metadata: &Metadata, saved: &Saved) -> io::Result<bool> {
+    match saved.ended {
+        Some(stamp) if stamp == Stamp::from(metadata) => Ok(true),
+        // Another member may have come to a compressed file, or another file its inode.
+        Some(_) => saved.seen.is_of(path),
+        None if !saved.seen.begins(&beginning(path)?) => Ok(false),
+        None => Ok(metadata.len() >= saved.position.offset || !Source::open(path)?.plain),
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_secs())
+}

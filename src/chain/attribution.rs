@@ -1,0 +1,169 @@
+use hashbrown::HashTable;
+
+use super::KeyedHash;
+use super::slab::Slab;
+use crate::event::Event;
+use crate::util::packed::{Decoder, encode_bytes};
+use crate::vocab::IdentityKey;
+
+/// Who did something and where: what findings tell of an event besides its time, its id and its values.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Attribution<'a> {
+    /// What chains are joined by. Empty where the record names nobody; nothing is joined then.
+    pub identity: &'a str,
+    /// By which way that was told.
+    pub identity_way: &'a str,
+    /// The caller's own name, where that is not the identity.
+    pub caller: &'a str,
+    /// See [`Event::actor`].
+    pub actor_kind: &'a str,
+    pub actor_name: &'a str,
+    pub actor_account: &'a str,
+    pub account: &'a str,
+    pub region: &'a str,
+    pub source: &'a str,
+    /// See [`Event::scope`].
+    pub scope: &'a str,
+    /// See [`Event::level`].
+    pub level: &'a str,
+}
+
+impl<'a> Attribution<'a> {
+    /// The attribution of an event, its identity told by the first of some keys.
+    pub(crate) fn of(event: &'a Event<'_>, keys: &[IdentityKey]) -> Self {
+        let identity = event.actor.identity(keys);
+        let caller = &*event.actor.caller;
+        Self {
+            identity: identity.map_or("", |(_, identity)| identity),
+            identity_way: identity.map_or("", |(way, _)| way.as_str()),
+            caller: if identity.is_some_and(|(_, identity)| identity == caller) { "" } else { caller },
+            actor_kind: &event.actor.kind,
+            actor_name: &event.actor.name,
+            actor_account: &event.actor.account,
+            account: &event.account,
+            region: &event.region,
+            source: &event.source,
+            // AWS has no other scope than the region.
+            scope: if event.scope == event.region { "" } else { &event.scope },
+            level: &event.level,
+        }
+    }
+
+    /// Where in the account: AWS region, Azure resource group, GCP zone.
+    pub(crate) fn scope(&self) -> &'a str {
+        if self.scope.is_empty() { self.region } else { self.scope }
+    }
+
+    /// The name of whoever made the call: the arn, else what the identity was told by.
+    pub(crate) fn who(&self) -> &'a str {
+        if self.caller.is_empty() { self.identity } else { self.caller }
+    }
+
+    /// All but the identity, which is kept apart.
+    pub(super) fn encode_rest(&self) -> Vec<u8> {
+        let Self {
+            identity: _,
+            identity_way,
+            caller,
+            actor_kind,
+            actor_name,
+            actor_account,
+            account,
+            region,
+            source,
+            scope,
+            level,
+        } = *self;
+        let mut encoded = Vec::new();
+        let fields = [identity_way, caller, actor_kind, actor_name, actor_account, account, region, source];
+        // Most attributions, those of AWS, have neither.
+        let more = [scope, level].into_iter().filter(|_| !scope.is_empty() || !level.is_empty());
+        for field in fields.into_iter().chain(more) {
+            encode_bytes(&mut encoded, field.as_bytes());
+        }
+        encoded
+    }
+
+    pub(super) fn decode(identity: &'a str, rest: &'a [u8]) -> Option<Self> {
+        let mut take = Decoder::new(rest);
+        let mut field = || take.text();
+        Some(Self {
+            identity,
+            identity_way: field()?,
+            caller: field()?,
+            actor_kind: field()?,
+            actor_name: field()?,
+            actor_account: field()?,
+            account: field()?,
+            region: field()?,
+            source: field()?,
+            scope: field().unwrap_or_default(),
+            level: field().unwrap_or_default(),
+        })
+    }
+}
+
+/// Attributions without their identities, each kept once and for as long as a pending event has it: the calls of one machine,
+/// and often of many, share theirs.
+#[derive(Debug, Default)]
+pub(super) struct Attributions {
+    slots: Slab<Shared>,
+    by_content: HashTable<u32>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Shared {
+    encoded: Box<[u8]>,
+    users: u32,
+}
+
+/// What a attribution takes besides its text: a slot, and its place in the table.
+const OVERHEAD: usize = size_of::<Shared>() + 10;
+
+impl Attributions {
+    /// Counts one more user of a attribution; `None` only where two billion attributions are alive.
+    pub(super) fn acquire(&mut self, hash: &KeyedHash, encoded: Vec<u8>) -> Option<u32> {
+        let slots = &mut self.slots;
+        let key = hash.of(&[&encoded]);
+        let same = |slot: &u32| slots.get(*slot).is_some_and(|shared| *shared.encoded == *encoded);
+        if let Some(slot) = self.by_content.find(key, same).copied() {
+            slots.get_mut(slot)?.users += 1;
+            return Some(slot);
+        }
+        self.bytes += encoded.len() + OVERHEAD;
+        let slot = slots.insert(Shared { encoded: encoded.into(), users: 1 })?;
+        self.by_content
+            .insert_unique(key, slot, |slot| hash.of(&[slots.get(*slot).map_or(&[][..], |shared| &shared.encoded)]));
+        Some(slot)
+    }
+
+    /// Counts one more user of a attribution that is there.
+    pub(super) fn acquire_again(&mut self, slot: u32) {
+        if let Some(shared) = self.slots.get_mut(slot) {
+            shared.users += 1;
+        }
+    }
+
+    /// Counts one user less, and forgets a attribution that has none left.
+    pub(super) fn release(&mut self, hash: &KeyedHash, slot: u32) {
+        let Some(shared) = self.slots.get_mut(slot) else { return };
+        shared.users -= 1;
+        if shared.users > 0 {
+            return;
+        }
+        let Some(shared) = self.slots.remove(slot) else { return };
+        self.bytes -= shared.encoded.len() + OVERHEAD;
+        if let Ok(entry) = self.by_content.find_entry(hash.of(&[&shared.encoded]), |known| *known == slot) {
+            entry.remove();
+        }
+    }
+
+    pub(super) fn encoded(&self, slot: u32) -> &[u8] {
+        self.slots.get(slot).map_or(&[], |shared| &shared.encoded)
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}

@@ -1,0 +1,336 @@
+//! What is remembered, as bytes of a checkpoint and back.
+//!
+//! Slots and steps are numbers that another set of rules gives to something else, so the checkpoint carries the paths and
+//! the rules' fingerprints beside them. What belongs to a rule that has changed or gone is left out on the way back.
+
+use std::borrow::Cow;
+
+use super::bucket::Buckets;
+use super::pending::{Call, New, PendingEvent, Store};
+use super::table::Table;
+use super::{Chains, Counts};
+use crate::event::Path;
+use crate::rule::Rules;
+use crate::util::packed::{Decoder, encode_bytes, encode_number, encode_signed, encode_text};
+use crate::util::sorted;
+
+/// How the numbers of a checkpoint's rules read in the rules of today.
+struct Renumbering {
+    slots: Vec<Option<u16>>,
+    /// Whether every slot is what it was, and texts are kept as they are today.
+    contents_unchanged: bool,
+    steps: Vec<Option<usize>>,
+    /// An exception that has changed or gone excuses nothing.
+    exceptions: Vec<Option<u16>>,
+    /// The ids of the rules whose state is not taken over.
+    reset: Vec<String>,
+}
+
+impl Chains {
+    /// Appends all that is remembered.
+    #[cold]
+    pub(crate) fn save(&self, rules: &Rules, to: &mut Vec<u8>) {
+        to.extend_from_slice(&self.hash.key);
+        encode_signed(to, self.watermark.newest().unwrap_or(-1));
+        for count in self.counts.all() {
+            encode_number(to, count);
+        }
+        save_rules(rules, to);
+        encode_number(to, self.buckets.iter().count() as u64);
+        for (minute, bucket) in self.buckets.iter() {
+            encode_signed(to, minute);
+            encode_signed(to, bucket.deadline);
+            encode_signed(to, bucket.due());
+            encode_number(to, bucket.ids.len() as u64);
+            for id in bucket.ids.in_order() {
+                to.extend_from_slice(&id.to_le_bytes());
+            }
+        }
+        save_pending(&self.pending, to);
+        encode_number(to, self.told.len() as u64);
+        for (hour, identity) in &self.told {
+            encode_signed(to, *hour);
+            to.extend_from_slice(&identity.to_le_bytes());
+        }
+    }
+
+    /// Takes back what [`Self::save`] wrote; `texts_unchanged` says that it keeps texts as it does today. Gives the ids of
+    /// the rules whose state could not be taken over, or `None` where the bytes are not of that form.
+    #[cold]
+    pub(crate) fn restore(
+        &mut self,
+        rules: &Rules,
+        texts_unchanged: bool,
+        take: &mut Decoder<'_>,
+    ) -> Option<Vec<String>> {
+        self.hash.key = take.fixed()?;
+        self.watermark.restore(Some(take.signed()?).filter(|newest| *newest >= 0));
+        let mut counts = [0; Counts::FIELDS];
+        for count in &mut counts {
+            *count = take.number()?;
+        }
+        self.counts = Counts::from_all(counts);
+        let renumbering = Renumbering::take(rules, texts_unchanged, take)?;
+        restore_buckets(&mut self.buckets, take)?;
+        self.restore_pending(rules, &renumbering, take)?;
+        for _ in 0..take.count(1 + size_of::<u64>())? {
+            self.told.insert((take.signed()?, u64::from_le_bytes(take.fixed()?)));
+        }
+        Some(renumbering.reset)
+    }
+
+    fn restore_pending(&mut self, rules: &Rules, renumbering: &Renumbering, take: &mut Decoder<'_>) -> Option<()> {
+        let mut identities: Vec<_> =
+            (0..take.count(1)?).map(|_| take.text().map(Part::Saved)).collect::<Option<_>>()?;
+        let mut attributions: Vec<_> =
+            (0..take.count(1)?).map(|_| take.bytes().map(Part::Saved)).collect::<Option<_>>()?;
+        let mut calls: Vec<_> =
+            (0..take.count(4)?).map(|_| renumbering.call(take).map(Part::Saved)).collect::<Option<_>>()?;
+        for _ in 0..take.count(5)? {
+            let time = take.signed()?;
+            let identity = identities.get_mut(usize::try_from(take.number()?).ok()?)?;
+            let attribution = attributions.get_mut(usize::try_from(take.number()?).ok()?)?;
+            let call = calls.get_mut(usize::try_from(take.number()?).ok()?)?;
+            let content = renumbering.content(take.bytes()?)?;
+            if matches!(call, Part::Saved(call) if call.steps.is_empty()) {
+                continue;
+            }
+            let pending = &mut self.pending;
+            let new = New {
+                time,
+                identity: identity.known(|text| pending.new_identity(text))?,
+                attribution: match attribution {
+                    Part::Known(attribution) => {
+                        pending.same_attribution(*attribution);
+                        *attribution
+                    }
+                    Part::Saved(_) => attribution.known(|encoded| pending.attribution(&self.hash, encoded.to_vec()))?,
+                },
+                call: call.known(|call| pending.call(call))?,
+                content,
+            };
+            pending.insert_unindexed(new, self.buckets.pending_at(time)?)?;
+        }
+        self.pending.index_all(&self.hash, rules);
+        Some(())
+    }
+}
+
+/// A part that many events share: as it was saved until one has it, then as the store knows it.
+enum Part<T> {
+    Saved(T),
+    Known(u32),
+}
+
+impl<T> Part<T> {
+    fn known(&mut self, make_known: impl FnOnce(T) -> Option<u32>) -> Option<u32> {
+        let known = match std::mem::replace(self, Self::Known(0)) {
+            Self::Saved(part) => make_known(part)?,
+            Self::Known(known) => known,
+        };
+        *self = Self::Known(known);
+        Some(known)
+    }
+}
+
+fn save_rules(rules: &Rules, to: &mut Vec<u8>) {
+    let paths = rules.projection.paths();
+    encode_number(to, paths.len() as u64);
+    for path in paths {
+        encode_bytes(to, path.as_bytes());
+    }
+    encode_number(to, rules.rules.len() as u64);
+    for rule in &rules.rules {
+        to.extend_from_slice(&rule.fingerprint);
+        encode_bytes(to, rule.rule.id.as_bytes());
+        encode_number(to, rule.rule.steps.len() as u64);
+    }
+    encode_number(to, rules.exceptions.len() as u64);
+    for exception in &rules.exceptions {
+        to.extend_from_slice(&exception.fingerprint);
+    }
+}
+
+impl Renumbering {
+    fn take(rules: &Rules, texts_unchanged: bool, take: &mut Decoder<'_>) -> Option<Self> {
+        let mut renumbering = Self {
+            slots: Vec::new(),
+            contents_unchanged: false,
+            steps: Vec::new(),
+            exceptions: Vec::new(),
+            reset: Vec::new(),
+        };
+        for _ in 0..take.count(1)? {
+            let path = Path::parse(take.text()?)?;
+            renumbering.slots.push(rules.projection.slot(path.as_str()).map(|slot| slot.number()));
+        }
+        let same = |(slot, now): (u16, &Option<u16>)| *now == Some(slot);
+        renumbering.contents_unchanged = texts_unchanged && (0..).zip(&renumbering.slots).all(same);
+        for _ in 0..take.count(18)? {
+            let fingerprint = take.fixed()?;
+            let id = take.text()?;
+            let steps = usize::try_from(take.number()?).ok()?;
+            let same = rules.rules.iter().find(|rule| rule.fingerprint == fingerprint);
+            if same.is_some_and(|rule| rule.rule.steps.len() != steps) || steps > usize::from(u16::MAX) {
+                return None;
+            }
+            if same.is_none() {
+                renumbering.reset.push(id.to_owned());
+            }
+            renumbering.steps.extend((0..steps).map(|step| same.map(|rule| rule.first_step + step)));
+        }
+        for _ in 0..take.count(16)? {
+            let fingerprint: [u8; 16] = take.fixed()?;
+            let same = (0..).zip(&rules.exceptions).find(|(_, exception)| exception.fingerprint == fingerprint);
+            renumbering.exceptions.push(same.map(|(place, _)| place));
+        }
+        Some(renumbering)
+    }
+
+    /// What was called, with the steps and exceptions of today.
+    fn call(&self, take: &mut Decoder<'_>) -> Option<Call> {
+        let (service, action) = (take.text()?.into(), take.text()?.into());
+        let mut call = Call { service, action, steps: Vec::new(), exceptions: Vec::new() };
+        for _ in 0..take.count(1)? {
+            if let Some(step) = self.steps.get(usize::try_from(take.number()?).ok()?)? {
+                sorted::insert(&mut call.steps, *step);
+            }
+        }
+        for _ in 0..take.count(1)? {
+            if let Some(exception) = self.exceptions.get(usize::try_from(take.number()?).ok()?)? {
+                sorted::insert(&mut call.exceptions, *exception);
+            }
+        }
+        Some(call)
+    }
+
+    /// An event's content with the slots of today.
+    fn content<'a>(&self, saved: &'a [u8]) -> Option<Cow<'a, [u8]>> {
+        if self.contents_unchanged {
+            return Some(Cow::Borrowed(saved));
+        }
+        let mut take = Decoder::new(saved);
+        let mut content = Vec::with_capacity(saved.len());
+        encode_text(&mut content, &take.packed_text()?);
+        while take.left() > 0 {
+            let slot = self.slots.get(usize::try_from(take.number()?).ok()?)?;
+            let value = take.packed_text()?;
+            if let Some(slot) = slot {
+                encode_number(&mut content, (*slot).into());
+                encode_text(&mut content, &value);
+            }
+        }
+        Some(Cow::Owned(content))
+    }
+}
+
+fn restore_buckets(buckets: &mut Buckets, take: &mut Decoder<'_>) -> Option<()> {
+    for _ in 0..take.count(4)? {
+        let (minute, deadline, due) = (take.signed()?, take.signed()?, take.signed()?);
+        let count = take.count(size_of::<u64>())?;
+        let mut ids = Table::default();
+        ids.reserve(count);
+        for _ in 0..count {
+            ids.insert(u64::from_le_bytes(take.fixed()?));
+        }
+        buckets.restore(minute, deadline, due, ids);
+    }
+    Some(())
+}
+
+fn save_pending(pending: &Store, to: &mut Vec<u8>) {
+    let events = pending.in_order();
+    let (mut identities, mut attributions) = (Numbered::default(), Numbered::default());
+    // There are few different calls: each is numbered by where it is seen first.
+    let mut calls: Vec<PendingEvent<'_>> = Vec::new();
+    for event in &events {
+        identities.add(event.identity());
+        attributions.add(event.encoded_attribution());
+        if !calls.iter().any(|call| call.call() == event.call()) {
+            calls.push(*event);
+        }
+    }
+    identities.save(to);
+    attributions.save(to);
+    encode_number(to, calls.len() as u64);
+    for call in &calls {
+        save_call(*call, to);
+    }
+    encode_number(to, events.len() as u64);
+    for event in events {
+        encode_signed(to, event.time);
+        encode_number(to, identities.number(event.identity()));
+        encode_number(to, attributions.number(event.encoded_attribution()));
+        encode_number(to, calls.iter().position(|call| call.call() == event.call()).unwrap_or_default() as u64);
+        encode_bytes(to, event.content());
+    }
+}
+
+fn save_call(event: PendingEvent<'_>, to: &mut Vec<u8>) {
+    encode_bytes(to, event.service.as_bytes());
+    encode_bytes(to, event.action.as_bytes());
+    encode_number(to, event.steps().len() as u64);
+    for step in event.steps() {
+        encode_number(to, *step as u64);
+    }
+    encode_number(to, event.exceptions.len() as u64);
+    for exception in event.exceptions {
+        encode_number(to, (*exception).into());
+    }
+}
+
+/// What many events share, in the order in which it is seen first.
+#[derive(Default)]
+struct Numbered<'a> {
+    /// By the number it has in the store: the one it is saved under, from 1.
+    numbers: Vec<u32>,
+    in_order: Vec<&'a [u8]>,
+}
+
+impl<'a> Numbered<'a> {
+    fn add(&mut self, (known_as, bytes): (u32, &'a [u8])) {
+        let known_as = known_as as usize;
+        if self.numbers.len() <= known_as {
+            self.numbers.resize(known_as + 1, 0);
+        }
+        if let Some(number) = self.numbers.get_mut(known_as).filter(|number| **number == 0) {
+            self.in_order.push(bytes);
+            *number = self.in_order.len() as u32;
+        }
+    }
+
+    fn number(&self, (known_as, _): (u32, &[u8])) -> u64 {
+        self.numbers.get(known_as as usize).map_or(0, |number| u64::from(*number).saturating_sub(1))
+    }
+
+    fn save(&self, to: &mut Vec<u8>) {
+        encode_number(to, self.in_order.len() as u64);
+        for bytes in &self.in_order {
+            encode_bytes(to, bytes);
+        }
+    }
+}
+
+impl Counts {
+    const FIELDS: usize = 8;
+
+    fn all(&self) -> [u64; Self::FIELDS] {
+        let Self {
+            duplicates,
+            late,
+            future,
+            unidentified,
+            evicted_identity,
+            evicted_total,
+            forgotten_ids,
+            searches_cut,
+        } = *self;
+        [duplicates, late, future, unidentified, evicted_identity, evicted_total, forgotten_ids, searches_cut]
+    }
+
+    fn from_all(all: [u64; Self::FIELDS]) -> Self {
+        let [duplicates, late, future, unidentified, evicted_identity, evicted_total, forgotten_ids, searches_cut] =
+            all;
+        Self { duplicates, late, future, unidentified, evicted_identity, evicted_total, forgotten_ids, searches_cut }
+    }
+}

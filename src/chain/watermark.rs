@@ -1,0 +1,63 @@
+use crate::vocab::{Duration, Timestamp};
+
+/// Event time: how far it has come, and what of it can be believed.
+///
+/// There is no clock in here. `now` comes from the host with each batch and serves one purpose: an event dated further
+/// in the future than `skew` allows does not move the watermark, so that one wrong clock cannot expire everybody's
+/// state.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Watermark {
+    lateness: i64,
+    skew: i64,
+    /// The host's time, in ms since 1970.
+    now: i64,
+    /// The latest plausible time of any event.
+    newest: Option<i64>,
+}
+
+/// How an event's time stands to the watermark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    InTime,
+    Late,
+    Future,
+}
+
+impl Watermark {
+    pub(crate) fn new(allowed_lateness: Duration, clock_skew: Duration) -> Self {
+        Self { lateness: allowed_lateness.as_millis(), skew: clock_skew.as_millis(), now: 0, newest: None }
+    }
+
+    pub(crate) fn set_now(&mut self, now: Timestamp) {
+        self.now = now.as_event_time();
+    }
+
+    pub(crate) fn newest(&self) -> Option<i64> {
+        self.newest
+    }
+
+    pub(crate) fn restore(&mut self, newest: Option<i64>) {
+        self.newest = newest;
+    }
+
+    /// No event before this time is expected any more.
+    pub(crate) fn time(&self) -> Option<i64> {
+        self.newest.map(|newest| newest - self.lateness)
+    }
+
+    /// The latest time that an event can have now.
+    pub(crate) fn latest_plausible(&self) -> i64 {
+        self.now.saturating_add(self.skew)
+    }
+
+    pub(super) fn observe(&mut self, time: i64) -> Arrival {
+        if time > self.latest_plausible() {
+            return Arrival::Future;
+        }
+        if self.time().is_some_and(|watermark| time < watermark) {
+            return Arrival::Late;
+        }
+        self.newest = self.newest.max(Some(time));
+        Arrival::InTime
+    }
+}

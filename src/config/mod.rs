@@ -1,0 +1,200 @@
+use std::fmt::Write as _;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::emit::AnnotationMember;
+use crate::finding::{FindingFormat, FindingWriter};
+use crate::rule::{self, Exception, Rule};
+use crate::util::invariant::Invariant as _;
+use crate::util::text_form;
+use crate::vocab::{AttackVersion, Duration, Error, IdentityKey, Limits, Mode, read_json};
+
+/// How a correlator works.
+///
+/// Every setting has a default. In JSON, an unknown member is an error: a misspelt one would be a setting that silently
+/// does not apply.
+///
+/// ```
+/// use catena::{Config, Mode};
+///
+/// let mut config = Config::default();
+/// config.mode = Mode::Findings;
+/// config.disabled_rules.push("aws-instance-created".to_owned());
+/// assert_eq!(Config::from_json(&config.to_json())?, config);
+/// # Ok::<(), catena::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct Config {
+    /// What becomes of the stream.
+    pub mode: Mode,
+    /// What findings are written as.
+    pub findings: FindingFormat,
+    /// The version of ATT&CK whose tactics findings name.
+    pub attack_version: AttackVersion,
+    /// The name of the member that annotations are written as.
+    pub annotation: String,
+    /// Whether the [built-in rules](crate::built_in) take part.
+    pub built_in_rules: bool,
+    /// The ids of built-in rules that do not.
+    pub disabled_rules: Vec<String>,
+    /// Further rules.
+    pub rules: Vec<Rule>,
+    /// Who has to be the same in all steps of a chain, for the rules that do not say: the ways to tell, the first that is
+    /// present wins.
+    pub identity: Vec<IdentityKey>,
+    /// The [built-in exceptions](crate::built_in_exceptions) that take part, by their ids.
+    pub built_in_exceptions: Vec<String>,
+    /// Further exceptions.
+    pub exceptions: Vec<Exception>,
+    /// How long after newer ones an event may come and still be joined for certain. Delivery by CloudTrail was measured
+    /// at 542 s in the 99th percentile and 608 s at most.
+    pub allowed_lateness: Duration,
+    /// How far beyond the host's clock an event may be dated and still be believed.
+    pub clock_skew: Duration,
+    /// Bounds of the state.
+    pub limits: Limits,
+    /// The key of the hash tables, 32 hexadecimal digits. Whoever cannot guess it cannot make keys collide. A resumed
+    /// correlator keeps the key of its checkpoint.
+    #[serde(deserialize_with = "read_hash_key", serialize_with = "write_hash_key")]
+    pub hash_key: [u8; 16],
+    /// Off, every record is parsed. The outcome is the same; only for tests and measurements.
+    pub prefilter: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            mode: Mode::default(),
+            findings: FindingFormat::default(),
+            attack_version: AttackVersion::default(),
+            annotation: "catena".to_owned(),
+            built_in_rules: true,
+            disabled_rules: Vec::new(),
+            rules: Vec::new(),
+            identity: IdentityKey::DEFAULT.to_vec(),
+            built_in_exceptions: Vec::new(),
+            exceptions: Vec::new(),
+            allowed_lateness: Duration::from_minutes(15),
+            clock_skew: Duration::from_minutes(5),
+            limits: Limits::default(),
+            hash_key: *b"catena, unkeyed.",
+            prefilter: true,
+        }
+    }
+}
+
+impl Config {
+    /// Reads a configuration from JSON; empty text stands for `{}`.
+    ///
+    /// ```
+    /// let config = catena::Config::from_json(r#"{"allowed_lateness": "30m"}"#)?;
+    /// assert_eq!(config.allowed_lateness, catena::Duration::from_minutes(30));
+    /// # Ok::<(), catena::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidConfig`] with the path and what was expected there.
+    #[cold]
+    pub fn from_json(text: &str) -> Result<Self, Error> {
+        if text.trim().is_empty() {
+            return Ok(Self::default());
+        }
+        let config: Self = read_json(text)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The configuration as JSON, every setting written out.
+    ///
+    /// ```
+    /// assert!(catena::Config::default().to_json().contains(r#""mode":"enrich""#));
+    /// ```
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).invariant("a configuration is JSON")
+    }
+
+    /// Checks what the types cannot.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.annotation.is_empty() {
+            return Err(Error::config("annotation", "must not be empty"));
+        }
+        if self.identity.is_empty() {
+            return Err(Error::config("identity", "expected at least one key"));
+        }
+        Ok(())
+    }
+
+    /// How findings are written.
+    pub(crate) fn finding_writer(&self) -> FindingWriter {
+        FindingWriter { format: self.findings, attack: self.attack_version }
+    }
+
+    /// How annotations are written.
+    pub(crate) fn annotation_member(&self) -> AnnotationMember<'_> {
+        AnnotationMember { name: &self.annotation, writer: self.finding_writer() }
+    }
+
+    /// The rules that take part, the built-in ones first, each with the place where it stands.
+    #[cold]
+    pub(crate) fn all_rules(&self) -> Result<Vec<(String, Rule)>, Error> {
+        let asked_for = self.built_in_rules || !self.disabled_rules.is_empty();
+        let mut built_in = if asked_for { rule::built_in()? } else { Vec::new() };
+        let unknown = |id: &&String| !built_in.iter().any(|rule| rule.id == **id);
+        if let Some(id) = self.disabled_rules.iter().find(unknown) {
+            return Err(Error::config("disabled_rules", format!("there is no built-in rule {id:?}")));
+        }
+        built_in.retain(|rule| self.built_in_rules && !self.disabled_rules.contains(&rule.id));
+        let built_in = built_in.into_iter().map(|rule| (format!("built-in rule {}", rule.id), rule));
+        let own = self.rules.iter().enumerate().map(|(at, rule)| (format!("rules[{at}]"), rule.clone()));
+        Ok(built_in.chain(own).collect())
+    }
+
+    /// The exceptions that take part, each with the place where it stands.
+    #[cold]
+    pub(crate) fn all_exceptions(&self) -> Result<Vec<(String, Exception)>, Error> {
+        let mut exceptions = Vec::new();
+        let asked_for = !self.built_in_exceptions.is_empty();
+        let built_in = if asked_for { rule::built_in_exceptions()? } else { Vec::new() };
+        for (number, id) in self.built_in_exceptions.iter().enumerate() {
+            let at = format!("built_in_exceptions[{number}]");
+            let Some(exception) = built_in.iter().find(|exception| exception.id == *id) else {
+                let known: Vec<_> = built_in.iter().map(|exception| exception.id.as_str()).collect();
+                return Err(Error::config(at, format!("there is no {id:?}, expected one of {}", known.join(", "))));
+            };
+            exceptions.push((at, exception.clone()));
+        }
+        let own = self.exceptions.iter().enumerate();
+        exceptions.extend(own.map(|(at, exception)| (format!("exceptions[{at}]"), exception.clone())));
+        Ok(exceptions)
+    }
+}
+
+fn read_hash_key<'de, D: serde::Deserializer<'de>>(json: D) -> Result<[u8; 16], D::Error> {
+    text_form::deserialize(json, "32 hexadecimal digits", |text| {
+        let digits: Vec<_> = text.chars().map(|digit| digit.to_digit(16)).collect::<Option<_>>()?;
+        let byte = |pair: &[u32]| u8::try_from(pair.first()? << 4 | pair.last()?).ok();
+        let bytes: Vec<u8> = digits.chunks(2).map(byte).collect::<Option<_>>()?;
+        bytes.try_into().ok().filter(|_| text.len() == 32)
+    })
+}
+
+fn write_hash_key<S: Serializer>(key: &[u8; 16], json: S) -> Result<S::Ok, S::Error> {
+    json.serialize_str(&key.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    }))
+}
+
+impl FromStr for Config {
+    type Err = Error;
+
+    /// The same as [`from_json`](Config::from_json).
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::from_json(text)
+    }
+}

@@ -1,0 +1,246 @@
+//! Evaluating records: each one that may matter is parsed, matched and joined, and gets a verdict.
+
+use std::collections::BTreeMap;
+
+use super::metrics::Counters;
+use crate::chain::{Chain, Chains, Matched};
+use crate::emit::{Annotation, Reason, Verdict};
+use crate::event::{self, Event, Inside, TimeProblem};
+use crate::finding::{self, Evidence, Finding, FindingWriter};
+use crate::rule::{ExceptionAction, ExceptionPlan, RulePlan, Rules};
+use crate::scan::{Defect, Piece, Pieces, RecordSpan, Scanner};
+use crate::util::digest::Digest;
+
+/// Evaluates the records that pass the prefilter.
+pub(crate) struct Evaluator<'e> {
+    pub rules: &'e Rules,
+    pub scanner: &'e Scanner,
+    /// Off only in tests: every record is parsed.
+    pub prefilter_on: bool,
+    pub writer: FindingWriter,
+    pub chains: &'e mut Chains,
+    pub counters: &'e mut Counters,
+    /// How many bytes may still come out of what is compressed in the batch.
+    pub inflatable: usize,
+}
+
+/// Where a record stands in others.
+#[derive(Clone, Copy, Default)]
+struct Nesting {
+    depth: usize,
+    /// Whether something around it would be matched if it were no event itself, so that this has to be known.
+    asked: bool,
+}
+
+/// What a record, or several taken together, turned out to be.
+struct Evaluation<'e> {
+    verdict: Verdict<'e>,
+    /// Whether there was an event, wanted by a rule or not.
+    is_event: bool,
+}
+
+impl Default for Evaluation<'_> {
+    fn default() -> Self {
+        Self { verdict: Verdict::Irrelevant, is_event: false }
+    }
+}
+
+impl Evaluation<'_> {
+    fn rejected(reason: Reason, detail: String) -> Self {
+        Self { verdict: Verdict::Rejected(reason, detail), is_event: false }
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self { verdict: self.verdict.and(other.verdict), is_event: self.is_event || other.is_event }
+    }
+}
+
+impl<'e> Evaluator<'e> {
+    /// Parses a record, matches it and joins it. A record that is no candidate is never refused: nobody asked for it.
+    #[inline]
+    pub(crate) fn evaluate(&mut self, batch: &[u8], piece: &Piece, findings: &mut Vec<Finding>) -> Verdict<'e> {
+        match piece.record() {
+            Some(span) if span.candidate || !self.prefilter_on => {
+                self.read(batch, span, findings, Nesting::default()).verdict
+            }
+            _ => Verdict::Irrelevant,
+        }
+    }
+
+    fn read(
+        &mut self,
+        batch: &[u8],
+        span: &RecordSpan,
+        findings: &mut Vec<Finding>,
+        nesting: Nesting,
+    ) -> Evaluation<'e> {
+        let RecordSpan { ref bytes, candidate, envelope } = *span;
+        let record = batch.get(bytes.clone()).unwrap_or_default();
+        let read = match event::read(record, envelope, &self.rules.projection) {
+            Ok(read) => read,
+            Err(error) if candidate => return Evaluation::rejected(Reason::MalformedJson, error.to_string()),
+            Err(_) => return Evaluation::default(),
+        };
+        let steps = read.event.as_ref().map(|event| self.rules.steps_of(event)).unwrap_or_default();
+        if candidate && !read.inside.is_empty() {
+            // What is around a record repeats it in other words. It counts only where nothing inside is known.
+            let nesting = Nesting { asked: nesting.asked || !steps.is_empty(), ..nesting };
+            let evaluation = self.read_inside(read.inside, findings, nesting);
+            if evaluation.is_event || !matches!(evaluation.verdict, Verdict::Irrelevant) {
+                return evaluation;
+            }
+        }
+        let Some(event) = read.event else { return Evaluation::default() };
+        let verdict = match &event.time {
+            _ if steps.is_empty() => Verdict::Irrelevant,
+            Ok(time) => Verdict::Matched(self.observe(record, &event, *time, &steps, findings)),
+            Err(TimeProblem::Missing) => {
+                let detail = format!("{} has no time", event.action);
+                Verdict::Rejected(Reason::NoEventTime, detail)
+            }
+            Err(TimeProblem::NotATime(text)) => {
+                let detail = format!("{} has the time {text:?}: expected RFC 3339", event.action);
+                Verdict::Rejected(Reason::BadEventTime, detail)
+            }
+        };
+        Evaluation { verdict, is_event: true }
+    }
+
+    /// What the records in a record are, taken together. One that cannot be read has the whole of it rejected, once the
+    /// others have been joined.
+    fn read_inside(&mut self, inside: Vec<Inside>, findings: &mut Vec<Finding>, nesting: Nesting) -> Evaluation<'e> {
+        if nesting.depth == event::MAX_DEPTH {
+            let detail = format!("it holds records that are more than {} deep in others", event::MAX_DEPTH);
+            return Evaluation::rejected(Reason::NestedTooDeep, detail);
+        }
+        let nesting = Nesting { depth: nesting.depth + 1, ..nesting };
+        let mut together = Evaluation::default();
+        for records in inside {
+            let records = match event::decode(records, &mut self.inflatable) {
+                Ok(records) => records,
+                Err(why) => {
+                    together = together.and(Evaluation::rejected(Reason::BadEnvelope, why));
+                    continue;
+                }
+            };
+            for piece in Pieces::new(&records, self.scanner) {
+                let evaluation = match (&piece, piece.record()) {
+                    (Piece::Unreadable { defect, .. }, _) if *defect != Defect::NotAnObject => {
+                        let (reason, detail) = defect.explain();
+                        Evaluation::rejected(reason, format!("a record inside it: {detail}"))
+                    }
+                    (_, Some(span)) if span.candidate || nesting.asked || !self.prefilter_on => {
+                        self.read(&records, span, findings, nesting)
+                    }
+                    _ => Evaluation::default(),
+                };
+                together = together.and(evaluation);
+            }
+        }
+        together
+    }
+
+    fn observe(
+        &mut self,
+        record: &[u8],
+        event: &Event<'_>,
+        time: i64,
+        steps: &[usize],
+        findings: &mut Vec<Finding>,
+    ) -> Annotation<'e> {
+        let id = event.id.clone().unwrap_or_else(|| Digest::default().part(record).hexadecimal().into());
+        let exceptions = self.rules.exceptions_for(event, time);
+        let report_id = event.operation.as_ref().unwrap_or(&id);
+        let matched = Matched { event, id: &id, report_id, time, steps, exceptions: &exceptions };
+        let observed = self.chains.observe(self.rules, &matched);
+        let mut annotation = Annotation { duplicate: observed.duplicate, ..Annotation::default() };
+        for step in steps {
+            let Some((rule, plan)) = self.rules.step(*step) else { continue };
+            // What several records tell of is found by each of them.
+            let repeats = rule.multi_record_operations || event.operation.is_some();
+            let mut named = Vec::new();
+            if rule.is_chain() {
+                let chains = observed.chains.iter().filter(|(completed, _)| completed == step);
+                let by_id: BTreeMap<_, _> =
+                    chains.map(|(_, chain)| (finding::id(rule, &self.evidence(rule, chain), None), chain)).collect();
+                for (id, chain) in by_id {
+                    let new = !repeats || self.chains.is_new_finding(&id, time);
+                    let told = self.tell(rule, &self.evidence(rule, chain), None, new);
+                    named.extend(self.settle(id, told, new, findings));
+                }
+            } else {
+                let ways = self.rules.identities.get(rule.identity).map_or(&[][..], Vec::as_slice);
+                let evidence = [Evidence::of_event(plan, &matched, ways)];
+                for each in evidence.iter().flat_map(each_value) {
+                    let id = finding::id(rule, &evidence, each);
+                    let new = !observed.duplicate && (!repeats || self.chains.is_new_finding(&id, time));
+                    let told = self.tell(rule, &evidence, each, new);
+                    named.extend(self.settle(id, told, new, findings));
+                }
+            }
+            annotation.add(rule, plan, named);
+        }
+        let writer = self.writer;
+        findings.extend(
+            observed.evictions.iter().map(|eviction| finding::eviction(eviction, event.provider, time, writer)),
+        );
+        annotation
+    }
+
+    /// The evidence of a chain's steps.
+    fn evidence(&self, rule: &RulePlan, chain: &Chain) -> Vec<Evidence<'_>> {
+        let steps = self.rules.steps.iter().skip(rule.first_step).zip(chain);
+        steps.filter_map(|(plan, id)| Some(Evidence::of_pending(plan, self.chains.event((*id)?)?))).collect()
+    }
+
+    /// The exception that holds for what was found, and the finding, if it is `new` and not taken by the exception.
+    fn tell(
+        &self,
+        rule: &RulePlan,
+        evidence: &[Evidence<'_>],
+        each: Option<(&str, &str)>,
+        new: bool,
+    ) -> (Option<&'e ExceptionPlan>, Option<Finding>) {
+        let exception = self.exception(rule, evidence);
+        let finding =
+            (new && is_emitted(exception)).then(|| finding::finding(rule, evidence, each, exception, self.writer));
+        (exception, finding)
+    }
+
+    /// Counts what was found and adds it to the findings; gives back its id where the record is to name it.
+    fn settle(
+        &mut self,
+        id: String,
+        (exception, finding): (Option<&ExceptionPlan>, Option<Finding>),
+        new: bool,
+        findings: &mut Vec<Finding>,
+    ) -> Option<String> {
+        self.counters.add_excepted(exception.filter(|_| new));
+        findings.extend(finding);
+        is_emitted(exception).then_some(id)
+    }
+
+    /// The first exception that is for a rule and holds for all of its events.
+    fn exception(&self, rule: &RulePlan, evidence: &[Evidence<'_>]) -> Option<&'e ExceptionPlan> {
+        let (first, others) = evidence.split_first()?;
+        let held = first.exceptions.iter().filter(|place| others.iter().all(|other| other.exceptions.contains(place)));
+        held.filter_map(|place| self.rules.exceptions.get(usize::from(*place)))
+            .find(|exception| exception.is_for(&rule.rule.id))
+    }
+}
+
+/// Whether an exception leaves a finding to be seen.
+fn is_emitted(exception: Option<&ExceptionPlan>) -> bool {
+    exception.is_none_or(|exception| exception.exception.action != ExceptionAction::Drop)
+}
+
+/// The bound name and values that a rule of one step makes a finding for each of; none, once, where it asks for none.
+fn each_value<'a>(evidence: &'a Evidence<'_>) -> Vec<Option<(&'a str, &'a str)>> {
+    let each = evidence.step.each.and_then(|each| evidence.values.get(each));
+    match each {
+        Some((binding, values)) if !values.is_empty() => {
+            values.iter().map(|value| Some((&*binding.name, &**value))).collect()
+        }
+        _ => vec![None],
+    }
+}

@@ -1,0 +1,98 @@
+use crate::chain::Chains;
+use crate::emit::{Outcome, Reason};
+use crate::rule::{ExceptionAction, ExceptionPlan, Rules};
+
+/// A number with a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Metric {
+    /// The name: lower-case words joined by hyphens, and behind a colon what the number is split by.
+    pub name: String,
+    /// A count since [`open`](crate::Correlator::open), or, where the name says so, what is the case now.
+    pub value: u64,
+}
+
+/// What has gone through. All only count up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counters {
+    pub records: u64,
+    pub matched: u64,
+    pub dropped: u64,
+    pub findings: u64,
+    /// Findings emitted as suppressed.
+    pub suppressed: u64,
+    /// Findings not emitted because an exception says so.
+    pub excepted: u64,
+    pub rejected: [u64; Reason::ALL.len()],
+    /// Findings of each rule, in the order of the rules.
+    pub by_rule: Vec<u64>,
+}
+
+impl Counters {
+    pub(crate) fn new(rules: &Rules) -> Self {
+        Self { by_rule: vec![0; rules.rules.len()], ..Self::default() }
+    }
+
+    pub(crate) fn add(&mut self, outcome: &Outcome, rules: &Rules) {
+        self.records += u64::from(outcome.records);
+        self.matched += u64::from(outcome.matched);
+        self.dropped += u64::from(outcome.dropped);
+        self.findings += outcome.findings.len() as u64;
+        for finding in &outcome.findings {
+            for (count, _) in self.by_rule.iter_mut().zip(&rules.rules).filter(|(_, rule)| rule.rule.id == finding.rule)
+            {
+                *count += 1;
+            }
+        }
+        for rejection in &outcome.rejections {
+            for (count, _) in
+                self.rejected.iter_mut().zip(Reason::ALL).filter(|(_, reason)| *reason == rejection.reason)
+            {
+                *count += 1;
+            }
+        }
+    }
+
+    /// Counts what an exception, if there is one, does to a finding.
+    pub(crate) fn add_excepted(&mut self, exception: Option<&ExceptionPlan>) {
+        match exception.map(|exception| exception.exception.action) {
+            None => {}
+            Some(ExceptionAction::Tag) => self.suppressed += 1,
+            Some(ExceptionAction::Drop) => self.excepted += 1,
+        }
+    }
+
+    /// All metrics; `reset` are the rules whose state was not taken over from a checkpoint.
+    pub(crate) fn metrics(&self, chains: &Chains, rules: &Rules, reset: &[String]) -> Vec<Metric> {
+        let counts = &chains.counts;
+        let watermark = chains.watermark.time().and_then(|watermark| u64::try_from(watermark).ok());
+        let plain = [
+            ("records", self.records),
+            ("matched", self.matched),
+            ("dropped", self.dropped),
+            ("findings", self.findings),
+            ("suppressed", self.suppressed),
+            ("excepted", self.excepted),
+            ("duplicates", counts.duplicates),
+            ("late", counts.late),
+            ("future", counts.future),
+            ("unidentified", counts.unidentified),
+            ("evicted:identity", counts.evicted_identity),
+            ("evicted:total", counts.evicted_total),
+            ("forgotten-event-ids", counts.forgotten_ids),
+            ("searches-cut", counts.searches_cut),
+            ("now:pending", chains.pending() as u64),
+            ("now:identities", chains.identities() as u64),
+            ("now:event-ids", chains.event_ids() as u64),
+            ("now:state-bytes", chains.bytes() as u64),
+            ("now:watermark", watermark.unwrap_or_default()),
+        ];
+        let plain = plain.into_iter().map(|(name, value)| (name.to_owned(), value));
+        let rejected = self.rejected.iter().zip(Reason::ALL);
+        let rejected = rejected.map(|(value, reason)| (format!("rejected:{reason}"), *value));
+        let by_rule = self.by_rule.iter().zip(&rules.rules);
+        let by_rule = by_rule.map(|(value, rule)| (format!("findings:{}", rule.rule.id), *value));
+        let reset = reset.iter().map(|rule| (format!("reset:{rule}"), 1));
+        plain.chain(rejected).chain(by_rule).chain(reset).map(|(name, value)| Metric { name, value }).collect()
+    }
+}

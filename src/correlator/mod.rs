@@ -1,0 +1,193 @@
+//! The correlator: batches in, outcomes out.
+
+mod checkpoint;
+mod evaluate;
+mod metrics;
+mod route;
+
+use crate::chain::{Chains, Watermark};
+use crate::config::Config;
+use crate::emit::{Outcome, Output};
+use crate::event;
+use crate::rule::Rules;
+use crate::scan::{Pieces, Prefilter, Scanner, Sniffer};
+use crate::util::invariant::Invariant as _;
+use crate::vocab::{Error, Timestamp};
+use evaluate::Evaluator;
+use metrics::Counters;
+pub use metrics::Metric;
+pub use route::Route;
+
+/// A correlation over a stream of audit records.
+///
+/// It keeps what chains need and nothing else: no clock, no files, no threads. The same batches with the same `now` give
+/// the same outcomes, to the byte, everywhere.
+///
+/// # Cost
+///
+/// One pass over the bytes of a batch. A record that cannot matter is not parsed; one that can is parsed once.
+///
+/// # Example
+///
+/// ```
+/// use catena::{Config, Correlator, Timestamp};
+///
+/// let mut correlator = Correlator::new(Config::default())?;
+/// let outcome = correlator.process(b"{\"eventName\":\"DescribeInstances\"}\n", Timestamp::MAX)?;
+/// assert_eq!((outcome.records, outcome.matched), (1, 0));
+/// # Ok::<(), catena::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Correlator {
+    config: Config,
+    rules: Rules,
+    scanner: Scanner,
+    chains: Chains,
+    counters: Counters,
+    /// The rules whose state a checkpoint held and [`resume`](Self::resume) could not take over.
+    reset_rules: Vec<String>,
+}
+
+impl Correlator {
+    /// A correlator that remembers nothing yet.
+    ///
+    /// ```
+    /// use catena::{Config, Correlator};
+    ///
+    /// let mut config = Config::default();
+    /// config.built_in_exceptions.push("auto-scaling".to_owned());
+    /// assert!(Correlator::new(config).is_ok());
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidConfig`] with the path and what was expected there.
+    #[cold]
+    pub fn new(config: Config) -> Result<Self, Error> {
+        config.check()?;
+        let rules = Rules::compile(config.all_rules()?, config.all_exceptions()?, &config.identity)?;
+        let watermark = Watermark::new(config.allowed_lateness, config.clock_skew);
+        let prefilter = Prefilter::new(&event::action_keys(), rules.actions());
+        Ok(Self {
+            scanner: Scanner {
+                prefilter: prefilter.invariant("the keys of all clouds share four anchors"),
+                sniffer: Sniffer::new(event::line_shapes()),
+            },
+            chains: Chains::new(watermark, config.limits, config.hash_key, rules.longest_window),
+            counters: Counters::new(&rules),
+            reset_rules: Vec::new(),
+            rules,
+            config,
+        })
+    }
+
+    /// A correlator that goes on from a checkpoint exactly as the one that wrote it would have.
+    ///
+    /// The configuration may differ. State of rules that have not changed is kept.
+    ///
+    /// ```
+    /// use catena::{Config, Correlator};
+    ///
+    /// let checkpoint = Correlator::new(Config::default())?.checkpoint();
+    /// let resumed = Correlator::resume(Config::default(), &checkpoint)?;
+    /// assert_eq!(resumed.checkpoint(), checkpoint);
+    /// # Ok::<(), catena::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidConfig`] as for [`new`](Self::new); [`Error::InvalidCheckpoint`] if the checkpoint is cut short,
+    /// damaged or of an unknown version.
+    #[cold]
+    pub fn resume(config: Config, checkpoint: &[u8]) -> Result<Self, Error> {
+        let mut correlator = Self::new(config)?;
+        checkpoint::restore(&mut correlator, checkpoint)?;
+        Ok(correlator)
+    }
+
+    /// After [`resume`](Self::resume): the ids of the rules that have changed or gone since the checkpoint, whose pending
+    /// events were dropped.
+    ///
+    /// ```
+    /// use catena::{Config, Correlator};
+    ///
+    /// let checkpoint = Correlator::new(Config::default())?.checkpoint();
+    /// let mut without = Config::default();
+    /// without.disabled_rules.push("aws-snapshot-staging".to_owned());
+    /// let resumed = Correlator::resume(without, &checkpoint)?;
+    /// assert_eq!(resumed.reset_rules(), ["aws-snapshot-staging"]);
+    /// # Ok::<(), catena::Error>(())
+    /// ```
+    pub fn reset_rules(&self) -> &[String] {
+        &self.reset_rules
+    }
+
+    /// Everything that [`resume`](Self::resume) needs to go on from here. Linear in the state.
+    ///
+    /// ```
+    /// let correlator = catena::Correlator::new(catena::Config::default())?;
+    /// assert!(correlator.checkpoint().starts_with(b"CATENA"));
+    /// # Ok::<(), catena::Error>(())
+    /// ```
+    pub fn checkpoint(&self) -> Vec<u8> {
+        checkpoint::save(self)
+    }
+
+    /// The counters and gauges, by name.
+    ///
+    /// ```
+    /// let correlator = catena::Correlator::new(catena::Config::default())?;
+    /// assert!(correlator.metrics().iter().any(|metric| metric.name == "records" && metric.value == 0));
+    /// # Ok::<(), catena::Error>(())
+    /// ```
+    pub fn metrics(&self) -> Vec<Metric> {
+        self.counters.metrics(&self.chains, &self.rules, &self.reset_rules)
+    }
+
+    /// Processes a batch: records that each end with LF; the last one may go without.
+    ///
+    /// `now` is the host's time. It only identifies events that are dated in the future, see [`Config::clock_skew`].
+    ///
+    /// ```
+    /// use catena::{Config, Correlator, Timestamp};
+    ///
+    /// let mut correlator = Correlator::new(Config::default())?;
+    /// let outcome = correlator.process(b"not a record\n", Timestamp::from_millis(1_767_607_200_000))?;
+    /// assert_eq!(outcome.rejections[0].reason, catena::Reason::NotAnObject);
+    /// # Ok::<(), catena::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::LimitExceeded`] if the batch is longer than [`Limits::batch_bytes`](crate::Limits::batch_bytes) or than
+    /// 4 GiB. Nothing was consumed then.
+    pub fn process(&mut self, batch: &[u8], now: Timestamp) -> Result<Outcome, Error> {
+        self.check_length(batch)?;
+        self.chains.watermark.set_now(now);
+        let mut output = Output::new(self.config.mode, self.config.annotation_member(), batch.len());
+        let mut evaluator = Evaluator {
+            rules: &self.rules,
+            scanner: &self.scanner,
+            prefilter_on: self.config.prefilter,
+            writer: self.config.finding_writer(),
+            chains: &mut self.chains,
+            counters: &mut self.counters,
+            inflatable: self.config.limits.batch_bytes,
+        };
+        for piece in Pieces::new(batch, &self.scanner) {
+            let verdict = evaluator.evaluate(batch, &piece, output.findings());
+            output.add(piece, verdict);
+        }
+        let outcome = output.into_outcome();
+        self.counters.add(&outcome, &self.rules);
+        Ok(outcome)
+    }
+
+    fn check_length(&self, batch: &[u8]) -> Result<(), Error> {
+        let max = self.config.limits.batch_bytes.min(u32::MAX as usize);
+        if batch.len() > max {
+            return Err(Error::LimitExceeded(format!("the batch has {} bytes, the limit is {max}", batch.len())));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,14 @@
+//! What comes out of a batch: the outcome, and the edits that turn the batch into the output stream.
+
+mod annotation;
+mod outcome;
+mod output;
+mod splice;
+mod verdict;
+
+pub(crate) use annotation::{Annotation, AnnotationMember};
+pub use outcome::{Outcome, Reason, Rejection};
+pub(crate) use output::Output;
+pub use splice::Splice;
+pub(crate) use splice::offset;
+pub(crate) use verdict::Verdict;

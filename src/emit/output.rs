@@ -1,0 +1,128 @@
+use super::annotation::AnnotationMember;
+use super::outcome::{Outcome, Rejection};
+use super::splice::{Splices, offset};
+use super::verdict::Verdict;
+use crate::finding::Finding;
+use crate::scan::Piece;
+use crate::vocab::Mode;
+
+/// Puts an outcome together, piece by piece.
+pub(crate) struct Output<'c> {
+    mode: Mode,
+    member: AnnotationMember<'c>,
+    batch_length: usize,
+    outcome: Outcome,
+    splices: Splices,
+    container: Option<OpenContainer>,
+}
+
+/// How far a container has been gone through: what is deleted in it is deleted with one of the commas beside it.
+#[derive(Default)]
+struct OpenContainer {
+    /// Where its first element begins.
+    first: Option<usize>,
+    /// Behind its latest element.
+    end: usize,
+    /// Behind the latest element that stays.
+    kept_end: Option<usize>,
+}
+
+impl<'c> Output<'c> {
+    pub(crate) fn new(mode: Mode, member: AnnotationMember<'c>, batch_length: usize) -> Self {
+        Self { mode, member, batch_length, outcome: Outcome::default(), splices: Splices::default(), container: None }
+    }
+
+    pub(crate) fn findings(&mut self) -> &mut Vec<Finding> {
+        &mut self.outcome.findings
+    }
+
+    /// Adds the next piece of the batch.
+    #[inline]
+    pub(crate) fn add(&mut self, piece: Piece, verdict: Verdict<'_>) {
+        match piece {
+            Piece::Record { record, line } => {
+                let record = record.bytes;
+                let kept = self.settle(record.start, record.end, &verdict);
+                if !kept {
+                    self.delete(line);
+                }
+                self.annotate(record.end, &verdict);
+            }
+            Piece::Element { record } => {
+                let record = record.bytes;
+                let kept = self.settle(record.start, record.end, &verdict);
+                self.pass_element(record.start, record.end, kept);
+                self.annotate(record.end, &verdict);
+            }
+            Piece::Unreadable { bytes, line, defect } => {
+                let (reason, detail) = defect.explain();
+                self.settle(bytes.start, bytes.end, &Verdict::Rejected(reason, detail.to_owned()));
+                match self.container {
+                    Some(_) => self.pass_element(bytes.start, bytes.end, false),
+                    None => self.delete(line),
+                }
+            }
+            Piece::Blank { line } => self.delete(line),
+            Piece::Container => self.container = Some(OpenContainer::default()),
+            Piece::ContainerEnd { line } => {
+                let container = self.container.take().unwrap_or_default();
+                match container.kept_end {
+                    Some(kept_end) => self.delete(kept_end..container.end),
+                    None => self.delete(line),
+                }
+            }
+        }
+    }
+
+    /// Counts a record, and says whether it stays in the stream.
+    #[inline]
+    fn settle(&mut self, start: usize, end: usize, verdict: &Verdict<'_>) -> bool {
+        self.outcome.records += 1;
+        let kept = match verdict {
+            Verdict::Irrelevant => self.mode == Mode::Enrich,
+            Verdict::Matched(_) => {
+                self.outcome.matched += 1;
+                self.mode != Mode::Findings
+            }
+            Verdict::Rejected(reason, detail) => {
+                let (start, end) = (offset(start), offset(end));
+                self.outcome.rejections.push(Rejection { start, end, reason: *reason, detail: detail.clone() });
+                return self.mode == Mode::Enrich;
+            }
+        };
+        self.outcome.dropped += u32::from(!kept);
+        kept
+    }
+
+    /// Goes past an element of the open container, deleting what has to go before it.
+    fn pass_element(&mut self, start: usize, end: usize, kept: bool) {
+        let Some(container) = &mut self.container else { return };
+        let first = *container.first.get_or_insert(start);
+        let before = std::mem::replace(&mut container.end, end);
+        if kept {
+            let gone = container.kept_end.replace(end).map_or(first..start, |kept_end| kept_end..before);
+            self.delete(gone);
+        }
+    }
+
+    fn annotate(&mut self, record_end: usize, verdict: &Verdict<'_>) {
+        if let (Verdict::Matched(annotation), true) = (verdict, self.mode != Mode::Findings) {
+            let member = annotation.member(self.member);
+            self.splices.insert(record_end.saturating_sub(1), member);
+        }
+    }
+
+    fn delete(&mut self, bytes: std::ops::Range<usize>) {
+        if self.mode == Mode::Filter {
+            self.splices.delete(bytes);
+        }
+    }
+
+    pub(crate) fn into_outcome(mut self) -> Outcome {
+        if self.mode == Mode::Findings {
+            self.splices.delete(0..self.batch_length);
+        }
+        self.outcome.splices = self.splices.into_list();
+        self.outcome
+    }
+}

@@ -1,0 +1,219 @@
+//! Azure Activity records (Azure Monitor reference, "Azure activity log event schema"): as Event Hubs and storage have
+//! them, as the REST interface and the SDK give them, and as rows of Microsoft Sentinel's table `AzureActivity`.
+//!
+//! The names of the Event Hub shape are the ones that rules use; the others are read as if they were those. Azure ids are
+//! the same in any case, so they are turned to lower case.
+
+use std::borrow::Cow;
+
+use super::super::cloud::{Alias, Cloud, Embedded, alias};
+use super::super::fields::fields;
+use super::super::projection::FieldSlots;
+use super::super::{Actor, Event, Values, resource_part, timestamp};
+use crate::scan::{ActionKey, KeyMeaning, LineShapes};
+use crate::vocab::{CallOutcome, Provider};
+
+pub(super) static AZURE: Cloud = Cloud {
+    provider: Provider::Azure,
+    label: "Azure",
+    fields: FIELDS,
+    aliases: ALIASES,
+    embedded: EMBEDDED,
+    action_keys: &[
+        ActionKey { name: "operationName", meaning: KeyMeaning::Action },
+        ActionKey { name: "operationNameValue", meaning: KeyMeaning::Action },
+        ActionKey { name: "operation_name", meaning: KeyMeaning::Action },
+    ],
+    line_shapes: LineShapes {
+        // Event Hubs; the REST interface.
+        lists: &["records", "value"],
+        before_lists: &["nextLink"],
+        envelopes: &[],
+    },
+    actions_ignore_case: true,
+    multi_record_operations: true,
+    accounts_are_projects: false,
+    sentinel_resource_entity: Some("azure-resource"),
+    to_event,
+};
+
+fields! {
+    Operation = "operationName",
+    Status = "resultType",
+    Substatus = "resultSignature",
+    StatusCode = "properties.statusCode",
+    Time = "time",
+    ResourceId = "resourceId",
+    SubscriptionId = "subscriptionId",
+    CorrelationId = "correlationId",
+    Caller = "caller",
+    CallerAddress = "callerIpAddress",
+    Level = "level",
+    Location = "location",
+    ClaimUpn = "identity.claims.upn",
+    ClaimName = "identity.claims.name",
+    ClaimObject = "identity.claims.oid",
+    ClaimApplication = "identity.claims.appid",
+    IdentityName = "identity",
+    PrincipalType = "identity.authorization.evidence.principalType",
+    Change = "change",
+    ResourceGroup = "resourceGroup",
+}
+
+const UPN: &str = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/upn";
+const NAME: &str = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/name";
+const OBJECT: &str = "http://schemas.microsoft.com/identity/claims/objectidentifier";
+
+const ALIASES: &[Alias] = &[
+    alias(&["identity", "claims", UPN], "identity.claims.upn"),
+    alias(&["identity", "claims", NAME], "identity.claims.name"),
+    alias(&["identity", "claims", OBJECT], "identity.claims.oid"),
+    alias(&["claims"], "identity.claims"),
+    alias(&["Claims"], "identity.claims"),
+    alias(&["Claims_d"], "identity.claims"),
+    alias(&["authorization"], "identity.authorization"),
+    alias(&["Authorization"], "identity.authorization"),
+    alias(&["Authorization_d"], "identity.authorization"),
+    // The REST interface has {"value", "localizedValue"}.
+    alias(&["operationName", "value"], "operationName"),
+    alias(&["resultType", "value"], "resultType"),
+    alias(&["resultSignature", "value"], "resultSignature"),
+    alias(&["status"], "resultType"),
+    alias(&["subStatus"], "resultSignature"),
+    alias(&["eventTimestamp"], "time"),
+    alias(&["httpRequest", "clientIpAddress"], "callerIpAddress"),
+    alias(&["resourceGroupName"], "resourceGroup"),
+    // The SDK.
+    alias(&["operation_name"], "operationName"),
+    alias(&["sub_status"], "resultSignature"),
+    alias(&["event_timestamp"], "time"),
+    alias(&["correlation_id"], "correlationId"),
+    alias(&["resource_id"], "resourceId"),
+    alias(&["subscription_id"], "subscriptionId"),
+    alias(&["resource_group_name"], "resourceGroup"),
+    alias(&["http_request", "client_ip_address"], "callerIpAddress"),
+    // Rows, of either generation of columns.
+    alias(&["OperationName"], "operationName"),
+    alias(&["OperationNameValue"], "operationName"),
+    alias(&["ActivityStatus"], "resultType"),
+    alias(&["ActivityStatusValue"], "resultType"),
+    alias(&["ActivitySubstatus"], "resultSignature"),
+    alias(&["ActivitySubstatusValue"], "resultSignature"),
+    alias(&["Caller"], "caller"),
+    alias(&["CallerIpAddress"], "callerIpAddress"),
+    alias(&["CorrelationId"], "correlationId"),
+    alias(&["Level"], "level"),
+    alias(&["ResourceId"], "resourceId"),
+    alias(&["_ResourceId"], "resourceId"),
+    alias(&["SubscriptionId"], "subscriptionId"),
+    alias(&["ResourceGroup"], "resourceGroup"),
+    alias(&["Properties"], "properties"),
+    alias(&["Properties_d"], "properties"),
+    alias(&["properties", "requestBody"], "properties.requestbody"),
+];
+
+const EMBEDDED: &[(&str, Embedded)] = &[
+    ("identity", Embedded::Json),
+    ("identity.claims", Embedded::Json),
+    ("identity.authorization", Embedded::Json),
+    ("properties", Embedded::Json),
+    ("properties.requestbody", Embedded::Json),
+    ("properties.responseBody", Embedded::Json),
+];
+
+/// Makes an event of a record's values; gives them back if it is not an Azure Activity record.
+fn to_event<'a>(mut values: Values<'a>, slots: FieldSlots<'_>) -> Result<Event<'a>, Values<'a>> {
+    // Of rows of both generations one column has the operation and the other its name in some language.
+    let operation = values.all(slots.of(Field::Operation)).filter(|operation| operation.contains('/')).last();
+    let Some(operation) = operation.map(str::to_ascii_lowercase) else { return Err(values) };
+    let service = operation.split('/').next().unwrap_or_default().to_owned();
+    values.rewrite(|text| {
+        let is_id = text.get(..15).is_some_and(|start| start.eq_ignore_ascii_case("/subscriptions/"));
+        is_id.then(|| text.to_ascii_lowercase())
+    });
+    let text = |field: Field| values.text(slots.of(field));
+    let or_empty = |field: Field| text(field).unwrap_or(Cow::Borrowed(""));
+    let status = status(values.all(slots.of(Field::Status)));
+    let outcome = outcome(&status);
+    let change = change(values.all(slots.of(Field::Substatus)).chain(values.all(slots.of(Field::StatusCode))));
+    let resource = or_empty(Field::ResourceId);
+    let account = resource_part(&resource, "/subscriptions/").map(str::to_owned);
+    let account = account.map_or_else(|| or_empty(Field::SubscriptionId), Cow::Owned);
+    let group = resource_part(&resource, "/resourcegroups/").map(str::to_owned);
+    let group = group.unwrap_or_else(|| or_empty(Field::ResourceGroup).to_ascii_lowercase());
+    let object = or_empty(Field::ClaimObject);
+    let names = [Field::Caller, Field::ClaimUpn, Field::ClaimName, Field::ClaimApplication];
+    let caller = names.into_iter().find_map(text).unwrap_or_else(|| object.clone());
+    let caller = if caller.is_empty() { or_empty(Field::IdentityName) } else { caller };
+    let correlation = text(Field::CorrelationId);
+    let operation_id =
+        correlation.map(|correlation| format!("{correlation} {operation} {resource}").to_ascii_lowercase());
+    let time = timestamp::of(text(Field::Time).or_else(|| slots.common(&values).time()));
+    // A long operation is accepted more than once.
+    let at = time.as_ref().map_or(0, |time| *time);
+    let event = Event {
+        provider: Provider::Azure,
+        service: service.into(),
+        outcome,
+        time,
+        id: operation_id.as_ref().map(|operation| format!("{operation} {status} {at}").into()),
+        // One that failed in the end is not the same as one that was accepted.
+        operation: operation_id.filter(|_| outcome == CallOutcome::Success).map(Cow::Owned),
+        action: operation.into(),
+        actor: Actor {
+            caller: caller.to_ascii_lowercase().into(),
+            principal_id: object,
+            access_key: or_empty(Field::ClaimApplication),
+            kind: or_empty(Field::PrincipalType),
+            name: caller,
+            ..Actor::default()
+        },
+        scope: group.clone().into(),
+        region: or_empty(Field::Location),
+        source: or_empty(Field::CallerAddress),
+        level: or_empty(Field::Level),
+        account,
+        values: Values::default(),
+    };
+    values.set(slots.of(Field::Change), change);
+    if !group.is_empty() {
+        values.set(slots.of(Field::ResourceGroup), group);
+    }
+    Ok(Event { values, ..event })
+}
+
+/// The one of an event's statuses that is no translation, in lower case.
+fn status<'a>(statuses: impl Iterator<Item = &'a str>) -> String {
+    const KNOWN: [&str; 6] = ["start", "accept", "succ", "fail", "cancel", "in progress"];
+    let is_known = |status: &str| KNOWN.iter().any(|known| status.starts_with(known));
+    let choose = |chosen: Option<String>, status: &str| {
+        let status = status.to_ascii_lowercase();
+        Some(chosen.filter(|chosen| is_known(chosen) && !is_known(&status)).unwrap_or(status))
+    };
+    statuses.fold(None, choose).unwrap_or_default()
+}
+
+/// `Success` and `Succeeded`, `Accept` and `Accepted` are the same (Azure/Azure-Sentinel#7260, #7334, #7619); some
+/// operations end with `Accept`.
+fn outcome(status: &str) -> CallOutcome {
+    match status {
+        _ if status.starts_with("succ") || status.starts_with("accept") => CallOutcome::Success,
+        _ if status.is_empty() || status.starts_with("start") => CallOutcome::Unknown,
+        _ => CallOutcome::Failure,
+    }
+}
+
+/// Creating and updating are one operation; only HTTP's 201 tells that a resource is new, and often nothing does
+/// (MicrosoftDocs/azure-docs#9554). `OK`, `Succeeded.OK.200` and `OK (HTTP Status Code: 200)` all occur.
+fn change<'a>(codes: impl Iterator<Item = &'a str>) -> &'static str {
+    let mut change = "unknown";
+    for word in codes.flat_map(|code| code.split(|letter: char| !letter.is_ascii_alphanumeric())) {
+        if word.eq_ignore_ascii_case("created") || word == "201" {
+            return "create";
+        }
+        if word.eq_ignore_ascii_case("ok") || word == "200" {
+            change = "update";
+        }
+    }
+    change
+}

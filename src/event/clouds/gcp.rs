@@ -1,0 +1,182 @@
+//! GCP audit log entries (Cloud Logging reference, "LogEntry" and "AuditLog"), and rows of Microsoft Sentinel's table
+//! `GCPAuditLogs`.
+//!
+//! A long-running operation has two entries: the first holds the request, the last says how it ended.
+
+use std::borrow::Cow;
+
+use super::super::cloud::{Alias, Cloud, Embedded, alias};
+use super::super::fields::fields;
+use super::super::projection::FieldSlots;
+use super::super::{Actor, Event, Values, resource_part, timestamp};
+use crate::scan::{ActionKey, KeyMeaning, LineShapes, MAX_VERSION};
+use crate::vocab::{CallOutcome, Provider};
+
+pub(super) static GCP: Cloud = Cloud {
+    provider: Provider::Gcp,
+    label: "GCP",
+    fields: FIELDS,
+    aliases: ALIASES,
+    embedded: EMBEDDED,
+    action_keys: &[
+        ActionKey { name: "methodName", meaning: KeyMeaning::VersionedAction },
+        ActionKey { name: "method_name", meaning: KeyMeaning::VersionedAction },
+    ],
+    line_shapes: LineShapes {
+        // Pub/Sub, pull and push.
+        lists: &["receivedMessages"],
+        before_lists: &[],
+        envelopes: &["message", "subscription", "deliveryAttempt", "ackId"],
+    },
+    actions_ignore_case: false,
+    multi_record_operations: false,
+    accounts_are_projects: true,
+    sentinel_resource_entity: None,
+    to_event,
+};
+
+fields! {
+    Method = "protoPayload.methodName",
+    Service = "protoPayload.serviceName",
+    Resource = "protoPayload.resourceName",
+    Email = "protoPayload.authenticationInfo.principalEmail",
+    Subject = "protoPayload.authenticationInfo.principalSubject",
+    Address = "protoPayload.requestMetadata.callerIp",
+    StatusCode = "protoPayload.status.code",
+    Response = "protoPayload.response",
+    RequestName = "protoPayload.request.name",
+    InsertId = "insertId",
+    Timestamp = "timestamp",
+    Severity = "severity",
+    Project = "resource.labels.project_id",
+    Zone = "resource.labels.zone",
+    First = "operation.first",
+    Last = "operation.last",
+    Phase = "phase",
+    Snapshot = "snapshot",
+    Instance = "instance",
+    InstanceId = "resource.labels.instance_id",
+}
+
+const ALIASES: &[Alias] = &[
+    // Pub/Sub, push and pull.
+    alias(&["message", "data"], "data"),
+    alias(&["protoPayload", "requestMetadata", "callerIP"], "protoPayload.requestMetadata.callerIp"),
+    // Rows.
+    alias(&["MethodName"], "protoPayload.methodName"),
+    alias(&["ServiceName"], "protoPayload.serviceName"),
+    alias(&["GCPResourceName"], "protoPayload.resourceName"),
+    alias(&["PrincipalEmail"], "protoPayload.authenticationInfo.principalEmail"),
+    alias(&["AuthenticationInfo"], "protoPayload.authenticationInfo"),
+    alias(&["RequestMetadata"], "protoPayload.requestMetadata"),
+    alias(&["Request"], "protoPayload.request"),
+    alias(&["Response"], "protoPayload.response"),
+    alias(&["Status"], "protoPayload.status"),
+    alias(&["InsertId"], "insertId"),
+    alias(&["Timestamp"], "timestamp"),
+    alias(&["ProjectId"], "resource.labels.project_id"),
+    alias(&["Severity"], "severity"),
+    alias(&["ResourceLocation", "currentLocations"], "resource.labels.zone"),
+];
+
+const EMBEDDED: &[(&str, Embedded)] = &[
+    ("protoPayload.authenticationInfo", Embedded::Json),
+    ("protoPayload.requestMetadata", Embedded::Json),
+    ("protoPayload.request", Embedded::Json),
+    ("protoPayload.response", Embedded::Json),
+    ("protoPayload.status", Embedded::Json),
+    ("ResourceLocation", Embedded::Json),
+];
+
+/// Makes an event of a record's values; gives them back if it is not an audit log entry.
+fn to_event<'a>(mut values: Values<'a>, slots: FieldSlots<'_>) -> Result<Event<'a>, Values<'a>> {
+    let Some(method) = values.text(slots.of(Field::Method)) else { return Err(values) };
+    let action = without_version(&method).to_owned();
+    let project = values.text(slots.of(Field::Project));
+    values.rewrite(|text| resource_name(text, project.as_deref()));
+    let text = |field: Field| values.text(slots.of(field));
+    let or_empty = |field: Field| text(field).unwrap_or(Cow::Borrowed(""));
+    let failed = text(Field::StatusCode).is_some_and(|code| code != "0") || or_empty(Field::Severity) == "ERROR";
+    let is = |field: Field| text(field).is_some_and(|flag| flag == "true");
+    let is_row = slots.common(&values).is_table_row();
+    let phase = match (is(Field::First), is(Field::Last)) {
+        (true, false) => "first",
+        (false, true) => "last",
+        // The table has no column for the operation; only the first entry has a response.
+        (false, false) if is_row && values.exists(slots.of(Field::Response)) => "first",
+        (false, false) if is_row => "last",
+        _ => "only",
+    };
+    let resource = or_empty(Field::Resource);
+    let project = project
+        .unwrap_or_else(|| resource_part(&resource, "projects/").map_or("".into(), |part| part.to_owned().into()));
+    let zone = text(Field::Zone)
+        .or_else(|| resource_part(&resource, "/zones/").map(|zone| Cow::Owned(zone.to_owned())))
+        .unwrap_or_default();
+    let snapshot = match &*action {
+        "compute.disks.createSnapshot" => {
+            text(Field::RequestName).map(|name| format!("projects/{project}/global/snapshots/{name}"))
+        }
+        "compute.snapshots.insert" => Some(resource.clone().into_owned()),
+        _ => None,
+    };
+    let instance = text(Field::InstanceId).unwrap_or_else(|| resource.clone());
+    let email = text(Field::Email).or_else(|| text(Field::Subject)).unwrap_or_default();
+    let insert_id = text(Field::InsertId);
+    let entry_time = text(Field::Timestamp);
+    let event = Event {
+        provider: Provider::Gcp,
+        service: text(Field::Service).unwrap_or(Cow::Borrowed("compute.googleapis.com")),
+        action: action.into(),
+        outcome: if failed { CallOutcome::Failure } else { CallOutcome::Success },
+        id: insert_id.map(|id| format!("{id} {}", entry_time.as_deref().unwrap_or_default()).into()),
+        time: timestamp::of(entry_time.or_else(|| slots.common(&values).time())),
+        operation: None,
+        account: project,
+        actor: Actor { caller: email.clone(), principal_id: or_empty(Field::Subject), name: email, ..Actor::default() },
+        region: zone.rsplit_once('-').map_or("".into(), |(region, _)| region.to_owned().into()),
+        scope: zone,
+        source: or_empty(Field::Address),
+        level: or_empty(Field::Severity),
+        values: Values::default(),
+    };
+    values.set(slots.of(Field::Phase), phase);
+    values.set(slots.of(Field::Instance), instance);
+    if let Some(snapshot) = snapshot {
+        values.set(slots.of(Field::Snapshot), snapshot);
+    }
+    Ok(Event { values, ..event })
+}
+
+/// A method without the version of the interface: `v1.`, `beta.`, `alpha.`.
+fn without_version(method: &str) -> &str {
+    match method.split_once('.') {
+        Some((version, rest)) if rest.starts_with("compute.") && is_version(version) => rest,
+        _ => method,
+    }
+}
+
+fn is_version(name: &str) -> bool {
+    name.len() <= MAX_VERSION && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+/// The one form of a resource's name, for what is one in another: without the host, with the project, by its id where the
+/// name has its number.
+fn resource_name(text: &str, project: Option<&str>) -> Option<String> {
+    let relative = ["https://", "//"].iter().find_map(|scheme| text.strip_prefix(scheme)).and_then(|rest| {
+        let at = rest.find("/projects/").filter(|_| rest.contains("googleapis.com"))?;
+        rest.get(at + 1..)
+    });
+    let name = relative.unwrap_or(text);
+    if let Some(rest) = name.strip_prefix("projects/") {
+        let (owner, rest) = rest.split_once('/')?;
+        return match project {
+            Some(project) if owner.bytes().all(|byte| byte.is_ascii_digit()) => {
+                Some(format!("projects/{project}/{rest}"))
+            }
+            _ => relative.map(str::to_owned),
+        };
+    }
+    let partial = ["zones/", "regions/", "global/"].iter().any(|start| name.starts_with(start));
+    partial.then(|| project.map(|project| format!("projects/{project}/{name}"))).flatten()
+}

@@ -1,0 +1,40 @@
+//! What tables and other schemas add to the records of any cloud.
+
+use std::borrow::Cow;
+
+use super::Values;
+use super::fields::fields;
+use super::projection::FieldSlots;
+
+fields! {
+    TableTime = "TimeGenerated",
+    DocumentTime = "@timestamp",
+    SchemaTime = "time",
+}
+
+/// The paths above, for the projection.
+pub(super) const COMMON_FIELDS: &[&str] = FIELDS;
+
+/// The members that any record may have besides its cloud's.
+#[derive(Clone, Copy)]
+pub(crate) struct Common<'v, 'a> {
+    values: &'v Values<'a>,
+    slots: FieldSlots<'v>,
+}
+
+impl<'v, 'a> Common<'v, 'a> {
+    pub(super) fn new(values: &'v Values<'a>, slots: FieldSlots<'v>) -> Self {
+        Self { values, slots }
+    }
+
+    /// The time of a table's row or of a document, for records that have none of their own.
+    pub(super) fn time(self) -> Option<Cow<'a, str>> {
+        let times = [Field::TableTime, Field::DocumentTime, Field::SchemaTime];
+        times.into_iter().find_map(|field| self.values.text(self.slots.of(field)))
+    }
+
+    /// Whether the record is a row of a Microsoft Sentinel table.
+    pub(super) fn is_table_row(self) -> bool {
+        self.values.exists(self.slots.of(Field::TableTime))
+    }
+}

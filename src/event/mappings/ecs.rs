@@ -1,0 +1,57 @@
+//! Elastic's integrations (Elastic Common Schema): their documents of audit records.
+//!
+//! If a document holds the original record, that counts; otherwise these members are read as the record's.
+
+use super::super::cloud::{Alias, Embedded, Mapping, alias};
+use crate::scan::{ActionKey, KeyMeaning};
+
+pub(super) static ECS: Mapping = Mapping {
+    aliases: ALIASES,
+    embedded: &[("event.original", Embedded::Records)],
+    // Only documents of CloudTrail need a mark: those of other clouds have the action under a key of their own.
+    marks: &[ActionKey { name: "user_identity", meaning: KeyMeaning::SchemaMark }],
+};
+
+const ALIASES: &[Alias] = &[
+    // Elastic, any source.
+    alias(&["event", "id"], "eventID"),
+    alias(&["source", "address"], "sourceIPAddress"),
+    alias(&["source", "ip"], "callerIpAddress"),
+    alias(&["cloud", "region"], "awsRegion"),
+    alias(&["cloud", "account", "id"], "recipientAccountId"),
+    alias(&["user_agent", "original"], "userAgent"),
+    // Elastic, aws.cloudtrail.
+    alias(&["aws", "cloudtrail", "user_identity", "arn"], "userIdentity.arn"),
+    alias(&["aws", "cloudtrail", "user_identity", "type"], "userIdentity.type"),
+    alias(&["aws", "cloudtrail", "user_identity", "access_key_id"], "userIdentity.accessKeyId"),
+    alias(&["aws", "cloudtrail", "user_identity", "invoked_by"], "userIdentity.invokedBy"),
+    alias(
+        &["aws", "cloudtrail", "user_identity", "session_context", "session_issuer", "arn"],
+        "userIdentity.sessionContext.sessionIssuer.arn",
+    ),
+    alias(&["aws", "cloudtrail", "error_code"], "errorCode"),
+    alias(&["aws", "cloudtrail", "recipient_account_id"], "recipientAccountId"),
+    alias(&["aws", "cloudtrail", "request_parameters"], "requestParameters"),
+    alias(&["aws", "cloudtrail", "response_elements"], "responseElements"),
+    alias(&["aws", "cloudtrail", "flattened", "request_parameters"], "requestParameters"),
+    alias(&["aws", "cloudtrail", "flattened", "response_elements"], "responseElements"),
+    // Elastic, azure.activitylogs.
+    alias(&["azure", "activitylogs"], ""),
+    alias(&["result_type"], "resultType"),
+    alias(&["result_signature"], "resultSignature"),
+    alias(&["azure", "correlation_id"], "correlationId"),
+    alias(&["azure", "resource", "id"], "resourceId"),
+    alias(&["azure", "subscription_id"], "subscriptionId"),
+    // Elastic, gcp.audit.
+    alias(&["gcp", "audit"], "protoPayload"),
+    alias(&["protoPayload", "method_name"], "protoPayload.methodName"),
+    alias(&["protoPayload", "service_name"], "protoPayload.serviceName"),
+    alias(&["protoPayload", "resource_name"], "protoPayload.resourceName"),
+    alias(
+        &["protoPayload", "authentication_info", "principal_email"],
+        "protoPayload.authenticationInfo.principalEmail",
+    ),
+    alias(&["protoPayload", "request_metadata", "caller_ip"], "protoPayload.requestMetadata.callerIp"),
+    alias(&["protoPayload", "logentry_operation"], "operation"),
+    alias(&["cloud", "project", "id"], "resource.labels.project_id"),
+];

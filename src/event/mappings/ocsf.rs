@@ -1,0 +1,30 @@
+//! OCSF, as Amazon Security Lake writes audit records (class 6003, API Activity).
+//!
+//! If a record holds the original as `raw_data`, that counts; otherwise these members are read as the record's.
+
+use super::super::cloud::{Alias, Embedded, Mapping, alias};
+use crate::scan::{ActionKey, KeyMeaning};
+
+pub(super) static OCSF: Mapping = Mapping {
+    aliases: ALIASES,
+    embedded: &[("raw_data", Embedded::Records)],
+    marks: &[ActionKey { name: "class_uid", meaning: KeyMeaning::SchemaMark }],
+};
+
+const ALIASES: &[Alias] = &[
+    alias(&["api", "request", "data"], "requestParameters"),
+    alias(&["api", "response", "data"], "responseElements"),
+    alias(&["api", "response", "error"], "errorCode"),
+    alias(&["metadata", "uid"], "eventID"),
+    alias(&["actor", "user", "uid_alt"], "userIdentity.arn"),
+    alias(&["actor", "user", "uid"], "userIdentity.principalId"),
+    alias(&["actor", "user", "type"], "userIdentity.type"),
+    alias(&["actor", "user", "name"], "userIdentity.userName"),
+    alias(&["actor", "user", "credential_uid"], "userIdentity.accessKeyId"),
+    alias(&["actor", "session", "issuer"], "userIdentity.sessionContext.sessionIssuer.arn"),
+    alias(&["actor", "invoked_by"], "userIdentity.invokedBy"),
+    alias(&["src_endpoint", "ip"], "sourceIPAddress"),
+    alias(&["src_endpoint", "domain"], "sourceIPAddress"),
+    alias(&["cloud", "account", "uid"], "recipientAccountId"),
+    alias(&["http_request", "user_agent"], "userAgent"),
+];

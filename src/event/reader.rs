@@ -1,0 +1,198 @@
+//! The JSON parser and the tree of paths, walked together: what no path leads to is skipped, what a path ends at is kept.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::cloud::Embedded;
+use super::embedded::MAX_DEPTH;
+use super::projection::{Edge, Node, Projection, ROOT};
+use super::values::{Inside, Value, Values};
+
+impl Projection {
+    /// Reads a record. `envelope` says that it may hold records in base64.
+    pub(crate) fn read<'a>(&self, record: &'a [u8], envelope: bool) -> Result<Values<'a>, serde_json::Error> {
+        let mut values = Values { envelope, ..Values::default() };
+        let mut json = serde_json::Deserializer::from_slice(record);
+        Reader { nodes: &self.nodes, node: ROOT, values: &mut values }.deserialize(&mut json)?;
+        json.end()?;
+        Ok(values)
+    }
+}
+
+/// Reads the value at one node.
+struct Reader<'r, 'a> {
+    nodes: &'r [Node],
+    node: usize,
+    values: &'r mut Values<'a>,
+}
+
+impl<'a> Reader<'_, 'a> {
+    fn node(&self) -> Option<&Node> {
+        self.nodes.get(self.node)
+    }
+
+    fn at(&mut self, node: usize) -> Reader<'_, 'a> {
+        Reader { nodes: self.nodes, node, values: self.values }
+    }
+
+    fn keep(&mut self, text: Cow<'a, str>) {
+        if !text.is_empty() {
+            self.keep_found(&Value::Text(text));
+        }
+    }
+
+    /// Keeps a text, or what it holds.
+    fn keep_text(&mut self, text: Cow<'a, str>) {
+        let like_json = || matches!(text.trim_start().as_bytes().first(), Some(b'{' | b'['));
+        match self.node().map(|node| node.text).unwrap_or_default() {
+            Embedded::Json if like_json() => self.read_inside(&text),
+            Embedded::Records if like_json() => self.values.inside.push(Inside::Json(text.into_owned().into_bytes())),
+            Embedded::Base64 if self.values.envelope => self.values.inside.push(Inside::Base64(text.into_owned())),
+            _ => self.keep(text),
+        }
+    }
+
+    /// Reads a text as the JSON that it holds. Of one that is cut short, or too deep in others, only that it was there is
+    /// kept.
+    fn read_inside(&mut self, text: &str) {
+        if self.values.depth == MAX_DEPTH {
+            return self.keep_found(&Value::Composite);
+        }
+        let mut values = Values { depth: self.values.depth + 1, ..Values::default() };
+        let mut json = serde_json::Deserializer::from_str(text);
+        let read = Reader { nodes: self.nodes, node: self.node, values: &mut values }.deserialize(&mut json);
+        if read.and_then(|()| json.end()).is_err() {
+            return self.keep_found(&Value::Composite);
+        }
+        self.values.found.extend(values.found.into_iter().map(|(slot, value)| (slot, value.into_owned())));
+        self.values.inside.extend(values.inside);
+    }
+
+    fn keep_found(&mut self, value: &Value<'a>) {
+        let Some(node) = self.nodes.get(self.node) else { return };
+        self.values.found.extend(node.slots.iter().map(|slot| (*slot, value.clone())));
+    }
+}
+
+impl<'a> DeserializeSeed<'a> for Reader<'_, 'a> {
+    type Value = ();
+
+    fn deserialize<D: serde::Deserializer<'a>>(self, json: D) -> Result<(), D::Error> {
+        json.deserialize_any(self)
+    }
+}
+
+impl<'a> Visitor<'a> for Reader<'_, 'a> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E>(mut self, value: bool) -> Result<(), E> {
+        self.keep(Cow::Borrowed(if value { "true" } else { "false" }));
+        Ok(())
+    }
+
+    fn visit_i64<E>(mut self, value: i64) -> Result<(), E> {
+        self.keep(Cow::Owned(value.to_string()));
+        Ok(())
+    }
+
+    fn visit_u64<E>(mut self, value: u64) -> Result<(), E> {
+        self.keep(Cow::Owned(value.to_string()));
+        Ok(())
+    }
+
+    fn visit_f64<E>(mut self, value: f64) -> Result<(), E> {
+        self.keep(Cow::Owned(value.to_string()));
+        Ok(())
+    }
+
+    fn visit_borrowed_str<E>(mut self, value: &'a str) -> Result<(), E> {
+        self.keep_text(Cow::Borrowed(value));
+        Ok(())
+    }
+
+    fn visit_str<E>(mut self, value: &str) -> Result<(), E> {
+        self.keep_text(Cow::Owned(value.to_owned()));
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'a>>(mut self, mut list: A) -> Result<(), A::Error> {
+        let elements = self.node().and_then(|node| node.elements);
+        let mut empty = true;
+        while match elements {
+            Some(elements) => list.next_element_seed(self.at(elements))?.is_some(),
+            None => list.next_element::<IgnoredAny>()?.is_some(),
+        } {
+            empty = false;
+        }
+        if !empty {
+            self.keep_found(&Value::Composite);
+        }
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'a>>(mut self, mut map: A) -> Result<(), A::Error> {
+        // What each member's values began and ended at, in case its name comes again.
+        let mut read: Vec<(usize, usize, usize)> = Vec::new();
+        let mut empty = true;
+        while let Some(member) = map.next_key_seed(MemberName(self.node()))? {
+            empty = false;
+            let Some(Edge { number: member, node }) = member else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            let mut start = self.values.found.len();
+            if let Some(at) = read.iter().position(|(known, ..)| *known == member) {
+                let (_, from, to) = read.remove(at);
+                if from > to || to > start {
+                    return Err(A::Error::custom("members out of order"));
+                }
+                self.values.found.drain(from..to);
+                let gone = to - from;
+                start -= gone;
+                for (_, later_from, later_to) in read.iter_mut().filter(|(_, later, _)| *later >= to) {
+                    *later_from -= gone;
+                    *later_to -= gone;
+                }
+            }
+            map.next_value_seed(self.at(node))?;
+            read.push((member, start, self.values.found.len()));
+        }
+        if !empty {
+            self.keep_found(&Value::Composite);
+        }
+        Ok(())
+    }
+}
+
+/// Reads a member's name and gives the node it leads to, if any.
+struct MemberName<'r>(Option<&'r Node>);
+
+impl<'a> DeserializeSeed<'a> for MemberName<'_> {
+    type Value = Option<Edge>;
+
+    fn deserialize<D: serde::Deserializer<'a>>(self, json: D) -> Result<Self::Value, D::Error> {
+        json.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for MemberName<'_> {
+    type Value = Option<Edge>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a member's name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(self.0.and_then(|node| node.members.get(name).copied()))
+    }
+}

@@ -1,0 +1,267 @@
+//! The search for *anchors*: the few bytes at which the [prefilter](super::prefilter) has to look.
+//!
+//! Each key of an action has one byte that is rare in records, such as the `N` of `eventName` or the underscore of
+//! `method_name`. The search compares every byte of a batch with those, with the line feed and with the backslash, and
+//! then checks the two neighbours of what it finds. A pair of bytes is never searched for as a pair: one that spans two
+//! blocks would be missed.
+
+use super::blocks::{self, BLOCK, Lanes, Mask};
+
+/// The most anchor bytes that the keys may need together.
+const MAX_BYTES: usize = 4;
+
+/// Above this many rare bytes in a block, as in a string that holds JSON, most are ruled out together instead of one by
+/// one.
+const MANY: u32 = 3;
+
+/// The anchor bytes of a set of keys, and the neighbours with which they count.
+#[derive(Clone, Debug)]
+pub(crate) struct Anchors {
+    /// The anchor bytes; unused places repeat the first one.
+    bytes: [u8; MAX_BYTES],
+    used: usize,
+    /// For each byte: bit `i` is set if anchor `i` counts after it.
+    before: Box<[u8; 256]>,
+    /// For each byte: bit `i` is set if anchor `i` counts before it.
+    after: Box<[u8; 256]>,
+    /// Whether every byte after an anchor is a lower-case letter.
+    lower_case_follows: bool,
+}
+
+impl Anchors {
+    /// Chooses an anchor for each name, and gives the position of each in its name. `None` if the names need more than
+    /// four different bytes.
+    ///
+    /// The first letter of a name may be in either case, so it is no anchor.
+    pub(crate) fn choose(names: &[&str]) -> Option<(Self, Vec<usize>)> {
+        let mut anchors = Self {
+            bytes: [b'\n'; MAX_BYTES],
+            used: 0,
+            before: Box::new([0; 256]),
+            after: Box::new([0; 256]),
+            lower_case_follows: true,
+        };
+        let mut positions = Vec::new();
+        for name in names {
+            let position = anchors.position_in(name.as_bytes())?;
+            anchors.add(name.as_bytes(), position)?;
+            positions.push(position);
+        }
+        for unused in anchors.used.max(1)..MAX_BYTES {
+            let [first, ..] = anchors.bytes;
+            if let Some(byte) = anchors.bytes.get_mut(unused) {
+                *byte = first;
+            }
+        }
+        Some((anchors, positions))
+    }
+
+    /// The position of the rarest byte of a name; one that is an anchor already costs nothing.
+    fn position_in(&self, name: &[u8]) -> Option<usize> {
+        let inner = name.len().checked_sub(1).filter(|last| *last > 1)?;
+        (1..inner).min_by_key(|at| {
+            let byte = name.get(*at).copied().unwrap_or_default();
+            (!self.known().contains(&byte), frequency(byte))
+        })
+    }
+
+    fn known(&self) -> &[u8] {
+        self.bytes.get(..self.used).unwrap_or_default()
+    }
+
+    fn add(&mut self, name: &[u8], position: usize) -> Option<()> {
+        let byte = *name.get(position)?;
+        let place = match self.known().iter().position(|known| *known == byte) {
+            Some(place) => place,
+            None => {
+                *self.bytes.get_mut(self.used)? = byte;
+                self.used += 1;
+                self.used - 1
+            }
+        };
+        let before = *name.get(position.checked_sub(1)?)?;
+        let after = *name.get(position + 1)?;
+        // The first letter of a key may be in either case.
+        let cases =
+            if position == 1 { [before.to_ascii_lowercase(), before.to_ascii_uppercase()] } else { [before; 2] };
+        for before in cases {
+            *self.before.get_mut(usize::from(before))? |= 1 << place;
+        }
+        *self.after.get_mut(usize::from(after))? |= 1 << place;
+        self.lower_case_follows &= after.is_ascii_lowercase();
+        Some(())
+    }
+
+    /// The position, from `at` on, of the next byte that ends a line or may be the anchor of a key; the length of `bytes`
+    /// if there is none.
+    ///
+    /// Nearly all of the engine's time is spent here, so this compares each byte with few others and keeps them all in
+    /// registers.
+    #[inline]
+    pub(crate) fn next_candidate(&self, bytes: &[u8], at: usize) -> usize {
+        match (self.used, self.bytes) {
+            (..=2, [a, b, ..]) => self.next_candidate_of([a, b], bytes, at),
+            (_, anchors) => self.next_candidate_of(anchors, bytes, at),
+        }
+    }
+
+    /// A function of its own, so that its constants stay in registers: a compiler of WebAssembly does not manage that in a
+    /// large one. Two blocks per turn share the cost of the turn.
+    #[inline(never)]
+    fn next_candidate_of<const N: usize>(&self, anchors: [u8; N], bytes: &[u8], at: usize) -> usize {
+        let anchors = anchors.map(blocks::splat);
+        let rare = |block: &[u8; BLOCK]| Lanes::of(block).any_of_line_feed_backslash_and(&anchors);
+        let mut rest = bytes.get(at..).unwrap_or_default();
+        while let Some((first, after)) = rest.split_first_chunk()
+            && let Some((second, after)) = after.split_first_chunk()
+        {
+            let (rare_first, rare_second) = (rare(first), rare(second));
+            let (in_first, in_second) = (rare_first.union(), rare_second.union());
+            if (in_first | in_second).any() {
+                let at = bytes.len() - rest.len();
+                if in_first.any()
+                    && let Some(candidate) = self.first_candidate(bytes, at, first, rare_first.mask())
+                {
+                    return candidate;
+                }
+                if in_second.any()
+                    && let Some(candidate) = self.first_candidate(bytes, at + BLOCK, second, rare_second.mask())
+                {
+                    return candidate;
+                }
+            }
+            rest = after;
+        }
+        let at = bytes.len() - rest.len();
+        let in_rest = rest.chunks(BLOCK).enumerate().find_map(|(number, chunk)| {
+            let block = blocks::last_block(chunk, 0);
+            self.first_candidate(bytes, at + number * BLOCK, &block, rare(&block).mask())
+        });
+        in_rest.unwrap_or(bytes.len())
+    }
+
+    /// The first candidate among the bytes of `mask`, in the `block` at `at`.
+    #[inline]
+    fn first_candidate(&self, bytes: &[u8], at: usize, block: &[u8; BLOCK], mut mask: Mask) -> Option<usize> {
+        if mask.count_ones() > MANY && self.lower_case_follows {
+            mask &= before_lower_case(block);
+        }
+        while mask != 0 {
+            let here = at + mask.trailing_zeros() as usize;
+            if self.is_candidate(bytes, here) {
+                return Some(here);
+            }
+            mask &= mask - 1;
+        }
+        None
+    }
+
+    /// Whether the byte at `at` ends a line, begins a `\u` escape, which can spell any letter, or is the anchor of a key by
+    /// its neighbours.
+    #[inline]
+    fn is_candidate(&self, bytes: &[u8], at: usize) -> bool {
+        let Some(byte) = bytes.get(at) else { return false };
+        match byte {
+            b'\n' => true,
+            b'\\' => bytes.get(at + 1) == Some(&b'u'),
+            _ => {
+                let of = |table: &[u8; 256], at: Option<usize>| {
+                    at.and_then(|at| bytes.get(at))
+                        .map_or(0, |byte| table.get(usize::from(*byte)).copied().unwrap_or(0))
+                };
+                let fitting = of(&self.before, at.checked_sub(1)) & of(&self.after, Some(at + 1));
+                fitting != 0
+                    && (0..).zip(self.known()).any(|(place, anchor)| anchor == byte && fitting >> place & 1 == 1)
+            }
+        }
+    }
+}
+
+/// The bytes of a block that a lower-case letter follows, and its line feeds. The block's last byte always counts: what
+/// follows it is not in the block.
+#[inline(never)]
+fn before_lower_case(block: &[u8; BLOCK]) -> Mask {
+    let lanes = Lanes::of(block);
+    // As signed bytes, only the lower-case letters and five signs are above the backtick's predecessor.
+    lanes.equal(b'\n').mask() | lanes.above(b'_').mask() >> 1 | 1 << (BLOCK - 1)
+}
+
+/// A rough rank of how often a byte occurs in audit records, rarest first.
+fn frequency(byte: u8) -> usize {
+    match byte {
+        b'_' => 0,
+        b'A'..=b'Z' | b'0'..=b'9' => 1,
+        _ => 2 + b"qjzxkwvbyfghumpdclsnoriate".iter().position(|letter| *letter == byte).unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Rare bytes and others, with long runs of the latter, so that an anchor stands on either side of a block's end.
+    fn text() -> impl Strategy<Value = Vec<u8>> {
+        let run = (0..200_usize).prop_map(|length| vec![b'x'; length]);
+        let parts = [
+            "tNa", "nNa", "dNa", "N", "tN", "t", "\n", "\\u", "d_n", "s_u", "r_i", "_", "\\", "_N", "aN", "\\\\",
+            "]J^", "eVe", "EVe", "V", "_n",
+        ];
+        let part = prop::sample::select(parts.to_vec()).prop_map(|text| text.as_bytes().to_vec());
+        prop::collection::vec(prop_oneof![run, part], 0..6).prop_map(|parts| parts.concat())
+    }
+
+    fn names() -> impl Strategy<Value = Vec<&'static str>> {
+        let all = vec![
+            "eventName",
+            "operationName",
+            "methodName",
+            "method_name",
+            "class_uid",
+            "user_identity",
+            "eVent",
+            "action",
+        ];
+        prop::sample::subsequence(all, 0..=8)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+
+        #[test]
+        fn no_candidate_is_passed_by(bytes in text(), at in 0..80_usize, names in names()) {
+            let at = at.min(bytes.len());
+            let (anchors, positions) = Anchors::choose(&names).unwrap();
+            let is_candidate = |at: usize| {
+                bytes[at] == b'\n' || bytes[at..].starts_with(b"\\u") || names.iter().zip(&positions).any(|(name, position)| {
+                    let around = &name.as_bytes()[position - 1..=position + 1];
+                    let there = at.checked_sub(1).and_then(|before| bytes.get(before..at + 2));
+                    there.is_some_and(|there| match position {
+                        1 => there[0].eq_ignore_ascii_case(&around[0]) && there[1..] == around[1..],
+                        _ => there == around,
+                    })
+                })
+            };
+            // One anchor may count with the neighbours of another one's key: more candidates, never fewer.
+            let found = anchors.next_candidate(&bytes, at);
+            let first = (at..bytes.len()).find(|at| is_candidate(*at)).unwrap_or(bytes.len());
+            prop_assert!(found <= first, "{found} {first}");
+            prop_assert!(found == bytes.len() || anchors.is_candidate(&bytes, found));
+        }
+    }
+
+    #[test]
+    fn keys_in_camel_case_and_snake_case_share_two_anchors() {
+        let names = ["eventName", "operationNameValue", "methodName", "method_name", "class_uid", "user_identity"];
+        let (anchors, positions) = Anchors::choose(&names).unwrap();
+        assert_eq!(anchors.known(), b"N_");
+        assert_eq!(positions, [5, 9, 6, 6, 5, 4]);
+    }
+
+    #[test]
+    fn more_keys_than_anchors_can_serve_are_refused() {
+        assert!(Anchors::choose(&["aqqa", "ajja", "azza", "axxa", "akka"]).is_none());
+        assert!(Anchors::choose(&["ab"]).is_none(), "nothing stands between the first byte and the last");
+    }
+}

@@ -1,0 +1,141 @@
+//! Bytes, 64 at a time, compared as vectors and turned into bit masks.
+//!
+//! Only this module touches every byte; everything above it works with positions. The vectors are those of [`wide`],
+//! which maps them to SSE2 on x86-64, NEON on AArch64 and `simd128` in the sandbox.
+
+use wide::i8x16;
+
+/// The number of bytes in a block.
+pub(crate) const BLOCK: usize = 64;
+
+/// One bit for each byte of a block, the first byte lowest.
+pub(crate) type Mask = u64;
+
+/// The block at `at`; `None` if fewer than 64 bytes are left.
+#[inline(always)]
+pub(crate) fn block(bytes: &[u8], at: usize) -> Option<&[u8; BLOCK]> {
+    bytes.get(at..)?.first_chunk()
+}
+
+/// The last block of `bytes`, padded with zeros: zero neither ends a line nor shapes JSON.
+#[cold]
+pub(crate) fn last_block(bytes: &[u8], at: usize) -> [u8; BLOCK] {
+    let mut padded = [0; BLOCK];
+    for (to, from) in padded.iter_mut().zip(bytes.get(at..).unwrap_or_default()) {
+        *to = *from;
+    }
+    padded
+}
+
+/// A byte in every place of a vector.
+#[inline(always)]
+pub(super) fn splat(byte: u8) -> i8x16 {
+    i8x16::splat(byte.cast_signed())
+}
+
+/// A block as four vectors of sixteen signed bytes, or the result of comparing them: all ones where a byte fits.
+#[derive(Clone, Copy)]
+pub(super) struct Lanes([i8x16; 4]);
+
+impl Lanes {
+    #[inline(always)]
+    pub(super) fn of(block: &[u8; BLOCK]) -> Self {
+        Self([lane::<0>(block), lane::<16>(block), lane::<32>(block), lane::<48>(block)])
+    }
+
+    #[inline(always)]
+    fn map(self, each: impl Fn(i8x16) -> i8x16) -> Self {
+        Self(self.0.map(each))
+    }
+
+    /// Where the bytes equal `byte`.
+    #[inline(always)]
+    pub(super) fn equal(self, byte: u8) -> Self {
+        let byte = splat(byte);
+        self.map(|lane| lane.simd_eq(byte))
+    }
+
+    /// Where the bytes, as signed numbers, are above `byte`.
+    #[inline(always)]
+    pub(super) fn above(self, byte: u8) -> Self {
+        let byte = splat(byte);
+        self.map(|lane| lane.simd_gt(byte))
+    }
+
+    /// Where the bytes are a line feed, a backslash or one of `others`, in one comparison each.
+    #[inline(always)]
+    pub(super) fn any_of_line_feed_backslash_and<const N: usize>(self, others: &[i8x16; N]) -> Self {
+        self.map(|lane| {
+            let mut any = lane.simd_eq(splat(b'\n')) | lane.simd_eq(splat(b'\\'));
+            for other in others {
+                any = any | lane.simd_eq(*other);
+            }
+            any
+        })
+    }
+
+    /// All four vectors in one, to ask whether anything is set.
+    #[inline(always)]
+    pub(super) fn union(self) -> i8x16 {
+        let [a, b, c, d] = self.0;
+        (a | b) | (c | d)
+    }
+
+    /// One bit for each byte.
+    #[inline(always)]
+    pub(super) fn mask(self) -> Mask {
+        let [a, b, c, d] = self.0;
+        let bits = |lane: i8x16| u64::from(lane.to_bitmask());
+        bits(a) | bits(b) << 16 | bits(c) << 32 | bits(d) << 48
+    }
+}
+
+#[inline(always)]
+fn lane<const AT: usize>(block: &[u8; BLOCK]) -> i8x16 {
+    let lane: &[u8; 16] = block.split_at(AT).1.first_chunk().unwrap_or(&[0; 16]);
+    i8x16::new(lane.map(u8::cast_signed))
+}
+
+/// The bytes that shape JSON, inside strings or not.
+#[derive(Clone, Copy)]
+pub(crate) struct ShapeMasks {
+    pub quote: Mask,
+    pub backslash: Mask,
+    pub open: Mask,
+    pub close: Mask,
+}
+
+impl ShapeMasks {
+    /// The masks of one block.
+    #[inline(always)]
+    pub(crate) fn of(block: &[u8; BLOCK]) -> Self {
+        let lanes = Lanes::of(block);
+        // `[` and `{`, `]` and `}` differ in one bit.
+        let folded = lanes.map(|lane| lane | splat(0x20));
+        Self {
+            quote: lanes.equal(b'"').mask(),
+            backslash: lanes.equal(b'\\').mask(),
+            open: folded.equal(b'{').mask(),
+            close: folded.equal(b'}').mask(),
+        }
+    }
+}
+
+/// The bits of `mask` below `bit`; all of them if `bit` is 64 or more.
+#[inline(always)]
+pub(crate) fn below(mask: Mask, bit: usize) -> Mask {
+    if bit >= BLOCK { mask } else { mask & ((1 << bit) - 1) }
+}
+
+/// Whether `byte` is white space between JSON tokens.
+#[inline(always)]
+pub(crate) fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+}
+
+/// The first position from `at` on that is not white space; `end` if there is none before it.
+#[inline(always)]
+pub(crate) fn skip_space(bytes: &[u8], at: usize, end: usize) -> usize {
+    let rest = bytes.get(at..end).unwrap_or_default();
+    at + rest.iter().take_while(|byte| is_space(**byte)).count()
+}

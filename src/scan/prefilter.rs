@@ -1,0 +1,265 @@
+//! The prefilter: decides from the raw bytes, without parsing, that a record cannot matter.
+//!
+//! It is sound but not exact: it passes everything that the full parse would match, and may pass more. A rule matches an
+//! action only as the value of one of the clouds' [keys](ActionKey), so a record can matter only if its raw bytes hold
+//!
+//! - such a key, a colon (white space allowed), and a string that equals an action of the rules in any case, at any depth:
+//!   a nested one costs a parse, never a match. The same inside a string that holds JSON, where backslashes stand in
+//!   between. A value that is not a string passes; or
+//! - an escape that spells a letter of such a key or value (`\u0052unInstances`). In JSON, letters, digits and the signs in
+//!   action names have no other escape than `\/`; `\u003c`, which encoders write for `<`, is not one of them; or
+//! - the mark of another schema (ECS, OCSF), whose own keys are too common to search for; or
+//! - an envelope whose content is base64. The [sniffer](super::sniff) recognises those.
+//!
+//! `fuzz/fuzz_targets/prefilter.rs` compares it with the full parse.
+
+use memchr::memchr;
+
+use super::anchors::Anchors;
+use super::blocks;
+
+/// The longest gap between a key and its value that is looked across; beyond it, the parser decides.
+const MAX_GAP: usize = 64;
+
+/// The longest version in front of a GCP method, such as `v1` or `beta`.
+pub(crate) const MAX_VERSION: usize = 16;
+
+/// A key whose presence makes a record a candidate.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ActionKey {
+    /// Its name, of at least three bytes. The first letter counts in either case: tables capitalise it.
+    pub name: &'static str,
+    /// What its value has to be.
+    pub meaning: KeyMeaning,
+}
+
+/// What a key's value has to be for the record to be a candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KeyMeaning {
+    /// An action of some rule.
+    Action,
+    /// The same, perhaps after the version of an interface: `v1.compute.instances.insert`.
+    VersionedAction,
+    /// Anything: the key marks a schema whose other keys are too common.
+    SchemaMark,
+}
+
+/// A line, or one record of a container, as the prefilter sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Scanned {
+    /// Where it ends: at its LF, or at the limit of the scan.
+    pub end: usize,
+    /// Whether it can matter.
+    pub candidate: bool,
+}
+
+/// The keys and actions to search for, compiled.
+#[derive(Clone, Debug)]
+pub(crate) struct Prefilter {
+    anchors: Anchors,
+    keys: Vec<Key>,
+    /// The actions by their first byte, which rules out most records.
+    actions: Vec<Vec<Box<[u8]>>>,
+    /// Bytes that an escape might spell.
+    spelled: [bool; 128],
+}
+
+/// A key, split at its anchor.
+#[derive(Clone, Copy, Debug)]
+struct Key {
+    anchor: u8,
+    /// Between the first letter and the anchor.
+    before: &'static [u8],
+    after: &'static [u8],
+    meaning: KeyMeaning,
+}
+
+impl Prefilter {
+    /// Compiles the keys of all clouds and the actions of all rules. `None` if the keys need too many anchors.
+    pub(crate) fn new<'a>(keys: &[ActionKey], actions: impl Iterator<Item = &'a str>) -> Option<Self> {
+        let names: Vec<_> = keys.iter().map(|key| key.name).collect();
+        let (anchors, positions) = Anchors::choose(&names)?;
+        let split = |(key, position): (&ActionKey, usize)| {
+            let name = key.name.as_bytes();
+            let (before, rest) = name.split_at_checked(position)?;
+            let (anchor, after) = rest.split_first()?;
+            Some(Key { anchor: *anchor, before: before.get(1..)?, after, meaning: key.meaning })
+        };
+        let keys = keys.iter().zip(positions).map(split).collect::<Option<_>>()?;
+        let mut prefilter = Self { anchors, keys, actions: vec![Vec::new(); 256], spelled: [false; 128] };
+        prefilter.spell(b"\"\\:{/._");
+        // Every letter and digit: versions in front of methods have them, and no encoder escapes them.
+        let alphanumeric: Vec<u8> = (0..128).filter(u8::is_ascii_alphanumeric).collect();
+        prefilter.spell(&alphanumeric);
+        for name in names {
+            prefilter.spell(name.as_bytes());
+        }
+        for action in actions {
+            prefilter.spell(action.as_bytes());
+            let first = action.as_bytes().first().copied().unwrap_or(b'"').to_ascii_lowercase();
+            if let Some(same_first) = prefilter.actions.get_mut(usize::from(first))
+                && !same_first.iter().any(|known| **known == *action.as_bytes())
+            {
+                same_first.push(action.as_bytes().into());
+            }
+        }
+        Some(prefilter)
+    }
+
+    fn spell(&mut self, text: &[u8]) {
+        for byte in text {
+            if let Some(spelled) = self.spelled.get_mut(usize::from(*byte)) {
+                *spelled = true;
+            }
+        }
+    }
+
+    /// Scans `batch` from `start` to the next LF or to `limit`, whichever comes first.
+    ///
+    /// Costs one pass over the bytes, and one look at each candidate anchor.
+    #[inline]
+    pub(crate) fn scan(&self, batch: &[u8], start: usize, limit: usize) -> Scanned {
+        let batch = batch.get(..limit).unwrap_or(batch);
+        let mut at = start;
+        loop {
+            let candidate = self.anchors.next_candidate(batch, at);
+            if matches!(batch.get(candidate), Some(b'\n') | None) {
+                return Scanned { end: candidate, candidate: false };
+            }
+            at = candidate + 1;
+            if self.may_match(batch, start, candidate) {
+                let rest = batch.get(at..).unwrap_or_default();
+                let end = memchr(b'\n', rest).map_or(batch.len(), |length| at + length);
+                return Scanned { end, candidate: true };
+            }
+        }
+    }
+
+    /// Whether the anchor at `at`, in the record that begins at `start`, belongs to a key whose value can matter.
+    #[inline]
+    fn may_match(&self, batch: &[u8], start: usize, at: usize) -> bool {
+        let (Some(before), Some(after), Some(anchor)) = (batch.get(start..at), batch.get(at + 1..), batch.get(at))
+        else {
+            return false;
+        };
+        if *anchor == b'\\' {
+            return self.escape_may_spell(after.get(1..5));
+        }
+        let mut keys = self.keys.iter().filter(|key| key.anchor == *anchor);
+        keys.any(|key| key.is_at(before, after) && self.value_may_match(*key, after))
+    }
+
+    /// Whether the value of a key, whose last part `after` begins with, can matter.
+    #[inline]
+    fn value_may_match(&self, key: Key, after: &[u8]) -> bool {
+        let value = after.get(key.after.len()..).unwrap_or_default();
+        match (key.meaning, value.strip_prefix(b"\":\"")) {
+            (KeyMeaning::SchemaMark, _) => true,
+            // By far the commonest form.
+            (KeyMeaning::Action, Some(text)) => self.is_action(text),
+            (KeyMeaning::VersionedAction, Some(text)) => self.is_versioned_action(text),
+            (meaning, None) => self.distant_value_may_match(meaning, value),
+        }
+    }
+
+    /// Whether what follows a key's last letter is an action of some rule, across white space and backslashes.
+    #[inline(never)]
+    fn distant_value_may_match(&self, meaning: KeyMeaning, after: &[u8]) -> bool {
+        let text = Gap::new(after).pass(b'"').and_then(|gap| gap.pass(b':'));
+        let Some(text) = text else {
+            // The key goes on, or the gap is too long.
+            return matches!(after.first(), Some(b'"' | b'\\'));
+        };
+        match text.pass(b'"') {
+            Some(text) if meaning == KeyMeaning::VersionedAction => self.is_versioned_action(text.rest),
+            Some(text) => self.is_action(text.rest),
+            // An object that has the action in a member, as in Azure's REST interface, or nothing of use.
+            None => true,
+        }
+    }
+
+    fn is_versioned_action(&self, text: &[u8]) -> bool {
+        if self.is_action(text) {
+            return true;
+        }
+        let start = text.get(..MAX_VERSION + 1).unwrap_or(text);
+        let dot = start.iter().position(|byte| matches!(byte, b'.' | b'"')).filter(|at| start.get(*at) == Some(&b'.'));
+        dot.and_then(|dot| text.get(dot + 1..)).is_some_and(|text| self.is_action(text))
+    }
+
+    #[inline]
+    fn is_action(&self, text: &[u8]) -> bool {
+        // A slash may have a backslash before it.
+        let first = text.iter().find(|byte| **byte != b'\\').map_or(0, u8::to_ascii_lowercase);
+        let same_first = self.actions.get(usize::from(first));
+        same_first.is_some_and(|actions| actions.iter().any(|action| is_text(text, action)))
+    }
+
+    #[cold]
+    fn escape_may_spell(&self, digits: Option<&[u8]>) -> bool {
+        let Some(code) = digits
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| u32::from_str_radix(digits, 16).ok())
+        else {
+            return true;
+        };
+        self.spelled.get(code as usize).copied().unwrap_or(false)
+    }
+}
+
+impl Key {
+    /// Whether an anchor between `before` and `after` is this key's.
+    #[inline]
+    fn is_at(&self, before: &[u8], after: &[u8]) -> bool {
+        after.starts_with(self.after) && before.ends_with(self.before)
+    }
+}
+
+/// Whether a string that continues with `text` equals `action`, in any case and with any backslashes in between.
+#[inline]
+fn is_text(text: &[u8], action: &[u8]) -> bool {
+    let same = text.iter().zip(action).take_while(|(byte, other)| byte.eq_ignore_ascii_case(other)).count();
+    match text.get(same) {
+        Some(b'"') => same == action.len(),
+        Some(b'\\') => is_text_with_backslashes(text, action),
+        _ => false,
+    }
+}
+
+#[cold]
+fn is_text_with_backslashes(text: &[u8], action: &[u8]) -> bool {
+    let mut text = text.iter().filter(|byte| **byte != b'\\');
+    action.iter().all(|byte| text.next().is_some_and(|other| other.eq_ignore_ascii_case(byte)))
+        && text.next() == Some(&b'"')
+}
+
+/// The bytes between the parts of a member: white space, its escapes, and the backslashes of a string that holds JSON.
+#[derive(Clone, Copy)]
+struct Gap<'a> {
+    rest: &'a [u8],
+    left: usize,
+}
+
+impl<'a> Gap<'a> {
+    fn new(rest: &'a [u8]) -> Self {
+        Self { rest, left: MAX_GAP }
+    }
+
+    /// The rest after `byte`, if nothing but a gap precedes it.
+    fn pass(mut self, byte: u8) -> Option<Self> {
+        loop {
+            let (first, rest) = self.rest.split_first()?;
+            self.left = self.left.checked_sub(1)?;
+            self.rest = rest;
+            match first {
+                first if *first == byte => return Some(self),
+                b'\\' => {
+                    self.rest =
+                        rest.strip_prefix(b"n").or(rest.strip_prefix(b"r")).or(rest.strip_prefix(b"t")).unwrap_or(rest);
+                }
+                first if blocks::is_space(*first) => {}
+                _ => return None,
+            }
+        }
+    }
+}

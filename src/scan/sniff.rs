@@ -1,0 +1,151 @@
+//! The shape of a line by its first members: one record, a container of many, or an envelope whose records are not visible
+//! in its bytes.
+//!
+//! Nearly every line is one record, and the first letter of its first member says so.
+
+use std::ops::Range;
+
+use memchr::memchr;
+
+use super::blocks::skip_space;
+use super::json_scan::JsonScanner;
+
+/// The shape of a line, or of an element of a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// One record, as far as its first members say.
+    Record,
+    /// A list of records, whose first element follows this position.
+    Container(usize),
+    /// A record that may hold others in base64.
+    Envelope,
+}
+
+/// The members by which containers and envelopes are recognised.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct LineShapes {
+    /// Members that hold a container's list of records.
+    pub lists: &'static [&'static str],
+    /// Members that may precede such a list.
+    pub before_lists: &'static [&'static str],
+    /// First members of records that hold others in base64.
+    pub envelopes: &'static [&'static str],
+}
+
+/// How many members of a container are searched for its list.
+const MAX_MEMBERS: usize = 16;
+
+/// Tells the shape of a line by its first members.
+#[derive(Debug)]
+pub(crate) struct Sniffer {
+    shapes: Vec<LineShapes>,
+    /// Whether some name begins with this byte. Nearly every line is ruled out by it.
+    first_letters: Box<[bool; 256]>,
+}
+
+impl Sniffer {
+    /// A sniffer for all of these shapes.
+    pub(crate) fn new(shapes: impl Iterator<Item = LineShapes>) -> Self {
+        let mut sniffer = Self { shapes: shapes.collect(), first_letters: Box::new([false; 256]) };
+        for LineShapes { lists, before_lists, envelopes } in &sniffer.shapes {
+            for name in lists.iter().chain(*before_lists).chain(*envelopes) {
+                let first = name.as_bytes().first().copied().unwrap_or_default();
+                if let Some(known) = sniffer.first_letters.get_mut(usize::from(first)) {
+                    *known = true;
+                }
+            }
+        }
+        sniffer
+    }
+
+    /// The shape of what begins at `first` and ends with the line, or at `limit` if that comes first.
+    #[inline]
+    pub(crate) fn shape(&self, batch: &[u8], first: usize, limit: usize) -> Shape {
+        match batch.get(first) {
+            Some(b'[') => Shape::Container(first + 1),
+            Some(b'{') => {
+                let mut at = first + 1;
+                while matches!(batch.get(at), Some(b' ' | b'\t' | b'\r')) {
+                    at += 1;
+                }
+                let letter = batch.get(at + 1).copied().unwrap_or_default();
+                match self.first_letters.get(usize::from(letter)) {
+                    Some(true) => self.object(batch, at, limit),
+                    _ => Shape::Record,
+                }
+            }
+            _ => Shape::Record,
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn object(&self, batch: &[u8], at: usize, limit: usize) -> Shape {
+        let first = member_name(batch, at).and_then(|name| batch.get(name)).unwrap_or_default();
+        if self.is_one(first, |shapes| shapes.envelopes) {
+            return Shape::Envelope;
+        }
+        if !self.is_one(first, |shapes| shapes.before_lists) && !self.is_one(first, |shapes| shapes.lists) {
+            return Shape::Record;
+        }
+        // The next line is another record's.
+        let rest = batch.get(at..limit).unwrap_or_default();
+        let line_end = memchr(b'\n', rest).map_or(limit, |length| at + length);
+        batch.get(..line_end).and_then(|line| self.list(line, at)).map_or(Shape::Record, Shape::Container)
+    }
+
+    fn is_one(&self, name: &[u8], of: impl Fn(&LineShapes) -> &'static [&'static str]) -> bool {
+        self.shapes.iter().any(|shapes| of(shapes).iter().any(|known| known.as_bytes() == name))
+    }
+
+    /// Where the list begins that is among the first members, from `at` on, of the object that ends with `line`.
+    fn list(&self, line: &[u8], at: usize) -> Option<usize> {
+        let mut at = at;
+        for _ in 0..MAX_MEMBERS {
+            let name = member_name(line, at)?;
+            let colon = skip_space(line, name.end + 1, line.len());
+            if line.get(colon) != Some(&b':') {
+                return None;
+            }
+            let value = skip_space(line, colon + 1, line.len());
+            if self.is_one(line.get(name)?, |shapes| shapes.lists) {
+                return (line.get(value) == Some(&b'[')).then_some(value + 1);
+            }
+            let comma = skip_space(line, end_of_value(line, value)?, line.len());
+            if line.get(comma) != Some(&b',') {
+                return None;
+            }
+            at = skip_space(line, comma + 1, line.len());
+        }
+        None
+    }
+}
+
+/// The name of the member whose quote is at `at`. Names with escapes are not recognised.
+fn member_name(bytes: &[u8], at: usize) -> Option<Range<usize>> {
+    let rest = bytes.get(at..)?.strip_prefix(b"\"")?;
+    let length = rest.iter().take(64).position(|byte| *byte == b'"')?;
+    Some(at + 1..at + 1 + length)
+}
+
+/// The end of the value that begins at `at`, if it ends.
+fn end_of_value(line: &[u8], at: usize) -> Option<usize> {
+    match line.get(at)? {
+        b'{' | b'[' => JsonScanner::new(at).end(line, line.len()),
+        b'"' => end_of_string(line, at, line.len()),
+        _ => line.get(at..)?.iter().position(|byte| matches!(byte, b',' | b'}')).map(|length| at + length),
+    }
+}
+
+/// The end of the string whose quote is at `at`, if it ends before `limit`.
+pub(crate) fn end_of_string(batch: &[u8], at: usize, limit: usize) -> Option<usize> {
+    let mut closing = at + 1;
+    loop {
+        match batch.get(closing).filter(|_| closing < limit)? {
+            b'"' => return Some(closing + 1),
+            b'\n' => return None,
+            b'\\' => closing += 2,
+            _ => closing += 1,
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! Numbers and byte strings in few bytes: what state is kept in, and what a checkpoint is made of.
+
+use std::borrow::Cow;
+
+/// Appends `value`, seven bits a byte, lowest first (LEB128).
+pub(crate) fn encode_number(to: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        to.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    to.push(value as u8);
+}
+
+/// Appends `bytes` behind their length.
+pub(crate) fn encode_bytes(to: &mut Vec<u8>, bytes: &[u8]) {
+    encode_number(to, bytes.len() as u64);
+    to.extend_from_slice(bytes);
+}
+
+/// Appends a signed number, small ones in few bytes.
+pub(crate) fn encode_signed(to: &mut Vec<u8>, value: i64) {
+    encode_number(to, ((value << 1) ^ (value >> 63)) as u64);
+}
+
+/// Tells how a text is kept.
+mod tag {
+    /// As it is, behind its length.
+    pub(super) const PLAIN: u8 = 0;
+    /// As the 16 bytes of a UUID.
+    pub(super) const UUID: u8 = 1;
+    /// As an AWS resource id: 17 hexadecimal digits in 9 bytes, behind a prefix that is this much less long.
+    pub(super) const RESOURCE: u8 = 2;
+    /// As the 9 bytes of a resource id whose prefix is one of [`super::PREFIXES`], its place there added to this.
+    pub(super) const KNOWN_RESOURCE: u8 = RESOURCE + super::LONGEST_PREFIX as u8 + 1;
+}
+
+/// The longest prefix of a resource id that is kept as one.
+const LONGEST_PREFIX: usize = 16;
+
+/// Prefixes that are kept in no byte of their own. Checkpoints hold places of this list: it only gets longer.
+const PREFIXES: [&str; 6] = ["vol-", "snap-", "i-", "ami-", "lt-", "eni-"];
+
+/// Appends a text, one text always in the same way; event ids and resource ids, which are most of what is kept, in less
+/// than half their length.
+pub(crate) fn encode_text(to: &mut Vec<u8>, text: &str) {
+    if let Some(bytes) = uuid(text) {
+        to.push(tag::UUID);
+        to.extend_from_slice(&bytes);
+    } else if let Some((prefix, digits)) = resource(text) {
+        match (tag::KNOWN_RESOURCE..).zip(PREFIXES).find(|(_, known)| *known == prefix) {
+            Some((tag, _)) => to.push(tag),
+            None => {
+                to.push(tag::RESOURCE + prefix.len() as u8);
+                to.extend_from_slice(prefix.as_bytes());
+            }
+        }
+        to.extend_from_slice(&digits);
+    } else {
+        to.push(tag::PLAIN);
+        encode_bytes(to, text.as_bytes());
+    }
+}
+
+/// The value of a lower-case hexadecimal digit.
+fn digit(byte: u8) -> Option<u8> {
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    }
+}
+
+fn pack<const N: usize>(digits: impl Iterator<Item = u8>) -> Option<[u8; N]> {
+    let mut packed = [0; N];
+    for (at, byte) in digits.enumerate() {
+        *packed.get_mut(at / 2)? |= digit(byte)? << if at % 2 == 0 { 4 } else { 0 };
+    }
+    Some(packed)
+}
+
+fn unpack(packed: &[u8]) -> impl Iterator<Item = char> {
+    let digits = packed.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16))
+}
+
+/// The bytes of a UUID in its usual form.
+fn uuid(text: &str) -> Option<[u8; 16]> {
+    let dashes = |at: &usize| matches!(at, 8 | 13 | 18 | 23);
+    let bytes = text.as_bytes();
+    let well_formed = bytes.len() == 36 && bytes.iter().enumerate().all(|(at, byte)| dashes(&at) == (*byte == b'-'));
+    well_formed.then(|| pack(bytes.iter().copied().filter(|byte| *byte != b'-'))).flatten()
+}
+
+/// A resource id as prefix and digits.
+fn resource(text: &str) -> Option<(&str, [u8; 9])> {
+    let (prefix, digits) = text.split_at_checked(text.len().checked_sub(17)?)?;
+    let short = !prefix.is_empty() && prefix.len() <= LONGEST_PREFIX;
+    short.then(|| Some((prefix, pack(digits.bytes())?))).flatten()
+}
+
+/// A text as [`encode_text`] has written it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct PackedStr<'a>(pub &'a [u8]);
+
+impl<'a> PackedStr<'a> {
+    /// The text itself.
+    pub(crate) fn text(self) -> Cow<'a, str> {
+        Decoder::new(self.0).packed_text().unwrap_or_default()
+    }
+}
+
+/// Takes what the functions above have written off the front of `from`. `None` where it does not hold such a thing;
+/// nothing is allocated for what is not there.
+pub(crate) struct Decoder<'a> {
+    from: &'a [u8],
+}
+
+impl<'a> Decoder<'a> {
+    pub(crate) fn new(from: &'a [u8]) -> Self {
+        Self { from }
+    }
+
+    /// How many bytes are left.
+    pub(crate) fn left(&self) -> usize {
+        self.from.len()
+    }
+
+    pub(crate) fn number(&mut self) -> Option<u64> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            let (byte, rest) = self.from.split_first()?;
+            self.from = rest;
+            let bits = u64::from(byte & 0x7F);
+            if shift == 63 && bits > 1 {
+                return None;
+            }
+            value |= bits << shift;
+            if byte & 0x80 == 0 {
+                return Some(value);
+            }
+        }
+        None
+    }
+
+    pub(crate) fn signed(&mut self) -> Option<i64> {
+        let value = self.number()?;
+        Some((value >> 1) as i64 ^ -((value & 1) as i64))
+    }
+
+    pub(crate) fn fixed<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (bytes, rest) = self.from.split_first_chunk()?;
+        self.from = rest;
+        Some(*bytes)
+    }
+
+    pub(crate) fn bytes(&mut self) -> Option<&'a [u8]> {
+        let length = usize::try_from(self.number()?).ok()?;
+        let (bytes, rest) = self.from.split_at_checked(length)?;
+        self.from = rest;
+        Some(bytes)
+    }
+
+    pub(crate) fn text(&mut self) -> Option<&'a str> {
+        std::str::from_utf8(self.bytes()?).ok()
+    }
+
+    /// What [`encode_text`] has written, as it is kept: equal for equal texts.
+    pub(crate) fn packed(&mut self) -> Option<PackedStr<'a>> {
+        let all = self.from;
+        let [tag] = self.fixed()?;
+        if tag == tag::PLAIN {
+            self.bytes()?;
+        } else {
+            let length = match tag {
+                tag::UUID => 16,
+                tag::KNOWN_RESOURCE.. => 9,
+                _ => usize::from(tag - tag::RESOURCE) + 9,
+            };
+            self.from = self.from.get(length..)?;
+        }
+        all.get(..all.len() - self.from.len()).map(PackedStr)
+    }
+
+    /// What [`encode_text`] has written.
+    pub(crate) fn packed_text(&mut self) -> Option<Cow<'a, str>> {
+        let [tag] = self.fixed()?;
+        match tag {
+            tag::PLAIN => self.text().map(Cow::Borrowed),
+            tag::UUID => {
+                let bytes: [u8; 16] = self.fixed()?;
+                let mut text = String::with_capacity(36);
+                for (at, digit) in unpack(&bytes).enumerate() {
+                    if matches!(at, 8 | 12 | 16 | 20) {
+                        text.push('-');
+                    }
+                    text.push(digit);
+                }
+                Some(Cow::Owned(text))
+            }
+            _ => {
+                let prefix = match tag.checked_sub(tag::KNOWN_RESOURCE) {
+                    Some(known) => PREFIXES.get(usize::from(known))?.as_bytes(),
+                    None => {
+                        let (prefix, rest) = self.from.split_at_checked(usize::from(tag - tag::RESOURCE))?;
+                        self.from = rest;
+                        prefix
+                    }
+                };
+                let digits: [u8; 9] = self.fixed()?;
+                let mut text = String::with_capacity(prefix.len() + 17);
+                text.push_str(std::str::from_utf8(prefix).ok()?);
+                text.extend(unpack(&digits).take(17));
+                Some(Cow::Owned(text))
+            }
+        }
+    }
+
+    /// A count of things that take at least `least` bytes each: never more than can be there.
+    pub(crate) fn count(&mut self, least: usize) -> Option<usize> {
+        let count = usize::try_from(self.number()?).ok()?;
+        (count.checked_mul(least)? <= self.left()).then_some(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_put_is_taken(number: u64, signed: i64, bytes: Vec<u8>) {
+            let mut written = Vec::new();
+            encode_number(&mut written, number);
+            encode_signed(&mut written, signed);
+            encode_bytes(&mut written, &bytes);
+            let mut decoder = Decoder::new(&written);
+            prop_assert_eq!(decoder.number(), Some(number));
+            prop_assert_eq!(decoder.signed(), Some(signed));
+            prop_assert_eq!(decoder.bytes(), Some(&*bytes));
+            prop_assert_eq!(decoder.left(), 0);
+        }
+
+        #[test]
+        fn texts_come_back_as_they_were(text in prop_oneof![
+            any::<String>(),
+            "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
+            "[0-9a-fA-F]{8}-[0-9a-g]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{11,13}",
+            "(vol|snap|i|lt|é|)-?[0-9a-f]{16,18}",
+        ]) {
+            let mut written = Vec::new();
+            encode_text(&mut written, &text);
+            prop_assert!(written.len() <= text.len() + 11);
+            let mut decoder = Decoder::new(&written);
+            let mut skip = Decoder::new(&written);
+            prop_assert_eq!(skip.packed(), Some(PackedStr(&written)));
+            prop_assert_eq!(skip.left(), 0);
+            let kept = decoder.packed_text();
+            prop_assert_eq!(PackedStr(&written).text(), &*text);
+            prop_assert_eq!(kept.as_deref(), Some(&*text));
+            prop_assert_eq!(decoder.left(), 0);
+        }
+
+        #[test]
+        fn what_was_not_put_is_not_taken(written: Vec<u8>) {
+            let mut decoder = Decoder::new(&written);
+            while let Some(text) = decoder.packed_text() {
+                prop_assert!(text.len() <= 3 * written.len());
+            }
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! MITRE ATT&CK, as far as findings name it.
+
+use serde::{Deserialize, Serialize};
+
+/// An ATT&CK technique or sub-technique that a rule shows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Attack {
+    /// The id, such as `T1578.002`.
+    pub technique: String,
+    /// The name of that technique, or of that sub-technique.
+    pub name: String,
+}
+
+/// The version of ATT&CK whose tactics findings name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum AttackVersion {
+    /// 18 and earlier: Modify Cloud Compute Infrastructure (T1578) serves Defense Evasion.
+    #[default]
+    #[serde(rename = "18")]
+    V18,
+    /// 19 and later: Defense Evasion is split, and the technique serves Defense Impairment.
+    #[serde(rename = "19")]
+    V19,
+}
+
+impl AttackVersion {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::V18 => "18.1",
+            Self::V19 => "19.0",
+        }
+    }
+}
+
+/// An id and its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Named<'a> {
+    pub uid: &'a str,
+    pub name: &'a str,
+}
+
+/// A technique with its tactic and its parent.
+#[derive(Clone, Copy)]
+pub(crate) struct ResolvedTechnique<'a> {
+    pub tactic: Option<Named<'static>>,
+    /// The name is empty if it is not known.
+    pub technique: Named<'a>,
+    pub sub_technique: Option<Named<'a>>,
+}
+
+impl<'a> ResolvedTechnique<'a> {
+    /// Looks up tactic and parent of a technique.
+    pub(crate) fn of(attack: &'a Attack, version: AttackVersion) -> Self {
+        let named = Named { uid: &attack.technique, name: &attack.name };
+        let (technique, sub_technique) = match attack.technique.split_once('.') {
+            Some((uid, _)) => (Named { uid, name: parent_name(uid) }, Some(named)),
+            None => (named, None),
+        };
+        let tactic = match (technique.uid, version) {
+            ("T1578", AttackVersion::V18) => Some(Named { uid: "TA0005", name: "Defense Evasion" }),
+            ("T1578", AttackVersion::V19) => Some(Named { uid: "TA0112", name: "Defense Impairment" }),
+            ("T1537", _) => Some(Named { uid: "TA0010", name: "Exfiltration" }),
+            _ => None,
+        };
+        Self { tactic, technique, sub_technique }
+    }
+}
+
+fn parent_name(technique: &str) -> &'static str {
+    if technique == "T1578" { "Modify Cloud Compute Infrastructure" } else { "" }
+}

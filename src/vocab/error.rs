@@ -1,0 +1,75 @@
+use std::fmt;
+use std::sync::Arc;
+
+/// Why the engine refused a whole call. Nothing was consumed and no state changed.
+///
+/// A single unreadable record is not an error: it becomes a [`Rejection`](crate::Rejection).
+///
+/// ```
+/// let error = catena::Config::from_json(r#"{"limits": {"pending": -1}}"#).unwrap_err();
+/// assert!(error.to_string().starts_with("invalid configuration at limits.pending: "));
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The configuration, or a rule in it, is not usable.
+    #[non_exhaustive]
+    InvalidConfig {
+        /// The path into the JSON document (`rules[0].steps[1].actions`); empty if the whole is meant.
+        path: String,
+        /// What is wrong, and what was expected.
+        reason: String,
+        /// The error of the JSON parser, if it found the problem.
+        source: Option<Arc<serde_json::Error>>,
+    },
+    /// The checkpoint is cut short, damaged, or of a version that this engine does not read.
+    InvalidCheckpoint(String),
+    /// The call asks for more than the engine handles.
+    LimitExceeded(String),
+}
+
+impl Error {
+    pub(crate) fn config(path: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::InvalidConfig { path: path.into(), reason: reason.into(), source: None }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InvalidConfig { path, reason, .. } if path.is_empty() => write!(f, "invalid configuration: {reason}"),
+            Self::InvalidConfig { path, reason, .. } => write!(f, "invalid configuration at {path}: {reason}"),
+            Self::InvalidCheckpoint(reason) => write!(f, "invalid checkpoint: {reason}"),
+            Self::LimitExceeded(reason) => write!(f, "limit exceeded: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::InvalidConfig { source: Some(source), .. } => Some(&**source),
+            _ => None,
+        }
+    }
+}
+
+/// A text that is not a [`Duration`](crate::Duration) or [`Timestamp`](crate::Timestamp).
+///
+/// ```
+/// let error = "15 minutes".parse::<catena::Duration>().unwrap_err();
+/// assert!(error.to_string().starts_with(r#""15 minutes" is not a whole number and a unit"#));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseError {
+    pub(super) text: String,
+    pub(super) expected: &'static str,
+}
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} is not {}", self.text, self.expected)
+    }
+}
+
+impl std::error::Error for ParseError {}

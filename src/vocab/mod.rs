@@ -1,0 +1,29 @@
+//! The vocabulary that all layers share. Nothing here depends on another part of the engine but [`util`](crate::util).
+
+mod attack;
+mod call_outcome;
+mod confidence;
+mod duration;
+mod error;
+mod identity_key;
+mod json;
+mod limits;
+mod mode;
+mod provider;
+mod severity;
+mod timestamp;
+
+pub use attack::{Attack, AttackVersion};
+pub(crate) use attack::{Named, ResolvedTechnique};
+pub(crate) use call_outcome::CallOutcome;
+pub use call_outcome::WantedOutcome;
+pub use confidence::Confidence;
+pub use duration::Duration;
+pub use error::{Error, ParseError};
+pub use identity_key::IdentityKey;
+pub(crate) use json::read_json;
+pub use limits::Limits;
+pub use mode::Mode;
+pub use provider::Provider;
+pub use severity::Severity;
+pub use timestamp::Timestamp;

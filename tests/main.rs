@@ -1,0 +1,33 @@
+//! All tests of the engine, one behaviour a module, in one binary: each would link the sandbox.
+
+mod annotations;
+mod bad_input;
+mod chain_conditions;
+mod checkpoint_damage;
+mod checkpoint_golden;
+mod common;
+mod component_contract;
+mod component_dependencies;
+mod configuration;
+mod envelopes;
+mod exceptions;
+mod finding_body;
+mod finding_forms;
+mod identities;
+mod law_absent;
+mod law_accounting;
+mod law_any_rule;
+mod law_batching;
+mod law_checkpoint;
+mod law_duplication;
+mod law_order;
+mod law_prefilter;
+mod many_values;
+mod operations;
+mod peer_failures;
+mod published_tests;
+mod rejections;
+mod routes;
+mod samples;
+mod shapes;
+mod stream_at_scale;
