@@ -11,11 +11,11 @@ fn process(config: &str, batch: &[u8]) -> (String, Vec<catena::Finding>) {
 
 #[test]
 fn a_finding_that_several_rows_tell_of_is_named_once() {
-    let chain = crate::common::records::azure_chain();
+    let chain = catena_synthetic::shapes::azure_chain();
     let rows = [
         chain[0].clone(),
         chain[1].clone(),
-        crate::common::records::azure("disks", "disk1", 3, "Success", "Succeeded.", None),
+        catena_synthetic::shapes::azure("disks", "disk1", 3, "Success", "Succeeded.", None),
         chain[2].clone(),
     ];
     let mut with_body = rows[2].clone();
@@ -31,7 +31,7 @@ fn a_finding_that_several_rows_tell_of_is_named_once() {
     let staging = matches.iter().find(|one| one["analytic"]["uid"] == "azure-snapshot-staging").unwrap();
     assert_eq!(staging["finding_info"].as_array().map(Vec::len), Some(1), "{staging}");
     let mut dropping = Both::open(&serde_json::json!({ "exceptions": [exception] }).to_string());
-    let again = crate::common::records::azure("virtualMachines", "vm1", 5, "Success", "Succeeded.", None);
+    let again = catena_synthetic::shapes::azure("virtualMachines", "vm1", 5, "Success", "Succeeded.", None);
     assert_eq!(dropping.process(format!("{batch}{again}").as_bytes()).findings, []);
     assert_eq!(dropping.metric("excepted"), 2);
 }

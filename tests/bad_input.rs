@@ -1,8 +1,8 @@
 //! Records as public bug reports of other tools show them: each is read as far as it can be, or rejected with its reason,
 //! and none costs its neighbours anything.
 
-use crate::common::records::{azure, gcp_chain};
 use crate::common::run::{Both, rules};
+use catena_synthetic::shapes::{azure, gcp_chain};
 use serde_json::{Value, json};
 
 fn launch() -> Value {
@@ -133,7 +133,7 @@ fn what_was_cut_off() {
         between(&text.replace("\"responseElements\":{", "\"responseElements\":[Truncated...],\"x\":{"));
     assert_eq!((found.len(), rejected), (0, vec!["malformed-json"]));
     // A shipper that cuts columns at 64 KiB: the column is lost, the launch is not.
-    let mut row = crate::common::records::sentinel_row(&launch());
+    let mut row = catena_synthetic::shapes::sentinel_row(&launch());
     let column = row["RequestParameters"].as_str().unwrap().to_owned();
     row["RequestParameters"] = json!(&column[..column.len() / 2]);
     assert_found(&row, FOUND);

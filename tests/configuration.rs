@@ -20,14 +20,14 @@ fn a_wrong_setting_is_named() {
             r#"{"mode":"enriched"}"#,
             "at mode: unknown variant `enriched`, expected one of `enrich`, `filter`, `findings`",
         ),
-        (r#"{"annotation":""}"#, "at annotation: expected a name"),
+        (r#"{"annotation":""}"#, "at annotation: must not be empty"),
         (
             r#"{"allowed_lateness":"15"}"#,
             "at allowed_lateness: invalid value: string \"15\", expected a whole number and a unit",
         ),
         (r#"{"limits":{"pending":-1}}"#, "at limits.pending: invalid value"),
         (r#"{"hash_key":"00"}"#, "at hash_key: invalid value: string \"00\", expected 32 hexadecimal digits"),
-        (r#"{"identity":[]}"#, "at identity: expected at least one way"),
+        (r#"{"identity":[]}"#, "at identity: expected at least one key"),
         (r#"{"identity":["name"]}"#, "at identity[0]: unknown variant `name`, expected one of `role`, `arn`"),
         (r#"{"disabled_rules":["x"]}"#, "at disabled_rules: there is no built-in rule \"x\""),
         (
@@ -58,11 +58,15 @@ fn an_exception_of_ones_own_is_taken() {
 #[test]
 fn a_wrong_exception_is_named() {
     for (part, by, expected) in [
-        ("\"our pipeline\"", "\" \"", "at exceptions[0].reason: expected a reason"),
-        ("2027-01-31T00:00:00Z", "2027-01-31", "at exceptions[0].expires: \"2027-01-31\" is no time"),
-        ("22:00", "25:00", "at exceptions[0].between.from: \"25:00\" is no time of day"),
+        ("\"our pipeline\"", "\" \"", "at exceptions[0].reason: must not be empty"),
+        (
+            "2027-01-31T00:00:00Z",
+            "2027-01-31",
+            "at exceptions[0].expires: invalid value: string \"2027-01-31\", expected a time in RFC 3339",
+        ),
+        ("22:00", "25:00", "at exceptions[0].between.from: invalid value: string \"25:00\", expected a time of day"),
         ("\"mon\"", "\"monday\"", "at exceptions[0].between.days[0]: unknown variant"),
-        ("10.0.0.0/8", "10.0.0.0/99", "at exceptions[0].where[1].cidr: \"10.0.0.0/99\" is no network"),
+        ("10.0.0.0/8", "10.0.0.0/99", "at exceptions[0].where[1].cidr: \"10.0.0.0/99\" is not a valid network"),
         (
             "\"prefix\":\"Terraform\"",
             "\"prefix\":\"T\",\"suffix\":\"m\"",
@@ -94,7 +98,7 @@ fn a_rule_of_ones_own_is_taken() {
 fn a_wrong_rule_is_named() {
     for (part, by, expected) in [
         ("my-rule", "aws-snapshot-staging", "at rules[0].id: there is already a rule"),
-        ("my-rule", "My rule", "at rules[0].id: \"My rule\" is no id"),
+        ("my-rule", "My rule", "at rules[0].id: \"My rule\" is not a valid id"),
         ("\"within\":\"1h\",", "", "at rules[0]: a rule of several steps needs `within`"),
         ("\"id\":\"two\"", "\"id\":\"one\"", "at rules[0].steps[1].id: there is already a step"),
         ("[\"GetObject\"]", "[]", "at rules[0].steps[1].actions: expected at least one action"),

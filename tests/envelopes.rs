@@ -1,7 +1,7 @@
 //! The same chain in each envelope that carries AWS's records is the same finding.
 
-use crate::common::records::{base64, gzip, sentinel_row, subscription};
 use crate::common::run::Both;
+use catena_synthetic::shapes::{base64, gzip, sentinel_row, subscription};
 use serde_json::{Value, json};
 
 fn chain() -> Vec<String> {

@@ -1,7 +1,8 @@
 //! L6: with and without the prefilter the outcome is the same.
 
+use crate::common::events;
 use crate::common::run::Both;
-use crate::common::{events, records};
+use catena_synthetic::shapes as records;
 use proptest::prelude::*;
 use serde_json::json;
 

@@ -1,7 +1,7 @@
 //! Several records tell of one operation: what they make is found once, whichever comes first.
 
-use crate::common::records::{GCP_INSTANCE, GROUP, azure, azure_chain, gcp, gcp_chain};
 use crate::common::run::{Both, rules};
+use catena_synthetic::shapes::{GCP_INSTANCE, GROUP, azure, azure_chain, gcp, gcp_chain};
 use serde_json::{Value, json};
 
 fn found(records: &[Value]) -> Vec<String> {

@@ -1,7 +1,7 @@
 //! The four published tests of T1578.002 (Atomic Red Team), with the records that the clouds write of them.
 
-use crate::common::records::{GCP_INSTANCE, azure, gcp, gcp_chain};
 use crate::common::run::Both;
+use catena_synthetic::shapes::{GCP_INSTANCE, azure, gcp, gcp_chain};
 use serde_json::{Value, json};
 
 /// The row that a finding of `rule` gives, in the columns of the published query.

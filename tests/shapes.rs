@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::common::records::{GCP_INSTANCE, GROUP, UPN, azure, base64, gcp};
 use crate::common::run::{Both, rules};
+use catena_synthetic::shapes::{GCP_INSTANCE, GROUP, UPN, azure, base64, gcp};
 use serde_json::{Value, json};
 
 /// The id of the one finding that each of these makes, and the row that it tells.

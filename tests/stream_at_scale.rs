@@ -13,7 +13,7 @@ const STAGING: &str = "aws-snapshot-staging";
 
 /// The lines in the order in which they come, and the event ids of the chains that are true.
 fn stream() -> (Vec<String>, BTreeSet<Vec<String>>) {
-    let noise = Stream { records: 200_000, chains: 0, doubled_percent: 0, ..Stream::default() };
+    let noise = Stream { records: 200_000, chains: 0, duplicate_percent: 0, ..Stream::default() };
     let mut random = Random::new(11);
     let mut truth = BTreeSet::new();
     let mut lines: Vec<(u64, String)> = noise.lines().into_iter().map(|line| (time_of(&line), line)).collect();

@@ -24,7 +24,7 @@ const NOW: u64 = 1_900_000_000_000;
 const RECORDS: usize = 100_000;
 
 /// The fewest rounds that a median is taken of.
-const LEAST_ROUNDS: usize = 5;
+const MIN_ROUNDS: usize = 5;
 
 /// What is measured, in the order of the columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,14 +92,14 @@ pub fn bench(arguments: &cli::Bench) -> Result<u8, CliError> {
         limited: Arc::new(Sandbox::new(&component, Limits::default()).map_err(fail)?),
         unlimited: Sandbox::new(&component, Limits::NONE).map_err(fail)?,
     };
-    let made_up = |share: &f64| {
+    let synthetic = |share: &f64| {
         let of_interest_per_10_000 = (share * 100.0).round() as u32;
         let stream = Stream { records: RECORDS, of_interest_per_10_000, chains: 10, ..Stream::default() };
         (format!("{share} % matter"), Bytes::from(stream.bytes()))
     };
     let inputs: Vec<_> = match &arguments.input {
         Some(file) => vec![("the input".to_owned(), Bytes::from(read(file)?))],
-        None => arguments.shares.iter().map(made_up).collect(),
+        None => arguments.shares.iter().map(synthetic).collect(),
     };
     let progress = progress(inputs.len() * arguments.batch_kib.len());
     println!("GB/s{:>36} {:>9} {:>9} {:>9} {:>11} {:>9}", "", "", "", "no", "component", "component");
@@ -156,7 +156,7 @@ fn measure(
     let batches = batches(bytes, batch);
     let mut speeds = [const { Vec::new() }; 4];
     let began = Instant::now();
-    while began.elapsed() < time || speeds[0].len() < LEAST_ROUNDS {
+    while began.elapsed() < time || speeds[0].len() < MIN_ROUNDS {
         for (contender, speeds) in Contender::ALL.into_iter().zip(&mut speeds) {
             let began = Instant::now();
             let found = pass(contender, &batches, sandboxes)?;
@@ -199,7 +199,7 @@ fn single_calls(bytes: &Bytes, sandboxes: &Sandboxes, time: Duration) -> Result<
     let mut supervisor = Supervisor::open(Arc::clone(&sandboxes.limited), FINDINGS, Mode::Findings, Bounds::default())?;
     let [mut direct, mut supervised] = [const { Vec::new() }; 2];
     let began = Instant::now();
-    while began.elapsed() < time || direct.len() < LEAST_ROUNDS {
+    while began.elapsed() < time || direct.len() < MIN_ROUNDS {
         let each = |began: Instant| began.elapsed().as_secs_f64() / records.len() as f64;
         let start = Instant::now();
         for record in &records {

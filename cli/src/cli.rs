@@ -268,8 +268,8 @@ pub struct Sample {
     #[arg(long, default_value_t = 0)]
     pub of_interest: u32,
     /// How many percent of the records come twice
-    #[arg(long, default_value_t = 5)]
-    pub doubled: usize,
+    #[arg(long, alias = "doubled", default_value_t = 5)]
+    pub duplicates: usize,
     /// How much later than its event a record comes at most, in seconds
     #[arg(long, default_value_t = 300)]
     pub disorder: u64,

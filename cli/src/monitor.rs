@@ -31,14 +31,14 @@ pub struct Status {
 pub struct Monitor {
     status: Arc<Mutex<Status>>,
     /// How many bytes of the inputs have not been read.
-    pub behind: Arc<AtomicU64>,
+    pub backlog: Arc<AtomicU64>,
 }
 
 impl Monitor {
     pub fn new() -> Self {
         let status =
             Status { summary: Summary::default(), report: Report::default(), saved: None, alive: Instant::now() };
-        Self { status: Arc::new(Mutex::new(status)), behind: Arc::default() }
+        Self { status: Arc::new(Mutex::new(status)), backlog: Arc::default() }
     }
 
     /// Changes what is told.
@@ -98,7 +98,7 @@ impl Monitor {
         text.counter("state_lost", "Times that what was remembered had to be given up.", health.state_lost);
         text.gauge("instances", "Instances of the component.", status.report.instances as u64);
         text.gauge("instance_memory_bytes", "Memory of all instances.", status.report.memory as u64);
-        text.gauge("lag_bytes", "Bytes of the followed files that are not read.", self.behind.load(Ordering::Relaxed));
+        text.gauge("lag_bytes", "Bytes of the followed files that are not read.", self.backlog.load(Ordering::Relaxed));
         if let Some(saved) = status.saved.and_then(|saved| saved.duration_since(SystemTime::UNIX_EPOCH).ok()) {
             text.gauge("checkpoint_timestamp_seconds", "When the state was last saved.", saved.as_secs());
         }

@@ -21,7 +21,7 @@ pub struct Job {
 }
 
 /// Takes what comes out of the pipeline, in the order in which it went in. No outcome: the component did not get it.
-pub trait Take {
+pub trait OutcomeSink {
     /// Takes one batch.
     fn take(&mut self, job: Job, outcome: Option<Outcome>) -> Result<(), WriteError>;
 }
@@ -63,7 +63,7 @@ impl Pipeline {
     }
 
     /// Puts a batch in. What is done by then comes out, of this batch or of those before.
-    pub fn put(&mut self, job: Job, to: &mut impl Take) -> Result<(), Fault> {
+    pub fn put(&mut self, job: Job, to: &mut impl OutcomeSink) -> Result<(), Fault> {
         match self {
             Self::One(supervisor) => {
                 let outcome = match job.batch.kind {
@@ -78,7 +78,7 @@ impl Pipeline {
     }
 
     /// Waits until all that was put in has come out.
-    pub fn drain(&mut self, to: &mut impl Take) -> Result<(), Fault> {
+    pub fn drain(&mut self, to: &mut impl OutcomeSink) -> Result<(), Fault> {
         match self {
             Self::One(_) => Ok(()),
             Self::Many(many) => many.drain(to),

@@ -80,7 +80,7 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
     for (name, error) in &inputs.failed {
         run.fail(&format!("cannot read {name}: {error}"));
     }
-    for name in &inputs.doubled {
+    for name in &inputs.duplicates {
         warn!("{}: is an input already, under another name; read once", name.display());
     }
     plan.warnings.iter().for_each(|warning| warn!("{warning}"));
@@ -88,7 +88,7 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
     let chunk = arguments.batch_bytes as usize;
     let events = if arguments.follow {
         let inputs = Follow { arguments: arguments.inputs.clone(), inputs: plan.inputs, known: plan.known, own, chunk };
-        input::follow(inputs, &stop.flag(), Arc::clone(&monitor.behind))
+        input::follow(inputs, &stop.flag(), Arc::clone(&monitor.backlog))
     } else {
         input::read(plan.inputs, chunk, jobs, arguments.state.is_some(), &stop.flag())
     };

@@ -11,7 +11,7 @@ pub fn sample(arguments: &cli::Sample) -> Result<u8, CliError> {
         records: arguments.records,
         of_interest_per_10_000: arguments.of_interest,
         chains: arguments.chains,
-        doubled_percent: arguments.doubled,
+        duplicate_percent: arguments.duplicates,
         disorder_seconds: arguments.disorder,
         ..Stream::default()
     };

@@ -28,10 +28,10 @@ pub enum WriteError {
 const BUFFER: usize = 64 << 10;
 
 /// How many pieces one call of the system takes (`IOV_MAX` of Linux and macOS).
-const MOST_PIECES: usize = 1_024;
+const MAX_PIECES: usize = 1_024;
 
 /// How many batches may wait to be written. Who has more waits himself.
-const MOST_WAITING: usize = 8;
+const MAX_WAITING: usize = 8;
 
 /// A sink that is written on a thread of its own, so that the component need not wait for the system to copy.
 pub struct Background {
@@ -48,7 +48,7 @@ enum Task {
 impl Background {
     /// Starts the thread.
     pub fn start(sink: Sink) -> Self {
-        let (tasks, given) = bounded(MOST_WAITING);
+        let (tasks, given) = bounded(MAX_WAITING);
         let failed = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&failed);
         thread::spawn(move || write_on(sink, &given, &told));
@@ -185,7 +185,7 @@ fn reopen(target: &Path, length: u64) -> io::Result<File> {
 fn write_all(file: &mut File, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
     IoSlice::advance_slices(&mut slices, 0);
     while !slices.is_empty() {
-        match file.write_vectored(&slices[..slices.len().min(MOST_PIECES)]) {
+        match file.write_vectored(&slices[..slices.len().min(MAX_PIECES)]) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(length) => IoSlice::advance_slices(&mut slices, length),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -54,7 +54,7 @@ impl Usage {
 }
 
 /// Functions that are called through pointers: some hundreds in the engine.
-const MOST_TABLE_ELEMENTS: usize = 20_000;
+const MAX_TABLE_ELEMENTS: usize = 20_000;
 
 impl ResourceLimiter for Usage {
     fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
@@ -67,7 +67,7 @@ impl ResourceLimiter for Usage {
     }
 
     fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(desired <= MOST_TABLE_ELEMENTS)
+        Ok(desired <= MAX_TABLE_ELEMENTS)
     }
 }
 

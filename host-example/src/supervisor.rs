@@ -45,16 +45,16 @@ pub struct Health {
 }
 
 /// Batches that fewer bytes than this were in are not worth a checkpoint, unless they are many.
-const LEAST_REPLAY: usize = 4 << 20;
+const MIN_REPLAY: usize = 4 << 20;
 
 /// So many batches are, however small.
-const MOST_BATCHES: usize = 1_024;
+const MAX_BATCHES: usize = 1_024;
 
 /// The share of the time that checkpoints may take while there is room for batches, as a divisor.
 const CHECKPOINT_SHARE: u32 = 50;
 
 /// How much of a batch may prove to be poison before the rest of it is taken for that.
-const MOST_POISON: u64 = 16;
+const MAX_POISON: u64 = 16;
 
 /// A [`Correlator`] that is started again when it fails.
 ///
@@ -194,7 +194,7 @@ impl Supervisor {
         }
         let poison_before = self.health.poison;
         let mut merge = Merge::new(batch, self.mode);
-        self.halve(batch, 0..batch.len(), now, &error, &mut merge, poison_before + MOST_POISON)?;
+        self.halve(batch, 0..batch.len(), now, &error, &mut merge, poison_before + MAX_POISON)?;
         Ok(merge.finish())
     }
 
@@ -353,7 +353,7 @@ impl Supervisor {
     /// Takes a checkpoint where there is no room for more batches or it costs next to nothing, and replaces an instance
     /// that has become too large.
     fn tidy(&mut self) -> Result<(), Error> {
-        let worth = self.since_bytes >= LEAST_REPLAY || self.since.len() >= MOST_BATCHES;
+        let worth = self.since_bytes >= MIN_REPLAY || self.since.len() >= MAX_BATCHES;
         let cheap = worth && self.saving * CHECKPOINT_SHARE <= self.working;
         let too_large = self.correlator.memory() >= self.bounds.recycle.max(2 * self.memory_at_start);
         // One that failed is tried again when there is twice as much to be saved.
@@ -363,7 +363,7 @@ impl Supervisor {
         }
         if let Err(error) = self.checkpoint() {
             warn!("no checkpoint could be taken: {error}");
-            self.unsaved = self.since_bytes.max(LEAST_REPLAY);
+            self.unsaved = self.since_bytes.max(MIN_REPLAY);
             if self.since_bytes >= self.bounds.replay {
                 // Nothing can be kept for ever. If it fails again, what these batches left is forgotten.
                 self.forget_batches();

@@ -16,7 +16,7 @@ use catena_synthetic::{Random, Stream};
 const BETWEEN_FAULTS: Duration = Duration::from_millis(150);
 
 /// How much more than after the first part of the time may be resident in the end.
-const MOST_GROWTH: u64 = 48 << 20;
+const MAX_GROWTH: u64 = 48 << 20;
 
 fn resident() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
@@ -153,5 +153,5 @@ fn under_faults_everything_is_found_once_and_nothing_grows() {
     assert_eq!(counted(&|name| name == "dropped"), dropped);
     assert_eq!(counted(&|name| name.starts_with("rejected:")), rejected);
     assert!(restarts > 0, "no fault has hit");
-    assert!(last < warm + MOST_GROWTH, "resident {} MB, then {} MB", warm >> 20, last >> 20);
+    assert!(last < warm + MAX_GROWTH, "resident {} MB, then {} MB", warm >> 20, last >> 20);
 }

@@ -12,7 +12,7 @@ pub struct Pool {
 }
 
 /// Free buffers of more bytes than this, in all, are given back to the system.
-const MOST_FREE: usize = 128 << 20;
+const MAX_FREE: usize = 128 << 20;
 
 impl Pool {
     /// A pool of buffers of `size` bytes.
@@ -65,7 +65,7 @@ impl AsRef<[u8]> for Chunk {
 impl Drop for Chunk {
     fn drop(&mut self) {
         let mut free = self.pool.free.lock().unwrap_or_else(PoisonError::into_inner);
-        if free.len() * self.pool.size < MOST_FREE {
+        if free.len() * self.pool.size < MAX_FREE {
             free.push(std::mem::take(&mut self.bytes));
         }
     }

@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 
 use super::chunk::Pool;
 use super::identity::{Inode, Stamp};
-use super::{Event, Events, Input, Inputs, Piece, Planned, Saved};
-use followed::{Followed, Found};
-use judge::{Ended, Held, Judged};
+use super::{Events, Input, InputEvent, Inputs, Piece, Planned, Saved};
+use followed::{Advance, Followed};
+use judge::{Ended, Held, Judgement};
 
 /// How long nothing is asked where nothing has come.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -26,10 +26,10 @@ const PAUSE: Duration = Duration::from_millis(100);
 const LOOK: Duration = Duration::from_secs(1);
 
 /// How many files are kept open, if the system lets as many be open.
-const MOST_OPEN: usize = 256;
+const MAX_OPEN: usize = 256;
 
 /// How many files that are not there any more are remembered: they may come again compressed.
-const MOST_GONE: usize = 1_000;
+const MAX_GONE: usize = 1_000;
 
 /// How many chunks are read ahead.
 const READ_AHEAD: usize = 8;
@@ -50,8 +50,8 @@ pub struct Follow {
 
 /// Reads inputs and goes on reading what comes to be in them, and in folders, until `stop` is set.
 ///
-/// `behind` is told how many bytes there are that have not been read.
-pub fn follow(what: Follow, stop: &Arc<AtomicBool>, behind: Arc<AtomicU64>) -> Events {
+/// `backlog` is told how many bytes there are that have not been read.
+pub fn follow(what: Follow, stop: &Arc<AtomicBool>, backlog: Arc<AtomicU64>) -> Events {
     let (order, given) = sync_channel(1);
     let (events, receiver) = sync_channel(READ_AHEAD);
     // There is a receiver: this cannot fail.
@@ -78,7 +78,7 @@ pub fn follow(what: Follow, stop: &Arc<AtomicBool>, behind: Arc<AtomicU64>) -> E
             pool: Pool::new(what.chunk),
             events,
             stop,
-            behind,
+            backlog,
         };
         // An error is that nobody listens any more.
         let _ = follower.run(what.inputs);
@@ -106,9 +106,9 @@ struct Follower {
     next: u64,
     most_open: usize,
     pool: Arc<Pool>,
-    events: SyncSender<Event>,
+    events: SyncSender<InputEvent>,
     stop: Arc<AtomicBool>,
-    behind: Arc<AtomicU64>,
+    backlog: Arc<AtomicU64>,
 }
 
 impl Follower {
@@ -149,7 +149,7 @@ impl Follower {
         Ok(())
     }
 
-    fn send(&self, event: Event) -> Result<(), Gone> {
+    fn send(&self, event: InputEvent) -> Result<(), Gone> {
         self.events.send(event).map_err(|_| Gone)
     }
 
@@ -163,9 +163,9 @@ impl Follower {
         self.next += 1;
         self.followed.insert(inode, self.next);
         // What it was before may come again under another inode.
-        self.gone.extend(self.ended.remove(&inode).filter(|ended| ended.seen != planned.seen));
-        self.files.insert(self.next, Followed::new(path, inode, planned.seen, planned.position));
-        self.send(Event::Begin(self.next, planned))
+        self.gone.extend(self.ended.remove(&inode).filter(|ended| ended.fingerprint != planned.fingerprint));
+        self.files.insert(self.next, Followed::new(path, inode, planned.fingerprint, planned.position));
+        self.send(InputEvent::Begin(self.next, planned))
     }
 
     /// Closes a file that has nothing to read, if there is one, and says how many. What is written to it between then and its
@@ -183,28 +183,28 @@ impl Follower {
         let Some(file) = self.files.get_mut(&id) else { return Ok(false) };
         let mut chunk = self.pool.take();
         match file.advance(&mut chunk) {
-            Found::Nothing => return Ok(false),
-            Found::Some { read } => {
+            Advance::Nothing => return Ok(false),
+            Advance::Some { read } => {
                 let piece = Piece::new(chunk, read).with_checksum();
                 file.count(&piece);
-                self.send(Event::Bytes(id, piece))?;
+                self.send(InputEvent::Bytes(id, piece))?;
             }
-            Found::Trouble(error) => self.send(Event::Trouble(id, error))?,
-            Found::End(stamp) => {
+            Advance::Trouble(error) => self.send(InputEvent::Trouble(id, error))?,
+            Advance::End(stamp) => {
                 self.end(id, stamp);
-                self.send(Event::End(id, Some(stamp)))?;
+                self.send(InputEvent::End(id, Some(stamp)))?;
             }
-            Found::Emptied(why) => {
+            Advance::Emptied(why) => {
                 let path = file.path.clone();
                 self.end(id, Stamp::default());
-                self.send(Event::Warning(why))?;
-                self.send(Event::End(id, Some(Stamp::default())))?;
+                self.send(InputEvent::Warning(why))?;
+                self.send(InputEvent::End(id, Some(Stamp::default())))?;
                 self.begin(Planned::whole(Input::File(path)))?;
             }
-            Found::Skipped(reason) => {
+            Advance::Skipped(reason) => {
                 let stamp = file.path.metadata().as_ref().map(Stamp::from).unwrap_or_default();
                 self.end(id, stamp);
-                self.send(Event::Skipped(id, reason))?;
+                self.send(InputEvent::Skipped(id, reason))?;
             }
         }
         Ok(true)
@@ -240,19 +240,24 @@ impl Follower {
             if let Some(ended) = self.ended.get_mut(&inode).filter(|ended| ended.stamp == stamp) {
                 if ended.path != path {
                     path.clone_into(&mut ended.path);
-                    self.send(Event::Moved(inode, path.to_owned()))?;
+                    self.send(InputEvent::Moved(inode, path.to_owned()))?;
                 }
                 continue;
             }
             match self.look_into(path, inode, stamp, &mut copies)? {
-                Judged::Begun | Judged::Short | Judged::Left => continue,
-                Judged::New if self.is_like_unread(path) => continue,
-                Judged::New => self.begin(Planned::whole(input))?,
-                Judged::GoesOn(ended) => self.begin(Planned::whole(input).from(ended.seen, ended.position))?,
-                Judged::CopyOf(ended) => {
+                Judgement::Begun | Judgement::Short | Judgement::Left => continue,
+                Judgement::New if self.is_like_unread(path) => continue,
+                Judgement::New => self.begin(Planned::whole(input))?,
+                Judgement::GoesOn(ended) => {
+                    self.begin(Planned::whole(input).from(ended.fingerprint, ended.position))?
+                }
+                Judgement::CopyOf(ended) => {
                     self.next += 1;
-                    self.send(Event::Begin(self.next, Planned::whole(input.clone()).from(ended.seen, ended.position)))?;
-                    self.send(Event::End(self.next, Some(stamp)))?;
+                    self.send(InputEvent::Begin(
+                        self.next,
+                        Planned::whole(input.clone()).from(ended.fingerprint, ended.position),
+                    ))?;
+                    self.send(InputEvent::End(self.next, Some(stamp)))?;
                     self.ended.insert(inode, Ended { path: path.to_owned(), stamp, ..ended });
                 }
             }
@@ -261,8 +266,8 @@ impl Follower {
         self.held.retain(|inode, _| there.contains(inode));
         // Their inodes may be used again, but they may come again themselves, compressed.
         self.gone.extend(self.ended.extract_if(|inode, _| !there.contains(inode)).map(|(_, ended)| ended));
-        self.gone.drain(..self.gone.len().saturating_sub(MOST_GONE));
-        self.behind.store(self.files.values().map(Followed::behind).sum(), Ordering::Relaxed);
+        self.gone.drain(..self.gone.len().saturating_sub(MAX_GONE));
+        self.backlog.store(self.files.values().map(Followed::backlog).sum(), Ordering::Relaxed);
         Ok(begun)
     }
 
@@ -273,7 +278,7 @@ impl Follower {
             return Ok(());
         }
         path.clone_into(&mut file.path);
-        self.send(Event::Renamed(id, path.to_owned()))
+        self.send(InputEvent::Renamed(id, path.to_owned()))
     }
 }
 
@@ -284,5 +289,5 @@ fn most_open() -> usize {
     let limit =
         limits.lines().find_map(|line| line.strip_prefix("Max open files")?.split_whitespace().next()?.parse().ok());
     // A file that is not compressed is open twice.
-    limit.map_or(MOST_OPEN, |limit: usize| MOST_OPEN.min(limit / 8).max(1))
+    limit.map_or(MAX_OPEN, |limit: usize| MAX_OPEN.min(limit / 8).max(1))
 }

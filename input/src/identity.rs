@@ -20,7 +20,7 @@ use crate::framing::line_feeds_in;
 pub const HEAD: usize = 1024;
 
 /// Fewer bytes than this may well be in two files.
-pub const LEAST_TELLING: u64 = 256;
+pub const MIN_TELLING: u64 = 256;
 
 /// The place of a file in its file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -67,14 +67,14 @@ impl Stamp {
 
 /// What has been read of a file, decompressed, as checksums: of its beginning and of all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Seen {
+pub struct Fingerprint {
     /// How much.
     pub length: u64,
     checksum: u32,
     head: u32,
 }
 
-impl Seen {
+impl Fingerprint {
     /// Takes in bytes of the file, from its byte `at` on, as far as they are not in it: after a restart some are read again.
     /// `checksum` is that of all `bytes`.
     pub fn add(&mut self, at: u64, bytes: &[u8], checksum: u32) {
@@ -151,14 +151,14 @@ fn joined(first: u32, second: u32, length: usize) -> u32 {
 
 /// What a file is, and how many LFs it has, where it is the beginning of another one that is there. Reads all of it, and as
 /// much of the other.
-pub fn whole_of(path: &Path, other: &Path) -> io::Result<Option<(Seen, u64)>> {
+pub fn whole_of(path: &Path, other: &Path) -> io::Result<Option<(Fingerprint, u64)>> {
     let (mut file, mut other) = (Source::open(path)?, Source::open(other)?);
-    let (mut seen, mut line_feeds) = (Seen::default(), 0);
+    let (mut fingerprint, mut line_feeds) = (Fingerprint::default(), 0);
     let (mut here, mut there) = (vec![0; 64 << 10], vec![0; 64 << 10]);
     loop {
         let length = file.read(&mut here)?;
         if length == 0 {
-            return Ok(Some((seen, line_feeds)));
+            return Ok(Some((fingerprint, line_feeds)));
         }
         let (here, there) = (&here[..length], &mut there[..length]);
         match other.read_exact(there) {
@@ -166,7 +166,7 @@ pub fn whole_of(path: &Path, other: &Path) -> io::Result<Option<(Seen, u64)>> {
             Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(error),
             _ => return Ok(None),
         }
-        seen.add(seen.length, here, crc32fast::hash(here));
+        fingerprint.add(fingerprint.length, here, crc32fast::hash(here));
         line_feeds += line_feeds_in(here);
     }
 }
@@ -189,9 +189,9 @@ fn beginning_so_far(path: &Path) -> io::Result<(Vec<u8>, bool)> {
 pub const BEGUN: &str = "begins like a file that is read: left until it is a whole copy, or another";
 
 /// Files that have been read, by how they begin.
-pub struct Beginnings<K> {
+pub struct HeadIndex<K> {
     /// By the length of the head, then by its checksum.
-    heads: BTreeMap<usize, HashMap<u32, Vec<(Seen, K)>>>,
+    heads: BTreeMap<usize, HashMap<u32, Vec<(Fingerprint, K)>>>,
 }
 
 /// What a file is a copy of.
@@ -207,12 +207,17 @@ pub enum Copied<K> {
     Nothing,
 }
 
-impl<K: Clone> Beginnings<K> {
+impl<K: Clone> HeadIndex<K> {
     /// Those of which enough was read to tell them from others.
-    pub fn new(files: impl Iterator<Item = (Seen, K)>) -> Self {
+    pub fn new(files: impl Iterator<Item = (Fingerprint, K)>) -> Self {
         let mut heads: BTreeMap<usize, HashMap<u32, Vec<_>>> = BTreeMap::new();
-        for (seen, key) in files.filter(|(seen, _)| seen.length >= LEAST_TELLING) {
-            heads.entry(seen.head_length()).or_default().entry(seen.head).or_default().push((seen, key));
+        for (fingerprint, key) in files.filter(|(fingerprint, _)| fingerprint.length >= MIN_TELLING) {
+            heads
+                .entry(fingerprint.head_length())
+                .or_default()
+                .entry(fingerprint.head)
+                .or_default()
+                .push((fingerprint, key));
         }
         Self { heads }
     }
@@ -227,10 +232,10 @@ impl<K: Clone> Beginnings<K> {
             let head = beginning.get(..*length).map(crc32fast::hash);
             alike.extend(head.and_then(|head| heads.get(&head)).into_iter().flatten());
         }
-        alike.sort_by_key(|(seen, _)| Reverse(seen.length));
+        alike.sort_by_key(|(fingerprint, _)| Reverse(fingerprint.length));
         let (mut copied, mut begun) = (Vec::new(), Vec::new());
-        for (seen, key) in alike {
-            match seen.compare(path)? {
+        for (fingerprint, key) in alike {
+            match fingerprint.compare(path)? {
                 Likeness::Same => copied.push((key.clone(), false)),
                 Likeness::Longer => copied.push((key.clone(), true)),
                 Likeness::Shorter => begun.push(key.clone()),
@@ -250,26 +255,26 @@ impl<K: Clone> Beginnings<K> {
 mod tests {
     use super::*;
 
-    fn seen(bytes: &[u8]) -> Seen {
-        let mut seen = Seen::default();
-        seen.add(0, bytes, crc32fast::hash(bytes));
-        seen
+    fn fingerprint(bytes: &[u8]) -> Fingerprint {
+        let mut fingerprint = Fingerprint::default();
+        fingerprint.add(0, bytes, crc32fast::hash(bytes));
+        fingerprint
     }
 
     #[test]
     fn what_was_read_is_the_same_in_whatever_pieces() {
         let bytes: Vec<_> = (0..5_000_u32).map(|at| (at * at) as u8).collect();
         for length in [1, 100, 1_023, 4_000] {
-            let mut pieces = Seen::default();
+            let mut pieces = Fingerprint::default();
             for (at, piece) in bytes.chunks(length).enumerate() {
                 pieces.add((at * length) as u64, piece, crc32fast::hash(piece));
             }
             // Some of it again.
             pieces.add(4_990, &bytes[4_990..], crc32fast::hash(&bytes[4_990..]));
-            assert_eq!(pieces, seen(&bytes));
+            assert_eq!(pieces, fingerprint(&bytes));
         }
-        assert!(seen(&bytes).begins(&bytes[..HEAD]) && seen(&bytes[..10]).begins(&bytes[..HEAD]));
-        assert!(!seen(&bytes).begins(&bytes[1..=HEAD]) && !seen(&bytes).begins(&bytes[..10]));
+        assert!(fingerprint(&bytes).begins(&bytes[..HEAD]) && fingerprint(&bytes[..10]).begins(&bytes[..HEAD]));
+        assert!(!fingerprint(&bytes).begins(&bytes[1..=HEAD]) && !fingerprint(&bytes).begins(&bytes[..10]));
     }
 
     #[test]
@@ -279,11 +284,11 @@ mod tests {
         let path = folder.path().join("file");
         std::fs::write(&path, &bytes).expect("it is written");
         let known = |known: &[&[u8]]| {
-            Beginnings::new(
-                known.iter().enumerate().map(|(at, bytes)| (seen(bytes), at)).collect::<Vec<_>>().into_iter(),
+            HeadIndex::new(
+                known.iter().enumerate().map(|(at, bytes)| (fingerprint(bytes), at)).collect::<Vec<_>>().into_iter(),
             )
         };
-        let copied = |beginnings: Beginnings<usize>| beginnings.copied_by(&path).expect("it can be read");
+        let copied = |beginnings: HeadIndex<usize>| beginnings.copied_by(&path).expect("it can be read");
         let other = [&bytes[..4_000], b"other"].concat();
         let all = known(&[&bytes[..3_000], &bytes, &bytes[..300], &bytes[..10], &other]);
         assert_eq!(copied(all), Copied::Of(vec![(1, false), (0, true), (2, true)]));
@@ -292,7 +297,10 @@ mod tests {
         assert_eq!(copied(known(&[&longer, &other])), Copied::Begun(vec![0]));
         let original = folder.path().join("original");
         std::fs::write(&original, &longer).expect("it is written");
-        assert_eq!(whole_of(&path, &original).expect("both can be read"), Some((seen(&bytes), line_feeds_in(&bytes))));
+        assert_eq!(
+            whole_of(&path, &original).expect("both can be read"),
+            Some((fingerprint(&bytes), line_feeds_in(&bytes)))
+        );
         assert_eq!(whole_of(&original, &path).expect("both can be read"), None);
         std::fs::write(&path, &bytes[..1_000]).expect("it is written");
         assert_eq!(copied(known(&[&bytes])), Copied::TooShort);

@@ -7,7 +7,7 @@ use super::identity::{Inode, Stamp};
 use super::{Planned, Saved};
 
 /// So many files that one inode has held are remembered.
-const MOST_OF_AN_INODE: usize = 8;
+const MAX_OF_AN_INODE: usize = 8;
 
 /// Files that have been read to their end, have not been begun, or are not there. One inode may have held several: of those
 /// that are gone a copy may come.
@@ -28,14 +28,14 @@ impl Known {
     pub fn add(&mut self, saved: Saved) {
         let files = self.files.entry(saved.inode).or_default();
         files.push(saved);
-        let forgotten = files.len().saturating_sub(MOST_OF_AN_INODE);
+        let forgotten = files.len().saturating_sub(MAX_OF_AN_INODE);
         files.drain(..forgotten);
     }
 
     /// An input is begun: what is known of it is remembered with it from now on.
     pub fn take(&mut self, input: &Planned) {
         if let Some(files) = input.inode.filter(|_| input.known).and_then(|inode| self.files.get_mut(&inode)) {
-            files.retain(|saved| saved.seen != input.seen);
+            files.retain(|saved| saved.fingerprint != input.fingerprint);
         }
     }
 

@@ -44,7 +44,7 @@ pub enum Input {
 
 /// What the reading threads have to say. Inputs have numbers; with `--follow` several are open at once.
 #[derive(Debug)]
-pub enum Event {
+pub enum InputEvent {
     /// An input begins.
     Begin(u64, Planned),
     /// Some of it.
@@ -110,14 +110,14 @@ impl Input {
 
 /// What is read, in the order of the inputs. Who takes it too slowly is waited for.
 pub struct Events {
-    inputs: Receiver<Receiver<Event>>,
-    current: Option<Receiver<Event>>,
+    inputs: Receiver<Receiver<InputEvent>>,
+    current: Option<Receiver<InputEvent>>,
 }
 
 /// What [`Events::next`] gives.
 pub enum Next {
     /// What comes next.
-    Event(Event),
+    InputEvent(InputEvent),
     /// Nothing has come in that time.
     Pause,
     /// There is no more.
@@ -137,7 +137,7 @@ impl Events {
                     Err(RecvTimeoutError::Disconnected) => return Next::End,
                 },
                 Some(input) => match input.recv_timeout(left) {
-                    Ok(event) => return Next::Event(event),
+                    Ok(event) => return Next::InputEvent(event),
                     Err(RecvTimeoutError::Timeout) => return Next::Pause,
                     Err(RecvTimeoutError::Disconnected) => self.current = None,
                 },
@@ -156,7 +156,7 @@ pub struct Inputs {
     /// What could not be looked at.
     pub failed: Vec<(String, io::Error)>,
     /// Names of files that are inputs already, under other names.
-    pub doubled: Vec<PathBuf>,
+    pub duplicates: Vec<PathBuf>,
     /// The bytes of all files, as far as they are known.
     pub bytes: u64,
     files: HashSet<Inode>,
@@ -184,7 +184,7 @@ impl Inputs {
     fn file(&mut self, path: PathBuf) {
         if let Some(metadata) = path.metadata().ok().filter(Metadata::is_file) {
             if !self.files.insert(Inode::from(&metadata)) {
-                self.doubled.push(path);
+                self.duplicates.push(path);
                 return;
             }
             self.bytes += metadata.len();
@@ -249,13 +249,13 @@ fn is_no_record_file(path: &Path) -> bool {
 /// Whether a file's content is a digest's, whatever its name: its first two members are those of one (AWS CloudTrail user
 /// guide, "CloudTrail digest file structure"). Nothing that stands deeper, or is a value, counts: a caller may choose it.
 fn is_digest(beginning: &[u8]) -> bool {
-    let account = behind(beginning, &[b"{", b"\"awsAccountId\"", b":", b"\""]);
+    let account = after_tokens(beginning, &[b"{", b"\"awsAccountId\"", b":", b"\""]);
     let value = account.and_then(|value| value.get(memchr::memchr(b'"', value)? + 1..));
-    value.and_then(|rest| behind(rest, &[b",", b"\"digestStartTime\"", b":"])).is_some()
+    value.and_then(|rest| after_tokens(rest, &[b",", b"\"digestStartTime\"", b":"])).is_some()
 }
 
 /// What stands behind these tokens, with white space before each.
-fn behind<'b>(bytes: &'b [u8], tokens: &[&[u8]]) -> Option<&'b [u8]> {
+fn after_tokens<'b>(bytes: &'b [u8], tokens: &[&[u8]]) -> Option<&'b [u8]> {
     tokens.iter().try_fold(bytes, |rest, token| rest.trim_ascii_start().strip_prefix(*token))
 }
 

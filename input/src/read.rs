@@ -8,7 +8,7 @@ use std::thread;
 
 use super::chunk::Pool;
 use super::source::Source;
-use super::{Event, Events, Input, Piece, Planned, is_digest, is_no_record_file};
+use super::{Events, Input, InputEvent, Piece, Planned, is_digest, is_no_record_file};
 
 /// How many bytes, in chunks, each reader is ahead at most: a file of CloudTrail, decompressed.
 const READ_AHEAD: usize = 8 << 20;
@@ -28,7 +28,7 @@ pub fn read(inputs: Vec<Planned>, chunk: usize, readers: usize, checksums: bool,
                 let last = match reader.read(input) {
                     Ok(None) => return,
                     Ok(Some(last)) => last,
-                    Err(error) => Event::Failed(id, error),
+                    Err(error) => InputEvent::Failed(id, error),
                 };
                 if reader.stopped() || reader.events.send(last).is_err() {
                     return;
@@ -44,11 +44,11 @@ struct Queue {
     inputs: std::vec::IntoIter<Planned>,
     next: u64,
     /// Where to tell which comes next.
-    order: SyncSender<Receiver<Event>>,
+    order: SyncSender<Receiver<InputEvent>>,
 }
 
 /// Takes the next input off the queue. Who takes one tells so before anybody takes another: so they stay in order.
-fn next(queue: &Mutex<Queue>, ahead: usize) -> Option<(u64, Planned, SyncSender<Event>)> {
+fn next(queue: &Mutex<Queue>, ahead: usize) -> Option<(u64, Planned, SyncSender<InputEvent>)> {
     let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
     let input = queue.inputs.next()?;
     let (events, receiver) = sync_channel(ahead);
@@ -61,7 +61,7 @@ fn next(queue: &Mutex<Queue>, ahead: usize) -> Option<(u64, Planned, SyncSender<
 struct Reader<'r> {
     id: u64,
     pool: &'r Arc<Pool>,
-    events: SyncSender<Event>,
+    events: SyncSender<InputEvent>,
     checksums: bool,
     stop: &'r AtomicBool,
 }
@@ -72,15 +72,15 @@ impl Reader<'_> {
     }
 
     /// Reads it and gives its last event; `None` where nobody listens any more.
-    fn read(&self, planned: Planned) -> io::Result<Option<Event>> {
+    fn read(&self, planned: Planned) -> io::Result<Option<InputEvent>> {
         let (input, inode, offset) = (planned.input.clone(), planned.inode, planned.position.offset);
-        if self.events.send(Event::Begin(self.id, planned)).is_err() {
+        if self.events.send(InputEvent::Begin(self.id, planned)).is_err() {
             return Ok(None);
         }
         match input {
             Input::Standard => self.send_all(Source::new(io::stdin())?, false, true),
             Input::File(path) if is_no_record_file(&path) => {
-                Ok(Some(Event::Skipped(self.id, "a CloudTrail digest or insight file")))
+                Ok(Some(InputEvent::Skipped(self.id, "a CloudTrail digest or insight file")))
             }
             Input::File(path) => {
                 let source = Source::open_at(&path, offset)?;
@@ -93,7 +93,7 @@ impl Reader<'_> {
     }
 
     /// `fill`: whether a chunk may wait for more of itself, as a file's may and a pipe's must not.
-    fn send_all(&self, mut source: Source, fill: bool, mut first: bool) -> io::Result<Option<Event>> {
+    fn send_all(&self, mut source: Source, fill: bool, mut first: bool) -> io::Result<Option<InputEvent>> {
         let mut counted = 0;
         let mut end = Ok(());
         loop {
@@ -111,16 +111,16 @@ impl Reader<'_> {
             }
             if chunk.as_ref().is_empty() {
                 let stamp = (!source.plain).then(|| source.stamp());
-                return end.map(|()| Some(Event::End(self.id, stamp)));
+                return end.map(|()| Some(InputEvent::End(self.id, stamp)));
             }
             if std::mem::take(&mut first) && is_digest(chunk.as_ref()) {
-                return Ok(Some(Event::Skipped(self.id, "a CloudTrail digest file")));
+                return Ok(Some(InputEvent::Skipped(self.id, "a CloudTrail digest file")));
             }
             let total = source.bytes_read();
             let piece = Piece::new(chunk, total - counted);
             let piece = if self.checksums { piece.with_checksum() } else { piece };
             counted = total;
-            if self.events.send(Event::Bytes(self.id, piece)).is_err() || self.stopped() {
+            if self.events.send(InputEvent::Bytes(self.id, piece)).is_err() || self.stopped() {
                 return Ok(None);
             }
         }

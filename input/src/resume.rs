@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use super::Input;
-use super::identity::{BEGUN, Beginnings, Copied, Inode, Seen, Stamp, beginning};
+use super::identity::{BEGUN, Copied, Fingerprint, HeadIndex, Inode, Stamp, beginning};
 use super::source::Source;
 use crate::folder;
 use crate::framing::Position;
@@ -25,7 +25,8 @@ pub struct Saved {
     /// Its place in the file system then.
     pub inode: Inode,
     /// What was read of it.
-    pub seen: Seen,
+    #[serde(rename = "seen")]
+    pub fingerprint: Fingerprint,
     /// How far it has been processed.
     pub position: Position,
     /// What it was when it had been read to its end; `None` where it had not, or may grow. Nothing in particular where it
@@ -71,7 +72,7 @@ pub struct Planned {
     /// Its inode; `None` for what is not a file, or cannot be looked at.
     pub inode: Option<Inode>,
     /// What was read of it.
-    pub seen: Seen,
+    pub fingerprint: Fingerprint,
     /// Where to read on.
     pub position: Position,
     /// Whether some of it was read by a run before.
@@ -82,18 +83,18 @@ impl Planned {
     /// An input that is read from its beginning.
     pub fn whole(input: Input) -> Self {
         let inode = input.path().and_then(Inode::of);
-        Self { input, inode, seen: Seen::default(), position: Position::default(), known: false }
+        Self { input, inode, fingerprint: Fingerprint::default(), position: Position::default(), known: false }
     }
 
     /// The same, read on from where it was left.
-    pub fn from(self, seen: Seen, position: Position) -> Self {
-        Self { seen, position, known: true, ..self }
+    pub fn from(self, fingerprint: Fingerprint, position: Position) -> Self {
+        Self { fingerprint, position, known: true, ..self }
     }
 
     /// What is to be remembered of a file that has been processed up to `position`.
     pub fn saved(&self, position: Position, ended: Option<Stamp>) -> Option<Saved> {
         let path = self.input.path()?.to_owned();
-        Some(Saved { path, inode: self.inode?, seen: self.seen, position, ended, there: now() })
+        Some(Saved { path, inode: self.inode?, fingerprint: self.fingerprint, position, ended, there: now() })
     }
 }
 
@@ -115,27 +116,27 @@ pub fn plan(inputs: Vec<Input>, saved: Vec<Saved>, own: &HashSet<Inode>, follow:
     let mut planned: Vec<_> = inputs.into_iter().map(Planned::whole).collect();
     let mut planner = Planner::new(saved);
     let mut found: Vec<_> = planned.iter_mut().map(|input| planner.same(input)).collect();
-    let beginnings = Beginnings::new(planner.all(&planned).into_iter());
-    for (input, found) in planned.iter_mut().zip(&mut found).filter(|(_, found)| **found == Found::New) {
+    let heads = HeadIndex::new(planner.all(&planned).into_iter());
+    for (input, found) in planned.iter_mut().zip(&mut found).filter(|(_, found)| **found == Progress::New) {
         let Some(path) = input.input.path() else { continue };
         // What cannot be read is told when it is to be read.
-        match beginnings.copied_by(path).unwrap_or(Copied::Nothing) {
+        match heads.copied_by(path).unwrap_or(Copied::Nothing) {
             Copied::Of(places) => {
                 let saved = places.iter().find_map(|(at, _)| planner.saved.get_mut((*at)?)?.take());
                 if let Some(saved) = saved {
-                    *input = input.clone().from(saved.seen, saved.position);
-                    *found = Found::GoesOn;
+                    *input = input.clone().from(saved.fingerprint, saved.position);
+                    *found = Progress::GoesOn;
                 } else if places.iter().any(|(at, _)| at.is_none()) {
                     let why = "is a copy of a file that is there, too: left until that one is gone";
                     planner.warnings.extend((!follow).then(|| format!("{}: {why}", path.display())));
-                    *found = Found::Left;
+                    *found = Progress::Left;
                 }
             }
-            Copied::TooShort if follow => *found = Found::Left,
+            Copied::TooShort if follow => *found = Progress::Left,
             // One that was cut begins like itself.
             Copied::Begun(_) if input.inode.is_none_or(|inode| !planner.by_inode.contains_key(&inode)) => {
                 planner.warnings.extend((!follow).then(|| format!("{}: {BEGUN}", path.display())));
-                *found = Found::Left;
+                *found = Progress::Left;
             }
             Copied::Begun(_) | Copied::TooShort | Copied::Nothing => {}
         }
@@ -144,7 +145,7 @@ pub fn plan(inputs: Vec<Input>, saved: Vec<Saved>, own: &HashSet<Inode>, follow:
     let mut inputs = Vec::new();
     for (input, found) in planned.into_iter().zip(found) {
         inputs.extend(input.input.path().and_then(|path| rotated.remove(path)).into_iter().flatten());
-        if matches!(found, Found::New | Found::GoesOn) {
+        if matches!(found, Progress::New | Progress::GoesOn) {
             inputs.push(input);
         }
     }
@@ -156,7 +157,7 @@ pub fn plan(inputs: Vec<Input>, saved: Vec<Saved>, own: &HashSet<Inode>, follow:
 
 /// What is known of an input.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Found {
+enum Progress {
     New,
     /// Some of it was read.
     GoesOn,
@@ -193,9 +194,9 @@ impl Planner {
     }
 
     /// Has an input go on that was read under its inode.
-    fn same(&mut self, input: &mut Planned) -> Found {
+    fn same(&mut self, input: &mut Planned) -> Progress {
         let Some((path, metadata)) = input.input.path().and_then(|path| Some((path, path.metadata().ok()?))) else {
-            return Found::New;
+            return Progress::New;
         };
         let places = self.by_inode.get(&Inode::from(&metadata)).cloned().unwrap_or_default();
         // What cannot be read now is no other file for that.
@@ -203,24 +204,24 @@ impl Planner {
         let found = places.iter().find_map(|at| self.saved.get_mut(*at)?.take_if(goes_on));
         // What else was read under the inode is not there any more.
         self.emptied.extend(places);
-        let Some(saved) = found else { return Found::New };
+        let Some(saved) = found else { return Progress::New };
         if saved.ended == Some(Stamp::from(&metadata)) {
             self.known.push(Saved { path: path.to_owned(), ..saved });
-            return Found::Done;
+            return Progress::Done;
         }
-        *input = input.clone().from(saved.seen, saved.position);
-        Found::GoesOn
+        *input = input.clone().from(saved.fingerprint, saved.position);
+        Progress::GoesOn
     }
 
     /// All that was read, with its place where the file is not there under its name, or is another one now: a copy of it
     /// is read on.
-    fn all(&self, inputs: &[Planned]) -> Vec<(Seen, Option<usize>)> {
+    fn all(&self, inputs: &[Planned]) -> Vec<(Fingerprint, Option<usize>)> {
         let saved = self.saved.iter().enumerate().filter_map(|(at, saved)| Some((at, saved.as_ref()?)));
         let is_gone = |at: &usize, saved: &Saved| self.emptied.contains(at) || !saved.is_there();
-        let saved = saved.map(|(at, saved)| (saved.seen, Some(at).filter(|at| is_gone(at, saved))));
-        let there = self.known.iter().map(|saved| saved.seen);
-        let there = there.chain(inputs.iter().filter(|input| input.known).map(|input| input.seen));
-        saved.chain(there.map(|seen| (seen, None))).collect()
+        let saved = saved.map(|(at, saved)| (saved.fingerprint, Some(at).filter(|at| is_gone(at, saved))));
+        let there = self.known.iter().map(|saved| saved.fingerprint);
+        let there = there.chain(inputs.iter().filter(|input| input.known).map(|input| input.fingerprint));
+        saved.chain(there.map(|fingerprint| (fingerprint, None))).collect()
     }
 
     /// The files that had the names of inputs before, by name, with the oldest first.
@@ -234,7 +235,7 @@ impl Planner {
         replaced.sort_by_key(|saved| saved.there);
         let folders: HashSet<_> = replaced.iter().map(|saved| folder(&saved.path)).collect();
         let places: HashMap<_, _> = replaced.iter().enumerate().map(|(at, saved)| (saved.inode, at)).collect();
-        let beginnings = Beginnings::new(replaced.iter().enumerate().map(|(at, saved)| (saved.seen, at)));
+        let heads = HeadIndex::new(replaced.iter().enumerate().map(|(at, saved)| (saved.fingerprint, at)));
         let entries = folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
         let files = entries.filter_map(|entry| Some((entry.path(), entry.metadata().ok()?)));
         let files = files.filter(|(_, metadata)| metadata.is_file() && !not_these.contains(&Inode::from(metadata)));
@@ -247,7 +248,7 @@ impl Planner {
             found.extend(places.get(&Inode::from(&metadata)).map(|at| (*at, path)));
         }
         for (path, _) in others {
-            if let Ok(Copied::Of(places)) = beginnings.copied_by(&path) {
+            if let Ok(Copied::Of(places)) = heads.copied_by(&path) {
                 let place = places.into_iter().find(|(at, _)| !found.contains_key(at));
                 found.extend(place.map(|(at, _)| (at, path)));
             }
@@ -256,7 +257,7 @@ impl Planner {
         for (at, saved) in replaced.into_iter().enumerate() {
             match found.remove(&at) {
                 Some(path) => {
-                    let file = Planned::whole(Input::File(path)).from(saved.seen, saved.position);
+                    let file = Planned::whole(Input::File(path)).from(saved.fingerprint, saved.position);
                     rotated.entry(saved.path).or_default().push(file);
                 }
                 None => self.warnings.push(saved.lost()),
@@ -271,8 +272,8 @@ fn goes_on(path: &Path, metadata: &Metadata, saved: &Saved) -> io::Result<bool> 
     match saved.ended {
         Some(stamp) if stamp == Stamp::from(metadata) => Ok(true),
         // Another member may have come to a compressed file, or another file its inode.
-        Some(_) => saved.seen.is_of(path),
-        None if !saved.seen.begins(&beginning(path)?) => Ok(false),
+        Some(_) => saved.fingerprint.is_of(path),
+        None if !saved.fingerprint.begins(&beginning(path)?) => Ok(false),
         None => Ok(metadata.len() >= saved.position.offset || !Source::open(path)?.plain),
     }
 }

@@ -8,12 +8,12 @@ use crate::util::sorted;
 /// A chain: an event for each step of the rule, none for an optional one that is not there.
 pub(crate) type Chain = Vec<Option<PendingId>>;
 
-/// How many looks into the index there are for each event that may be tried: events that share many values are found by
+/// How many probes into the index there are for each event that may be tried: events that share many values are found by
 /// each of them.
-const LOOKS: usize = 64;
+const PROBES_PER_CANDIDATE: usize = 64;
 
-/// So many values are compared with others one by one; more are hashed.
-const FEW: usize = 8;
+/// Above this many values, build a hash set instead of scanning.
+const MAX_SCANNED: usize = 8;
 
 /// Looks for the chains that an event completes.
 ///
@@ -27,7 +27,7 @@ pub(super) struct Search<'a> {
     /// How many more events may be tried.
     left: usize,
     /// How many more values and places of the index may be looked at.
-    looks: usize,
+    probes: usize,
     cut: bool,
 }
 
@@ -44,7 +44,7 @@ struct Draft<'a> {
 impl<'a> Search<'a> {
     /// A search that tries no more than `most` events.
     pub(super) fn new(pending: &'a Store, hash: &'a KeyedHash, rules: &'a Rules, most: usize) -> Self {
-        Self { pending, hash, rules, left: most, looks: most.saturating_mul(LOOKS), cut: false }
+        Self { pending, hash, rules, left: most, probes: most.saturating_mul(PROBES_PER_CANDIDATE), cut: false }
     }
 
     /// Whether the search ended before it had seen everything.
@@ -107,47 +107,47 @@ impl<'a> Search<'a> {
         };
         let times = earliest..=latest;
         // Half of what is left, so that the joins behind this one find something left, too.
-        let allowed = self.looks / 2;
-        let mut found = Found::new(self.pending, draft.rule.first_step + join.to, self.left, allowed);
+        let allowed = self.probes / 2;
+        let mut candidates = Candidates::new(self.pending, draft.rule.first_step + join.to, self.left, allowed);
         match join.by.and_then(|by| Some((draft.binding(join.from, by.there)?, draft.binding(join.to, by.here)?))) {
             Some((there, here)) => {
                 for value in from.values_of(&there.slots) {
-                    found.add(self.pending.find(self.hash, draft.identity, here, value, times.clone()));
+                    candidates.add(self.pending.find(self.hash, draft.identity, here, value, times.clone()));
                 }
             }
-            None => found.add(self.pending.find_step(self.hash, draft.identity, found.step, times)),
+            None => candidates.add(self.pending.find_step(self.hash, draft.identity, candidates.step, times)),
         }
-        self.looks -= allowed - found.looks;
-        self.cut |= found.looks == 0;
-        found.events
+        self.probes -= allowed - candidates.probes;
+        self.cut |= candidates.probes == 0;
+        candidates.events
     }
 }
 
 /// The events that a look into the index gives, each once.
-struct Found<'a> {
+struct Candidates<'a> {
     pending: &'a Store,
     /// The step that they have to be.
     step: usize,
     /// One more than this is enough to tell that there are more.
     most: usize,
-    /// How many more looks there are.
-    looks: usize,
+    /// How many more probes there are.
+    probes: usize,
     seen: HashSet<PendingId>,
     events: Vec<(PendingId, PendingEvent<'a>)>,
 }
 
-impl<'a> Found<'a> {
-    fn new(pending: &'a Store, step: usize, most: usize, looks: usize) -> Self {
-        Self { pending, step, most, looks, seen: HashSet::new(), events: Vec::new() }
+impl<'a> Candidates<'a> {
+    fn new(pending: &'a Store, step: usize, most: usize, probes: usize) -> Self {
+        Self { pending, step, most, probes, seen: HashSet::new(), events: Vec::new() }
     }
 
     /// Adds the events that one look gives; asking costs a look, and so does each of them.
     fn add(&mut self, ids: impl Iterator<Item = PendingId>) {
-        if !self.look() {
+        if !self.probe() {
             return;
         }
         for id in ids {
-            if self.events.len() > self.most || !self.look() {
+            if self.events.len() > self.most || !self.probe() {
                 return;
             }
             if self.seen.insert(id)
@@ -158,9 +158,9 @@ impl<'a> Found<'a> {
         }
     }
 
-    fn look(&mut self) -> bool {
-        let left = self.looks.checked_sub(1);
-        self.looks = left.unwrap_or_default();
+    fn probe(&mut self) -> bool {
+        let left = self.probes.checked_sub(1);
+        self.probes = left.unwrap_or_default();
         left.is_some()
     }
 }
@@ -197,7 +197,7 @@ impl<'a> Draft<'a> {
         self.steps.get(position)?.bindings.get(binding)
     }
 
-    /// Whether an event that was found may stand where `join` looks.
+    /// Whether an event that was found may stand where `join` probes.
     fn fits(&self, id: PendingId, event: PendingEvent<'a>, join: &JoinStep) -> bool {
         event.identity().0 == self.identity
             && !self.placed.iter().flatten().any(|(placed, _)| *placed == id)
@@ -214,7 +214,7 @@ impl<'a> Draft<'a> {
         let bindings = (self.binding(other, shared.there), self.binding(join.to, shared.here));
         let (Some(there), Some(here)) = bindings else { return false };
         let (values, others) = (event.values_of(&here.slots), placed.values_of(&there.slots));
-        if values.len().min(others.len()) <= FEW {
+        if values.len().min(others.len()) <= MAX_SCANNED {
             return others.iter().any(|value| values.contains(value));
         }
         let values: HashSet<_> = values.into_iter().collect();

@@ -39,15 +39,15 @@ pub(crate) struct Chains {
     limits: Limits,
     hash: KeyedHash,
     pub counts: Counts,
-    /// The hours and hashed identities for which evictions has been told.
-    told: BTreeSet<(i64, u64)>,
+    /// The hours and hashed identities for which evictions has been reported.
+    reported: BTreeSet<(i64, u64)>,
 }
 
 /// An hour, in ms.
 const HOUR: i64 = 3_600_000;
 
 /// How many tellings of evictions are remembered, to not repeat them.
-const MOST_TOLD: usize = 4_096;
+const MAX_REPORTED: usize = 4_096;
 
 /// What became of events, and of what is remembered of them. All only count up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -120,7 +120,7 @@ pub(crate) struct Eviction {
     pub identity: String,
     /// Whether it gave up its own events, or those of anybody.
     pub own: bool,
-    /// The hour of event time that this is told for; once an hour is enough.
+    /// The hour of event time that this is reported for; once an hour is enough.
     pub hour: i64,
 }
 
@@ -134,7 +134,7 @@ impl Chains {
             limits,
             hash: KeyedHash { key: hash_key },
             counts: Counts::default(),
-            told: BTreeSet::new(),
+            reported: BTreeSet::new(),
         }
     }
 
@@ -204,12 +204,12 @@ impl Chains {
                 false => self.counts.evicted_total > before.evicted_total,
             };
             let hour = time.div_euclid(HOUR);
-            if evicted && self.told.insert((hour, self.hash.of(&[&[u8::from(own)], identity.as_bytes()]))) {
+            if evicted && self.reported.insert((hour, self.hash.of(&[&[u8::from(own)], identity.as_bytes()]))) {
                 evictions.push(Eviction { identity: identity.to_owned(), own, hour });
             }
         }
-        while self.told.len() > MOST_TOLD {
-            self.told.pop_first();
+        while self.reported.len() > MAX_REPORTED {
+            self.reported.pop_first();
         }
     }
 

@@ -16,7 +16,7 @@ use crate::util::packed::{Decoder, PackedStr, encode_number, encode_text};
 use crate::util::sorted;
 
 /// How many values of a name that joins nothing are kept for findings, such as the instances of one launch.
-const MOST_SHOWN: usize = 64;
+const MAX_SHOWN: usize = 64;
 
 /// A pending event. An id is never used twice within four billion insertions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -444,7 +444,7 @@ fn content(rules: &Rules, matched: &Matched<'_>) -> Vec<u8> {
     let slots = sorted::collect(slots);
     for group in slots.chunk_by(|left, right| left.0 == right.0) {
         let Some((slot, _)) = group.first() else { continue };
-        let most = if group.iter().any(|(_, joins)| *joins) { usize::MAX } else { MOST_SHOWN };
+        let most = if group.iter().any(|(_, joins)| *joins) { usize::MAX } else { MAX_SHOWN };
         for value in matched.event.values.distinct(&[*slot]).into_iter().take(most) {
             encode_number(&mut content, slot.number().into());
             encode_text(&mut content, value);

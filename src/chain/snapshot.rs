@@ -47,8 +47,8 @@ impl Chains {
             }
         }
         save_pending(&self.pending, to);
-        encode_number(to, self.told.len() as u64);
-        for (hour, identity) in &self.told {
+        encode_number(to, self.reported.len() as u64);
+        for (hour, identity) in &self.reported {
             encode_signed(to, *hour);
             to.extend_from_slice(&identity.to_le_bytes());
         }
@@ -74,7 +74,7 @@ impl Chains {
         restore_buckets(&mut self.buckets, take)?;
         self.restore_pending(rules, &renumbering, take)?;
         for _ in 0..take.count(1 + size_of::<u64>())? {
-            self.told.insert((take.signed()?, u64::from_le_bytes(take.fixed()?)));
+            self.reported.insert((take.signed()?, u64::from_le_bytes(take.fixed()?)));
         }
         Some(renumbering.reset)
     }

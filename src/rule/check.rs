@@ -15,7 +15,7 @@ pub(super) fn id(id: &str, at: &str) -> Result<(), Error> {
     if well_formed {
         return Ok(());
     }
-    Err(Error::config(at, format!("{id:?} is no id: expected lower-case letters, digits and hyphens")))
+    Err(Error::config(at, format!("{id:?} is not a valid id: expected lower-case letters, digits and hyphens")))
 }
 
 /// A rule that stands at `at`.
@@ -33,7 +33,7 @@ pub(super) fn rule(rule: &Rule, at: &str) -> Result<(), Error> {
         return Err(Error::config(at, "a rule of several steps needs `within`, the longest time they may take"));
     }
     if rule.identity.as_ref().is_some_and(Vec::is_empty) {
-        return Err(Error::config(format!("{at}.identity"), "expected at least one way to tell who made a call"));
+        return Err(Error::config(format!("{at}.identity"), "expected at least one key"));
     }
     let mut ids = BTreeSet::new();
     for (position, step) in rule.steps.iter().enumerate() {
@@ -56,7 +56,8 @@ fn step(rule: &Rule, step: &Step, at: &str) -> Result<(), Error> {
         let plain =
             !action.is_empty() && action.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"\\".contains(&byte));
         if !plain {
-            let why = format!("{action:?} is no action: expected letters, digits and signs, without white space");
+            let why =
+                format!("{action:?} is not a valid action: expected letters, digits and signs, without white space");
             return Err(Error::config(format!("{at}.actions[{number}]"), why));
         }
     }

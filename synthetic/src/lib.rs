@@ -15,10 +15,13 @@
 //! ```
 
 mod cloud;
+mod files;
 mod random;
 mod record;
+pub mod shapes;
 
 pub use cloud::{azure_line, gcp_line};
+pub use files::{File, files};
 pub use random::Random;
 pub use record::{Call, Record, chain, time_text};
 
@@ -34,7 +37,7 @@ pub struct Stream {
     /// How many chains (volume, snapshot, instance) are hidden among them.
     pub chains: usize,
     /// How many of the records out of 100 come twice.
-    pub doubled_percent: usize,
+    pub duplicate_percent: usize,
     /// How much later than its event a record may come, in seconds. 0: in order.
     pub disorder_seconds: u64,
     /// The time of the first event, in seconds since 1970.
@@ -53,7 +56,7 @@ impl Default for Stream {
             records: 1_000,
             of_interest_per_10_000: 100,
             chains: 1,
-            doubled_percent: 1,
+            duplicate_percent: 1,
             disorder_seconds: 0,
             // 2026-01-05T10:00:00Z
             start: 1_767_607_200,
@@ -89,7 +92,7 @@ impl Stream {
             let steps = chain(&identity, start, self.seed ^ (number + 1));
             lines.extend(steps.into_iter().zip([0, 11, 135]).map(|(line, after)| (start + after, line)));
         }
-        let doubled = self.records * self.doubled_percent / 100;
+        let doubled = self.records * self.duplicate_percent / 100;
         for _ in 0..doubled {
             let again = random.below(lines.len() as u64) as usize;
             let copy = lines[again].clone();

@@ -3,11 +3,8 @@
 
 pub mod any_rule;
 pub mod oracle;
-pub mod records;
 pub mod run;
 pub mod schema;
-
-use std::path::{Path, PathBuf};
 
 use catena::Timestamp;
 use catena_synthetic::time_text;
@@ -100,10 +97,4 @@ pub fn chain(snapshot_after: u64, instance_after: u64) -> [Event; 3] {
 /// The records of events, each ended by LF.
 pub fn lines(events: &[Event]) -> Vec<u8> {
     events.iter().flat_map(|event| format!("{}\n", event.line()).into_bytes()).collect()
-}
-
-/// The published samples, where they are there.
-pub fn samples() -> Option<PathBuf> {
-    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/samples");
-    samples.is_dir().then_some(samples)
 }

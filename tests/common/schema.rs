@@ -11,7 +11,7 @@ pub fn validate(root: &Value, schema: &Value, value: &Value, at: &str) -> Result
     let schema = schema.as_object().expect("a schema is an object");
     for (keyword, wanted) in schema {
         match keyword.as_str() {
-            "title" | "description" | "deprecated" | "$defs" | "$id" | "$schema" | "pattern" => {}
+            "$comment" | "title" | "description" | "deprecated" | "$defs" | "$id" | "$schema" | "pattern" => {}
             "$ref" => {
                 let target = root.pointer(wanted.as_str().unwrap().trim_start_matches('#')).expect("leads somewhere");
                 validate(root, target, value, at)?;

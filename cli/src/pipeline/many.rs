@@ -12,7 +12,7 @@ use catena_host::{Error, Mode, Outcome, Route, Supervisor};
 use crossbeam_channel::{Receiver, Sender, bounded, select_biased, unbounded};
 
 use super::shards::Shards;
-use super::{Fault, Job, Report, Take, now};
+use super::{Fault, Job, OutcomeSink, Report, now};
 use catena_input::framing::Kind;
 
 /// For each thread, the batches that are on their way: some to be cut, some to be processed.
@@ -54,7 +54,7 @@ struct Pending {
 
 enum Stage {
     /// Nobody processes it.
-    Unread,
+    Skipped,
     /// It is being cut.
     Cutting,
     /// It has been cut and waits for those before it.
@@ -99,7 +99,7 @@ impl Many {
         Self { tasks, to_cut, done, pending: VecDeque::new(), first: 0, next: 0, mode }
     }
 
-    pub fn put(&mut self, job: Job, to: &mut impl Take) -> Result<(), Fault> {
+    pub fn put(&mut self, job: Job, to: &mut impl OutcomeSink) -> Result<(), Fault> {
         while self.pending.len() >= AHEAD * self.tasks.len() {
             self.wait(to)?;
         }
@@ -108,7 +108,7 @@ impl Many {
             self.send(&self.to_cut, (number, job.batch.bytes().clone()))?;
             Stage::Cutting
         } else {
-            Stage::Unread
+            Stage::Skipped
         };
         self.pending.push_back(Pending { job, stage });
         while let Ok(done) = self.done.try_recv() {
@@ -117,7 +117,7 @@ impl Many {
         self.give(to)
     }
 
-    pub fn drain(&mut self, to: &mut impl Take) -> Result<(), Fault> {
+    pub fn drain(&mut self, to: &mut impl OutcomeSink) -> Result<(), Fault> {
         self.give(to)?;
         while !self.pending.is_empty() {
             self.wait(to)?;
@@ -149,7 +149,7 @@ impl Many {
         to.send(what).map_err(|_| Fault::Component(gone().to_string()))
     }
 
-    fn wait(&mut self, to: &mut impl Take) -> Result<(), Fault> {
+    fn wait(&mut self, to: &mut impl OutcomeSink) -> Result<(), Fault> {
         let done = self.done.recv().map_err(|_| Fault::Component(gone().to_string()))?;
         self.settle(done)?;
         self.give(to)
@@ -181,7 +181,7 @@ impl Many {
     /// Gives the parts of all batches that can be processed to those who have their identities.
     fn give_out(&mut self) -> Result<(), Fault> {
         while let Some(pending) = self.pending.get_mut((self.next - self.first) as usize) {
-            match std::mem::replace(&mut pending.stage, Stage::Unread) {
+            match std::mem::replace(&mut pending.stage, Stage::Skipped) {
                 Stage::Cut(routes) => {
                     let shards = Shards::new(pending.job.batch.bytes(), routes, self.tasks.len() as u32);
                     let parts = shards.batches().to_vec();
@@ -193,7 +193,7 @@ impl Many {
                         self.send(tasks, Task::Process(self.next, part))?;
                     }
                 }
-                Stage::Unread => {}
+                Stage::Skipped => {}
                 other => {
                     pending.stage = other;
                     return Ok(());
@@ -205,11 +205,11 @@ impl Many {
     }
 
     /// Gives what is done, from the first on.
-    fn give(&mut self, to: &mut impl Take) -> Result<(), Fault> {
+    fn give(&mut self, to: &mut impl OutcomeSink) -> Result<(), Fault> {
         self.give_out()?;
         while let Some(pending) = self.pending.front_mut() {
-            let outcome = match std::mem::replace(&mut pending.stage, Stage::Unread) {
-                Stage::Unread => None,
+            let outcome = match std::mem::replace(&mut pending.stage, Stage::Skipped) {
+                Stage::Skipped => None,
                 Stage::Done(outcome) => Some(*outcome),
                 other => {
                     pending.stage = other;
@@ -229,7 +229,7 @@ impl Pending {
     /// Puts the outcomes together if none is missing.
     fn finish(&mut self, mode: Mode) {
         if let Stage::Processing { missing: 0, .. } = self.stage
-            && let Stage::Processing { shards, outcomes, .. } = std::mem::replace(&mut self.stage, Stage::Unread)
+            && let Stage::Processing { shards, outcomes, .. } = std::mem::replace(&mut self.stage, Stage::Skipped)
         {
             self.stage = Stage::Done(Box::new(shards.join(self.job.batch.bytes(), mode, outcomes)));
         }

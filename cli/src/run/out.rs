@@ -6,7 +6,7 @@ use catena_host::{Outcome, Rejection};
 use indicatif::ProgressBar;
 
 use crate::output::Outputs;
-use crate::pipeline::{Job, Take};
+use crate::pipeline::{Job, OutcomeSink};
 use crate::sink::WriteError;
 use crate::summary::Summary;
 use catena_input::framing::Kind;
@@ -24,7 +24,7 @@ pub struct Out {
     pub input: Arc<str>,
 }
 
-impl Take for Out {
+impl OutcomeSink for Out {
     fn take(&mut self, job: Job, outcome: Option<Outcome>) -> Result<(), WriteError> {
         self.summary.bytes += job.batch.original.len() as u64;
         if !Arc::ptr_eq(&self.input, &job.input) {

@@ -13,7 +13,7 @@ use crate::pipeline::{Fault, Job, Pipeline};
 use crate::sink::WriteError;
 use crate::stop::Stop;
 use catena_input::framing::{Batch, Framer};
-use catena_input::{Event, Events, Input, Known, Next, Planned, Saved, Stamp};
+use catena_input::{Events, Input, InputEvent, Known, Next, Planned, Saved, Stamp};
 
 /// How long signals may go unnoticed.
 const TICK: Duration = Duration::from_millis(20);
@@ -115,7 +115,7 @@ impl Run {
     fn read_all(&mut self, events: &mut Events, stop: &Stop) -> Result<(), Fault> {
         loop {
             let event = match events.next(PATIENCE) {
-                Next::Event(event) => event,
+                Next::InputEvent(event) => event,
                 Next::End => break,
                 Next::Pause => {
                     // The input pauses: what is done so far goes out.
@@ -123,7 +123,7 @@ impl Run {
                     self.pipeline.drain(&mut self.out)?;
                     self.out.outputs.flush()?;
                     match events.next(TICK) {
-                        Next::Event(event) => event,
+                        Next::InputEvent(event) => event,
                         Next::End => break,
                         // The reading thread waits for input that nobody waits for any more.
                         Next::Pause if stop.asked() => break,
@@ -162,7 +162,9 @@ impl Run {
     /// What was left of a file that an input is a copy of, and goes on with.
     fn rest_of(&mut self, planned: &Planned) -> Option<Framer> {
         let is_rest = |open: &Open| {
-            open.parted.is_some() && open.planned.seen == planned.seen && open.framer.read() == planned.position.offset
+            open.parted.is_some()
+                && open.planned.fingerprint == planned.fingerprint
+                && open.framer.read() == planned.position.offset
         };
         let id = self.sources.iter().find(|(_, open)| is_rest(open)).map(|(id, _)| *id)?;
         let open = self.sources.remove(&id)?;
@@ -170,9 +172,9 @@ impl Run {
         Some(open.framer)
     }
 
-    fn take(&mut self, event: Event) -> Result<(), Fault> {
+    fn take(&mut self, event: InputEvent) -> Result<(), Fault> {
         match event {
-            Event::Begin(id, planned) => {
+            InputEvent::Begin(id, planned) => {
                 let framer = self.rest_of(&planned);
                 let framer = framer.unwrap_or_else(|| Framer::new(planned.position, self.out.longest));
                 if let Some(state) = &mut self.state {
@@ -186,18 +188,18 @@ impl Run {
                 self.sources.insert(id, Open { name, planned, framer, came: Instant::now(), parted: None });
                 Ok(())
             }
-            Event::Bytes(id, piece) => {
+            InputEvent::Bytes(id, piece) => {
                 self.out.progress.inc(piece.read);
                 if let Some(open) = self.sources.get_mut(&id) {
                     open.came = Instant::now();
                     if let Some(checksum) = piece.checksum {
-                        open.planned.seen.add(open.framer.read(), &piece.bytes, checksum);
+                        open.planned.fingerprint.add(open.framer.read(), &piece.bytes, checksum);
                     }
                 }
                 self.frame(id, |framer, give| framer.push(piece.bytes, piece.lines, give))
             }
-            Event::End(id, ended) => self.end(id, ended),
-            Event::Skipped(id, reason) => {
+            InputEvent::End(id, ended) => self.end(id, ended),
+            InputEvent::Skipped(id, reason) => {
                 self.out.summary.skipped += 1;
                 if let Some(open) = self.sources.get(&id) {
                     let counted = u64::from(!open.planned.known);
@@ -209,18 +211,18 @@ impl Run {
                 self.close(id, Some(metadata.as_ref().map(Stamp::from).unwrap_or_default()));
                 Ok(())
             }
-            Event::Failed(id, error) => {
+            InputEvent::Failed(id, error) => {
                 let name = self.name(id);
                 self.end(id, None)?;
                 self.fail(&format!("cannot read {name}: {error}"));
                 Ok(())
             }
-            Event::Trouble(id, error) => {
+            InputEvent::Trouble(id, error) => {
                 let name = self.name(id);
                 self.fail(&format!("cannot read {name}, and try again: {error}"));
                 Ok(())
             }
-            Event::Renamed(id, path) => {
+            InputEvent::Renamed(id, path) => {
                 if let Some(open) = self.sources.get_mut(&id) {
                     info!("{} is {} now", open.name, path.display());
                     open.planned.input = Input::File(path);
@@ -228,13 +230,13 @@ impl Run {
                 }
                 Ok(())
             }
-            Event::Moved(inode, path) => {
+            InputEvent::Moved(inode, path) => {
                 if let Some(state) = &mut self.state {
                     state.known.rename(inode, &path);
                 }
                 Ok(())
             }
-            Event::Warning(text) => {
+            InputEvent::Warning(text) => {
                 warn!("{text}");
                 Ok(())
             }

@@ -68,7 +68,7 @@ pub fn stderr(output: &Output) -> String {
 /// The records of a chain among a little noise.
 pub fn records() -> Vec<String> {
     let mut records =
-        Stream { records: 20, of_interest_per_10_000: 0, chains: 0, doubled_percent: 0, ..Stream::default() }.lines();
+        Stream { records: 20, of_interest_per_10_000: 0, chains: 0, duplicate_percent: 0, ..Stream::default() }.lines();
     for (at, line) in chain("mallory", START, 5).into_iter().enumerate() {
         records.insert(5 * (at + 1), line);
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::chunk::Chunk;
 use crate::framing::Position;
-use crate::identity::{Inode, Seen, Stamp, beginning};
+use crate::identity::{Fingerprint, Inode, Stamp, beginning};
 use crate::source::Source;
 use crate::{Piece, is_digest};
 
@@ -14,7 +14,7 @@ use crate::{Piece, is_digest};
 const GRACE: Duration = Duration::from_secs(5);
 
 /// The length of the longest mark of a compressed file.
-const LEAST_TELLING: u64 = 4;
+const MIN_TELLING: u64 = 4;
 
 /// How often closed files are looked at.
 const SELDOM: Duration = Duration::from_millis(500);
@@ -29,7 +29,7 @@ const REST: u32 = 10;
 pub struct Followed {
     pub path: PathBuf,
     pub inode: Inode,
-    pub seen: Seen,
+    pub fingerprint: Fingerprint,
     /// How far it has been given out.
     pub position: Position,
     /// Where it is read, if it is open.
@@ -56,7 +56,7 @@ pub struct Followed {
 }
 
 /// What there was to read.
-pub enum Found {
+pub enum Advance {
     /// So many bytes were read, before decompression.
     Some { read: u64 },
     /// Nothing, for now.
@@ -72,11 +72,11 @@ pub enum Found {
 }
 
 impl Followed {
-    pub fn new(path: PathBuf, inode: Inode, seen: Seen, position: Position) -> Self {
+    pub fn new(path: PathBuf, inode: Inode, fingerprint: Fingerprint, position: Position) -> Self {
         Self {
             path,
             inode,
-            seen,
+            fingerprint,
             position,
             source: None,
             plain: None,
@@ -106,7 +106,7 @@ impl Followed {
     }
 
     /// How many bytes there are that have not been read. Of what is compressed it is only known whether it was read.
-    pub fn behind(&self) -> u64 {
+    pub fn backlog(&self) -> u64 {
         match self.plain {
             Some(true) => self.length().map_or(0, |length| length.saturating_sub(self.position.offset)),
             _ => 0,
@@ -124,15 +124,15 @@ impl Followed {
 
     /// Counts what has been read as given out.
     pub fn count(&mut self, piece: &Piece) {
-        self.seen.add(self.position.offset, &piece.bytes, piece.checksum.unwrap_or_default());
-        self.position = self.position.behind(piece.bytes.len(), piece.lines.line_feeds);
+        self.fingerprint.add(self.position.offset, &piece.bytes, piece.checksum.unwrap_or_default());
+        self.position = self.position.after(piece.bytes.len(), piece.lines.line_feeds);
     }
 
     /// Reads what there is into `chunk`.
-    pub fn advance(&mut self, chunk: &mut Chunk) -> Found {
+    pub fn advance(&mut self, chunk: &mut Chunk) -> Advance {
         // There may be thousands that are closed because nothing comes.
         if self.source.is_none() && self.plain == Some(true) && self.asked.elapsed() < SELDOM {
-            return Found::Nothing;
+            return Advance::Nothing;
         }
         self.asked = Instant::now();
         let found = match self.open() {
@@ -153,13 +153,13 @@ impl Followed {
                 let [first, most] = BACK_OFF;
                 let known = self.trouble.replace(self.trouble.map_or(first, |pause| (pause * 2).min(most)));
                 self.rests = self.trouble.map(|pause| Instant::now() + pause);
-                if known.is_some() { Found::Nothing } else { Found::Trouble(error) }
+                if known.is_some() { Advance::Nothing } else { Advance::Trouble(error) }
             }
         }
     }
 
     /// Opens it if there may be something to read; else says what there is.
-    fn open(&mut self) -> io::Result<Option<Found>> {
+    fn open(&mut self) -> io::Result<Option<Advance>> {
         if self.source.is_some() {
             return Ok(None);
         }
@@ -173,7 +173,7 @@ impl Followed {
             _ => self.cut_at.is_some() && self.cut_at == length,
         };
         // Too little to tell whether it is compressed: whoever writes it has just begun.
-        let undecided = self.plain.is_none() && length < Some(LEAST_TELLING);
+        let undecided = self.plain.is_none() && length < Some(MIN_TELLING);
         if nothing_new || undecided {
             return Ok(Some(self.nothing()));
         }
@@ -188,7 +188,7 @@ impl Followed {
             Err(error) => {
                 if error.kind() == io::ErrorKind::UnexpectedEof {
                     self.cut_at = length;
-                    if !self.seen.begins(&beginning(&self.path)?) {
+                    if !self.fingerprint.begins(&beginning(&self.path)?) {
                         return Ok(Some(self.written_anew()));
                     }
                 }
@@ -197,8 +197,8 @@ impl Followed {
         }
     }
 
-    fn read(&mut self, chunk: &mut Chunk) -> io::Result<Found> {
-        let Some(source) = &mut self.source else { return Ok(Found::Nothing) };
+    fn read(&mut self, chunk: &mut Chunk) -> io::Result<Advance> {
+        let Some(source) = &mut self.source else { return Ok(Advance::Nothing) };
         if let Some(file) = &source.file {
             let metadata = file.metadata()?;
             let (length, read) = (metadata.len(), self.position.offset);
@@ -207,14 +207,14 @@ impl Followed {
             }
             let stamp = Some(Stamp::from(&metadata));
             let is_same = length == read && self.stamp == stamp;
-            if !is_same && std::mem::take(&mut self.at_end) && !self.seen.begins(&source.beginning()?) {
+            if !is_same && std::mem::take(&mut self.at_end) && !self.fingerprint.begins(&source.beginning()?) {
                 return Ok(self.written_anew());
             }
             if length == read {
                 (self.at_end, self.stamp) = (true, stamp);
                 return Ok(self.nothing());
             }
-        } else if std::mem::take(&mut self.at_end) && !self.seen.begins(&beginning(&self.path)?) {
+        } else if std::mem::take(&mut self.at_end) && !self.fingerprint.begins(&beginning(&self.path)?) {
             return Ok(self.written_anew());
         }
         while !chunk.room().is_empty() {
@@ -229,18 +229,18 @@ impl Followed {
         let read = source.bytes_read() - self.counted;
         self.counted += read;
         match chunk.as_ref() {
-            [] if !source.plain => Ok(Found::End(source.stamp())),
+            [] if !source.plain => Ok(Advance::End(source.stamp())),
             [] => Ok(self.nothing()),
-            bytes if self.position.offset == 0 && is_digest(bytes) => Ok(Found::Skipped("a CloudTrail digest file")),
+            bytes if self.position.offset == 0 && is_digest(bytes) => Ok(Advance::Skipped("a CloudTrail digest file")),
             _ => {
                 (self.gone, self.trouble, self.cut_at) = (None, None, None);
-                Ok(Found::Some { read })
+                Ok(Advance::Some { read })
             }
         }
     }
 
     /// Whether it was cut, or has lost its name long enough, where there is nothing more to read.
-    fn nothing(&mut self) -> Found {
+    fn nothing(&mut self) -> Advance {
         let metadata = self.path.metadata().ok().filter(|metadata| Inode::from(metadata) == self.inode);
         match metadata {
             Some(metadata) if self.plain == Some(true) && metadata.len() < self.position.offset => {
@@ -248,20 +248,20 @@ impl Followed {
             }
             Some(_) => {
                 self.gone = None;
-                Found::Nothing
+                Advance::Nothing
             }
-            None if self.gone.get_or_insert_with(Instant::now).elapsed() < GRACE => Found::Nothing,
-            None => Found::End(Stamp::default()),
+            None if self.gone.get_or_insert_with(Instant::now).elapsed() < GRACE => Advance::Nothing,
+            None => Advance::End(Stamp::default()),
         }
     }
 
-    fn written_anew(&self) -> Found {
+    fn written_anew(&self) -> Advance {
         let (name, read) = (self.path.display(), self.position.offset);
-        Found::Emptied(format!("{name}: was written anew after {read} bytes were read; read from its beginning"))
+        Advance::Emptied(format!("{name}: was written anew after {read} bytes were read; read from its beginning"))
     }
 
-    fn cut(&self, length: u64) -> Found {
+    fn cut(&self, length: u64) -> Advance {
         let (name, read) = (self.path.display(), self.position.offset);
-        Found::Emptied(format!("{name}: was cut to {length} bytes after {read} were read; read from its beginning"))
+        Advance::Emptied(format!("{name}: was cut to {length} bytes after {read} were read; read from its beginning"))
     }
 }

@@ -9,8 +9,8 @@ use tracing::debug;
 
 use super::{Followed, Follower, Gone};
 use crate::framing::Position;
-use crate::identity::{BEGUN, Beginnings, Copied, Inode, LEAST_TELLING, Seen, Stamp, beginning, whole_of};
-use crate::{Event, Saved};
+use crate::identity::{BEGUN, Copied, Fingerprint, HeadIndex, Inode, MIN_TELLING, Stamp, beginning, whole_of};
+use crate::{InputEvent, Saved};
 
 /// How long a file may be unchanged that begins like another and has less, before it is taken for one of its own.
 const ALIKE: Duration = Duration::from_secs(5);
@@ -26,21 +26,21 @@ const COMPARE_SHARE: u32 = 10;
 pub struct Ended {
     pub path: PathBuf,
     pub stamp: Stamp,
-    pub seen: Seen,
+    pub fingerprint: Fingerprint,
     pub position: Position,
 }
 
 impl Ended {
     /// A file that is followed, as far as it has been read.
     pub fn of(file: &Followed, stamp: Stamp) -> Self {
-        Self { path: file.path.clone(), stamp, seen: file.seen, position: file.position }
+        Self { path: file.path.clone(), stamp, fingerprint: file.fingerprint, position: file.position }
     }
 }
 
 impl From<&Saved> for Ended {
     fn from(saved: &Saved) -> Self {
-        let Saved { path, seen, position, .. } = saved.clone();
-        Self { path, stamp: saved.ended.unwrap_or_default(), seen, position }
+        let Saved { path, fingerprint, position, .. } = saved.clone();
+        Self { path, stamp: saved.ended.unwrap_or_default(), fingerprint, position }
     }
 }
 
@@ -56,7 +56,7 @@ pub struct Held {
 
 /// What a file is.
 #[derive(Debug)]
-pub enum Judged {
+pub enum Judgement {
     /// One that goes on, or a copy that is read on, from where that was left.
     GoesOn(Ended),
     /// A copy of one that is followed and is read on there.
@@ -71,7 +71,7 @@ pub enum Judged {
 }
 
 /// What was read, and of what is followed on how many bytes more there are.
-pub type Copies = Beginnings<(Ended, Option<u64>)>;
+pub type Copies = HeadIndex<(Ended, Option<u64>)>;
 
 impl Follower {
     /// What a file is. `copies` are made of what has been read once they are needed.
@@ -81,15 +81,15 @@ impl Follower {
         inode: Inode,
         stamp: Stamp,
         copies: &mut Option<Copies>,
-    ) -> Result<Judged, Gone> {
+    ) -> Result<Judgement, Gone> {
         let held = self.held.get(&inode);
         if held.is_some_and(|held| held.rests > Instant::now()) {
-            return Ok(Judged::Left);
+            return Ok(Judgement::Left);
         }
         let settled = match held.map(|held| (held.patience, held.stamp == stamp, held.since.elapsed())) {
             // One that grows by little would be waited for long.
             Some((Some(SHORT), _, since)) if since >= SHORT => true,
-            Some((Some(patience), true, since)) if since < patience => return Ok(Judged::Left),
+            Some((Some(patience), true, since)) if since < patience => return Ok(Judgement::Left),
             Some((Some(_), unchanged, _)) => unchanged,
             _ => false,
         };
@@ -98,45 +98,45 @@ impl Follower {
         let judged = self.judge(path, inode, copies, settled);
         debug!("{}: {judged:?}", path.display());
         let (patience, what) = match &judged {
-            Ok(Judged::CopyOf(_)) => (None, "is a copy of what was read before".to_owned()),
-            Ok(Judged::GoesOn(_)) => (None, "goes on with what was read before".to_owned()),
-            Ok(Judged::Begun) => (Some(ALIKE), BEGUN.to_owned()),
-            Ok(Judged::Short) => (Some(SHORT), String::new()),
-            Ok(Judged::New | Judged::Left) => (None, String::new()),
+            Ok(Judgement::CopyOf(_)) => (None, "is a copy of what was read before".to_owned()),
+            Ok(Judgement::GoesOn(_)) => (None, "goes on with what was read before".to_owned()),
+            Ok(Judgement::Begun) => (Some(ALIKE), BEGUN.to_owned()),
+            Ok(Judgement::Short) => (Some(SHORT), String::new()),
+            Ok(Judgement::New | Judgement::Left) => (None, String::new()),
             Err(error) => (None, format!("cannot be read, and is tried again: {error}")),
         };
         let now = Instant::now();
         let held = Held { stamp, since: since.unwrap_or(now), patience, rests: now + (now - began) * COMPARE_SHARE };
         if self.held.insert(inode, held).is_none() && !what.is_empty() {
-            self.send(Event::Warning(format!("{}: {what}", path.display())))?;
+            self.send(InputEvent::Warning(format!("{}: {what}", path.display())))?;
         }
-        Ok(judged.unwrap_or(Judged::Left))
+        Ok(judged.unwrap_or(Judgement::Left))
     }
 
     /// What a file is by all that has been read. `settled` where it has been waited for long enough.
-    fn judge(&self, path: &Path, inode: Inode, copies: &mut Option<Copies>, settled: bool) -> io::Result<Judged> {
+    fn judge(&self, path: &Path, inode: Inode, copies: &mut Option<Copies>, settled: bool) -> io::Result<Judgement> {
         // Else the inode was used again, or what was in the file is not any more.
         if let Some(ended) = self.ended.get(&inode)
-            && ended.seen.is_of(path)?
+            && ended.fingerprint.is_of(path)?
         {
-            return Ok(Judged::GoesOn(ended.clone()));
+            return Ok(Judgement::GoesOn(ended.clone()));
         }
         Ok(match copies.get_or_insert_with(|| self.copies()).copied_by(path)? {
             Copied::Of(of) => match of.into_iter().next() {
                 // Of one that is followed the rest is read there, unless it is a rest that only the copy has.
                 Some(((ended, Some(behind)), longer)) => match (behind, longer) {
-                    (0, false) => Judged::CopyOf(ended),
-                    (0, true) if settled => Judged::GoesOn(ended),
-                    _ => Judged::Begun,
+                    (0, false) => Judgement::CopyOf(ended),
+                    (0, true) if settled => Judgement::GoesOn(ended),
+                    _ => Judgement::Begun,
                 },
-                Some(((ended, None), _)) => Judged::GoesOn(ended),
-                None => Judged::New,
+                Some(((ended, None), _)) => Judgement::GoesOn(ended),
+                None => Judgement::New,
             },
-            Copied::Begun(_) if !settled => Judged::Begun,
+            Copied::Begun(_) if !settled => Judgement::Begun,
             // A copy of one that has grown since.
-            Copied::Begun(of) => of.iter().find_map(|(ended, _)| older(path, ended)).unwrap_or(Judged::New),
-            Copied::TooShort if !settled => Judged::Short,
-            Copied::TooShort | Copied::Nothing => Judged::New,
+            Copied::Begun(of) => of.iter().find_map(|(ended, _)| older(path, ended)).unwrap_or(Judgement::New),
+            Copied::TooShort if !settled => Judgement::Short,
+            Copied::TooShort | Copied::Nothing => Judgement::New,
         })
     }
 
@@ -144,9 +144,9 @@ impl Follower {
     /// it does not, it is about to be begun.
     pub(super) fn is_like_unread(&mut self, path: &Path) -> bool {
         let files = &self.files;
-        self.unread.retain(|_, id| files.get(id).is_some_and(|file| file.seen.length < LEAST_TELLING));
+        self.unread.retain(|_, id| files.get(id).is_some_and(|file| file.fingerprint.length < MIN_TELLING));
         let Ok(beginning) = beginning(path) else { return false };
-        if (beginning.len() as u64) < LEAST_TELLING {
+        if (beginning.len() as u64) < MIN_TELLING {
             return false;
         }
         match self.unread.entry(crc32fast::hash(&beginning)) {
@@ -159,16 +159,17 @@ impl Follower {
     }
 
     fn copies(&self) -> Copies {
-        let ended = self.ended.values().chain(&self.gone).map(|ended| (ended.seen, (ended.clone(), None)));
+        let ended = self.ended.values().chain(&self.gone).map(|ended| (ended.fingerprint, (ended.clone(), None)));
         let followed = self.files.values();
-        let followed = followed.map(|file| (file.seen, (Ended::of(file, Stamp::default()), Some(file.behind()))));
-        Beginnings::new(ended.chain(followed))
+        let followed =
+            followed.map(|file| (file.fingerprint, (Ended::of(file, Stamp::default()), Some(file.backlog()))));
+        HeadIndex::new(ended.chain(followed))
     }
 }
 
 /// A file of which all is in another one that is there, and was read there.
-fn older(path: &Path, of: &Ended) -> Option<Judged> {
-    let (seen, line_feeds) = whole_of(path, &of.path).ok()??;
-    let position = Position::default().behind(usize::try_from(seen.length).ok()?, line_feeds);
-    Some(Judged::CopyOf(Ended { seen, position, ..of.clone() }))
+fn older(path: &Path, of: &Ended) -> Option<Judgement> {
+    let (fingerprint, line_feeds) = whole_of(path, &of.path).ok()??;
+    let position = Position::default().after(usize::try_from(fingerprint.length).ok()?, line_feeds);
+    Some(Judgement::CopyOf(Ended { fingerprint, position, ..of.clone() }))
 }

@@ -31,7 +31,7 @@ impl Lines {
     }
 
     /// The same of what is behind the first line, which has so many bytes and is not odd.
-    pub fn behind(self, first: usize) -> Self {
+    pub fn after(self, first: usize) -> Self {
         Self { line_feeds: self.line_feeds - 1, odd: self.odd.and_then(|odd| odd.checked_sub(first)) }
     }
 }

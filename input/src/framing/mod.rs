@@ -40,7 +40,7 @@ enum TooLong {
 
 impl Position {
     /// The place so many bytes on, between records.
-    pub fn behind(self, bytes: usize, line_feeds: u64) -> Self {
+    pub fn after(self, bytes: usize, line_feeds: u64) -> Self {
         Self { offset: self.offset + bytes as u64, line: self.line + line_feeds, inside: None }
     }
 }
@@ -161,7 +161,7 @@ impl Framer {
             self.cut(first, None, false, &mut give)?;
         }
         if self.rest.is_empty() {
-            return self.cut(bytes, Some(lines.behind(line.len())), false, &mut give);
+            return self.cut(bytes, Some(lines.after(line.len())), false, &mut give);
         }
         self.rest.extend_from_slice(&bytes);
         let rest = std::mem::take(&mut self.rest);

@@ -58,7 +58,7 @@ impl Value {
                 None if window < bytes.len() => self.lines = window,
                 None => {
                     // Of a line that has just begun it is not known yet what it is.
-                    let indent = bytes.iter().rev().take(MOST_INDENT).take_while(|byte| matches!(byte, b' ' | b'\t'));
+                    let indent = bytes.iter().rev().take(MAX_INDENT).take_while(|byte| matches!(byte, b' ' | b'\t'));
                     let line = bytes.len() - indent.count();
                     self.lines = self.lines.max(line.saturating_sub(1));
                     return End::Open;
@@ -71,7 +71,7 @@ impl Value {
     /// that, as in nearly all documents, only what cannot stand before a value tells.
     fn may_be_damaged(&self, bytes: &[u8], at: usize) -> bool {
         let line = bytes.get(at..).unwrap_or_default();
-        let indent = line.iter().take(MOST_INDENT).take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+        let indent = line.iter().take(MAX_INDENT).take_while(|byte| matches!(byte, b' ' | b'\t')).count();
         let begins = matches!(line.get(indent), Some(b'{' | b'['));
         begins && (indent == 0 || !stands_before_value(bytes, at))
     }
@@ -88,7 +88,7 @@ impl Value {
 }
 
 /// Deeper indentation than this is not looked through.
-const MOST_INDENT: usize = 256;
+const MAX_INDENT: usize = 256;
 
 /// Whether what stands before `at` can stand before a value.
 fn stands_before_value(bytes: &[u8], at: usize) -> bool {
@@ -96,7 +96,7 @@ fn stands_before_value(bytes: &[u8], at: usize) -> bool {
 }
 
 /// Deeper levels than this are only counted.
-const MOST_LEVELS: u64 = 64;
+const MAX_LEVELS: u64 = 64;
 
 /// The brackets that are open at some place, found byte by byte.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -157,7 +157,7 @@ impl Nesting {
 
     fn may_begin_value(&self) -> bool {
         // The bits of deeper levels are gone when those come to their end.
-        let in_array = self.depth > MOST_LEVELS || self.arrays & 1 == 1;
+        let in_array = self.depth > MAX_LEVELS || self.arrays & 1 == 1;
         !self.in_string && matches!((self.last, in_array), (b'[' | b',', true) | (b':', false))
     }
 }

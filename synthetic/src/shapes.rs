@@ -1,4 +1,6 @@
-//! Azure and GCP records, made up after the documentation of both, and envelopes of AWS.
+//! Records and envelopes of all clouds as JSON values, for tests that change them.
+//!
+//! They follow the clouds' documentation; every name, id and address is invented.
 
 use std::io::Write as _;
 
@@ -6,7 +8,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+/// The claim that holds the user principal name.
 pub const UPN: &str = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/upn";
+/// The resource group of all Azure resources here.
 pub const GROUP: &str = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg1/providers/";
 
 /// A record as Event Hubs have it: `kind/name` under `Microsoft.Compute` was written.
@@ -53,6 +57,7 @@ pub fn gcp(method: &str, resource: &str, minute: u32, operation: u32, phase: &st
     })
 }
 
+/// The instance of [`gcp_chain`].
 pub const GCP_INSTANCE: &str = "projects/p1/zones/us-central1-a/instances/vm1";
 
 /// A snapshot and an instance that has a disk from it, the newest entry first.
@@ -67,14 +72,20 @@ pub fn gcp_chain() -> [Value; 3] {
     ]
 }
 
+/// Base64 with padding.
 pub fn base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
 
+/// Compresses as gzip does.
+///
+/// # Panics
+///
+/// Never: memory can be written.
 pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    gzip.write_all(bytes).unwrap();
-    gzip.finish().unwrap()
+    gzip.write_all(bytes).expect("memory can be written");
+    gzip.finish().expect("memory can be written")
 }
 
 /// What CloudWatch Logs delivers of these records.
