@@ -1,4 +1,4 @@
-//! Turns the rule files under `rules/` into the JSON that the engine reads.
+//! Converts the rule files in `rules/` to the JSON that the engine embeds.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The files of a folder as a JSON array, without what only people read in the files: the component carries it.
+/// The YAML files of a folder as a JSON array, ordered by file name. Omits the members that only people and tests read,
+/// to keep them out of the component.
 fn json(folder: &Path) -> Result<String, Box<dyn Error>> {
     let mut files: Vec<PathBuf> =
         fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;

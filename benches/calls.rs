@@ -1,4 +1,5 @@
-//! What calls cost besides the bytes: one record a call, opening, cutting by identity, a checkpoint of little.
+//! Fixed costs of calls: one record per call, opening a correlator, partitioning by identity, and a checkpoint of
+//! little state.
 
 use std::hint::black_box;
 use std::sync::Arc;

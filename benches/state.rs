@@ -1,6 +1,7 @@
-//! What remembering costs: a record among many identities, a flood, memory, checkpoints.
+//! The cost of state: a record among many identities, a flood, memory, checkpoints.
 //!
-//! Compare the lines of one run. Memory is printed before the timings: the sandbox's linear memory, which is all there is.
+//! Compare results within one run. Memory is printed before the timings: the sandbox's linear memory, which holds all
+//! state.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -19,8 +20,8 @@ fn native() -> Correlator {
 const START: u64 = 1_767_607_200;
 const CONFIG: &str = r#"{"mode":"findings","limits":{"pending":2000000,"event_ids":2000000,"state_bytes":2000000000}}"#;
 
-/// One pending step for each of so many identities: volumes that nobody snapshots. As short as records can be, so that
-/// their parsing hides nothing.
+/// Records with one pending step for each of `identities`: volumes without a snapshot. The records are as short as
+/// possible, so that parsing does not dominate.
 fn volumes(identities: u64) -> Vec<Vec<u8>> {
     let mut random = Random::new(1);
     let time = time_text(START);
@@ -48,7 +49,7 @@ fn memory(sandbox: &Sandbox) {
     }
     let metric =
         |metrics: &[catena_host::Metric], name: &str| metrics.iter().find(|m| m.name == name).map_or(0, |m| m.value);
-    let metrics = few.metrics().expect("are told");
+    let metrics = few.metrics().expect("returns the metrics");
     let pending = metric(&metrics, "now:pending");
     let grown = few.memory() - base;
     println!(
@@ -59,12 +60,12 @@ fn memory(sandbox: &Sandbox) {
     );
     let checkpoint = few.checkpoint().expect("is saved");
     println!("checkpoint: {:.0} MB", checkpoint.len() as f64 / 1e6);
-    // The same number of steps by a thousandth of the identities: what a step takes without its identity.
+    // The same number of steps by a thousandth of the identities: the cost of a step without its identity.
     let config = CONFIG.replace("\"limits\":{", "\"limits\":{\"pending_per_identity\":2000,");
     let mut crowded = sandbox.open(&config).expect("opens");
     let shared = |batch: &Vec<u8>| {
         let text = String::from_utf8(batch.clone()).expect("is text");
-        // user-0001234 becomes user-000: one identity for ten thousand.
+        // Replaces the seven-digit user number by the line's position modulo 1,000, in three digits.
         let lines: Vec<_> = text
             .lines()
             .enumerate()
@@ -80,7 +81,7 @@ fn memory(sandbox: &Sandbox) {
     for batch in &batches[1..] {
         crowded.process(&shared(batch), NOW).expect("fits");
     }
-    let pending = metric(&crowded.metrics().expect("are told"), "now:pending");
+    let pending = metric(&crowded.metrics().expect("returns the metrics"), "now:pending");
     println!(
         "memory: {pending} pending steps of 1,000 identities: {} bytes each",
         (crowded.memory() - base) / pending as usize
@@ -100,7 +101,7 @@ fn state(criterion: &mut Criterion) {
         for batch in volumes(identities) {
             correlator.process(&batch, NOW).expect("fits");
         }
-        // Each chain is of an identity that is there already, anywhere among them.
+        // Each record is by a random identity that already has a pending event.
         let mut random = Random::new(9);
         let mut number = 10_000_000;
         group.bench_function(BenchmarkId::from_parameter(identities), |bencher| {

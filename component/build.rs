@@ -1,7 +1,7 @@
 //! Builds the component: `cargo build --release --target wasm32-unknown-unknown` of the workspace's root package, in a
-//! target folder of its own.
+//! separate target folder.
 //!
-//! `CATENA_COMPONENT=FILE` embeds a component that is already built instead.
+//! `CATENA_COMPONENT=FILE` embeds a prebuilt component instead.
 
 use std::env;
 use std::error::Error;
@@ -30,7 +30,7 @@ fn build(root: &Path) -> Result<PathBuf, Box<dyn Error>> {
     let mut cargo = Command::new(env::var("CARGO")?);
     cargo.current_dir(root).args(["build", "--release", "--package", "catena", "--lib"]);
     cargo.args(["--target", "wasm32-unknown-unknown"]).arg("--target-dir").arg(&target);
-    // The settings of this build are not meant for that one.
+    // The settings of the outer build must not leak into this one.
     let inherited = ["CARGO_ENCODED_", "CARGO_FEATURE_", "CARGO_CFG_", "CARGO_PROFILE_"];
     for (name, _) in env::vars_os() {
         if inherited.iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
@@ -41,7 +41,7 @@ fn build(root: &Path) -> Result<PathBuf, Box<dyn Error>> {
         cargo.env_remove(name);
     }
     if !cargo.status()?.success() {
-        return Err("the component cannot be built. If the target is missing: \
+        return Err("cannot build the component. If the target is missing, run: \
                     rustup target add wasm32-unknown-unknown"
             .into());
     }

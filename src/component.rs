@@ -1,4 +1,4 @@
-//! The component: the engine behind the contract of `wit/catena.wit`. The only file that knows WIT.
+//! The WebAssembly component: exports the engine through the contract in `wit/catena.wit`. The only file that uses WIT.
 
 use std::cell::RefCell;
 
@@ -13,9 +13,10 @@ use bindings::exports::catena::pipeline::correlation::{
     Batch, Correlator, Fault, Finding, Guest, GuestCorrelator, Metric, Outcome, Rejection, Route, Severity, Splice,
 };
 
+/// The component itself; it has no state.
 struct Component;
 
-/// The engine behind one handle of the host. A component has one thread, and no call comes in during another.
+/// The correlator of one resource handle. A component has one thread and is not reentered, so a borrow cannot fail.
 struct Handle(RefCell<engine::Correlator>);
 
 #[allow(unsafe_code, reason = "generated")]

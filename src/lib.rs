@@ -1,22 +1,22 @@
 //! Catena (Latin: chain) finds attack chains in streams of cloud audit records.
 //!
-//! It reads batches of audit records as they pass, recognises the creation of cloud instances (MITRE ATT&CK T1578.002),
-//! joins the calls of one identity into chains (a volume created, a snapshot taken of it, an instance launched from
-//! that snapshot, within 15 minutes), and gives back what to change in the stream and what it found.
+//! It processes batches of audit records as they pass, detects the creation of cloud instances (MITRE ATT&CK
+//! T1578.002), joins the calls of one identity into chains (a volume created, a snapshot taken of it, an instance
+//! launched from that snapshot, within 15 minutes), and returns the edits to the stream and the findings.
 //!
 //! # Overview
 //!
-//! - [`Correlator`] is the engine: [`process`](Correlator::process) takes a batch, [`Outcome`] is what it led to.
-//! - [`Config`] says how it works; [`Rule`] is what it looks for, as data.
-//! - The crate compiles to a WebAssembly component with the world `wit/catena.wit`, no imports, and the same outcomes.
+//! - [`Correlator`] is the engine: [`process`](Correlator::process) takes a batch and returns its [`Outcome`].
+//! - [`Config`] is its configuration. A [`Rule`] describes one detection or chain, as data.
+//! - The crate compiles to a WebAssembly component: the world of `wit/catena.wit`, no imports, the same outcomes.
 //!
-//! It is: deterministic, single-threaded, bounded in memory, right under late, doubled and disordered records.
-//! It is not: a collector, a store or a query language, and it never asks for the time.
+//! It is deterministic, single-threaded, bounded in memory, and correct for late, duplicate and out-of-order records.
+//! It is not a collector, a store or a query language, and it never reads the clock.
 //!
-//! # What it costs
+//! # Cost
 //!
-//! One pass over the bytes at the speed of memory for the records that cannot matter, usually 99 of 100; one parse and a
-//! few hash look-ups for the others.
+//! One pass over the bytes at memory speed for records that no rule can match, usually 99 of 100; one parse and a few
+//! hash lookups for the others.
 //!
 //! # Example
 //!
@@ -32,7 +32,7 @@
 //! assert_eq!(outcome.records, 1);
 //! assert_eq!(outcome.findings[0].rule, "aws-instance-created");
 //!
-//! // The output is the input with the splices applied: here, one member more.
+//! // The output is the input with the splices applied: here, one more member.
 //! let output = String::from_utf8(outcome.apply(record.as_bytes())).unwrap();
 //! assert!(output.starts_with(&record[..record.len() - 1]));
 //! assert!(output.contains(r#","catena":{"matches":[{"analytic":{"uid":"aws-instance-created"}"#));

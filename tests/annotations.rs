@@ -1,4 +1,4 @@
-//! What comes out: the input with one member more where something matched, and nothing else changed.
+//! The output is the input with one member added to each record that matched. Nothing else changes.
 
 use crate::common::run::Both;
 use crate::common::{chain, lines};
@@ -6,11 +6,11 @@ use serde_json::Value;
 
 fn process(config: &str, batch: &[u8]) -> (String, Vec<catena::Finding>) {
     let outcome = Both::open(config).process(batch);
-    (String::from_utf8(outcome.apply(batch)).expect("the output is text"), outcome.findings)
+    (String::from_utf8(outcome.apply(batch)).expect("the output should be UTF-8"), outcome.findings)
 }
 
 #[test]
-fn a_finding_that_several_rows_tell_of_is_named_once() {
+fn a_finding_from_several_rows_of_one_operation_is_counted_once() {
     let chain = catena_synthetic::shapes::azure_chain();
     let rows = [
         chain[0].clone(),
@@ -26,7 +26,7 @@ fn a_finding_that_several_rows_tell_of_is_named_once() {
     let outcome = both.process(batch.as_bytes());
     assert_eq!(crate::common::run::rules(&outcome.findings), ["azure-instance-created", "azure-snapshot-staging"]);
     let output = String::from_utf8(outcome.apply(batch.as_bytes())).unwrap();
-    let last: Value = serde_json::from_str(output.lines().last().unwrap()).expect("is JSON");
+    let last: Value = serde_json::from_str(output.lines().last().unwrap()).expect("the output should be JSON");
     let matches = last["catena"]["matches"].as_array().unwrap();
     let staging = matches.iter().find(|one| one["analytic"]["uid"] == "azure-snapshot-staging").unwrap();
     assert_eq!(staging["finding_info"].as_array().map(Vec::len), Some(1), "{staging}");
@@ -36,25 +36,25 @@ fn a_finding_that_several_rows_tell_of_is_named_once() {
     assert_eq!(dropping.metric("excepted"), 2);
 }
 
-/// A configuration with the detection and the first of the chains alone.
+/// A configuration with only `aws-instance-created` and `aws-snapshot-staging` enabled.
 fn two_rules() -> String {
     let others = catena::built_in().unwrap().into_iter().map(|rule| rule.id);
     let others: Vec<_> = others.filter(|id| id != "aws-instance-created" && id != "aws-snapshot-staging").collect();
     serde_json::json!({ "disabled_rules": others }).to_string()
 }
 
-/// A match in the names of OCSF.
+/// A match in an annotation with OCSF names.
 fn matched(rule: &str, step: &str, findings: &[&str]) -> Value {
     let findings: Vec<_> = findings.iter().map(|uid| serde_json::json!({ "uid": uid })).collect();
     serde_json::json!({"analytic": {"uid": rule}, "step": step, "finding_info": findings})
 }
 
 #[test]
-fn annotations_have_the_names_of_the_findings() {
+fn annotations_use_the_names_of_the_finding_format() {
     let batch = lines(&chain(60, 120)[2..]);
     for (form, rule, id) in [("ecs", "/rule/id", "/event/id/0"), ("sentinel", "/RuleId", "/FindingId/0")] {
         let (output, findings) = process(&format!(r#"{{"findings":"{form}"}}"#), &batch);
-        let record: Value = serde_json::from_str(output.trim()).expect("is JSON");
+        let record: Value = serde_json::from_str(output.trim()).expect("the output should be JSON");
         let first = &record["catena"]["matches"][0];
         let text = |pointer: &str| first.pointer(pointer).and_then(Value::as_str);
         assert_eq!((text(rule), text(id)), (Some("aws-instance-created"), Some(findings[0].id.as_str())), "{form}");
@@ -62,10 +62,11 @@ fn annotations_have_the_names_of_the_findings() {
 }
 
 #[test]
-fn a_matched_record_says_rule_step_and_findings() {
+fn a_matched_record_lists_rule_step_and_findings() {
     let batch = lines(&chain(60, 120));
     let (output, findings) = process(&two_rules(), &batch);
-    let records: Vec<Value> = output.lines().map(|line| serde_json::from_str(line).expect("is JSON")).collect();
+    let records: Vec<Value> =
+        output.lines().map(|line| serde_json::from_str(line).expect("the output should be JSON")).collect();
     let staging = |step: &str, findings: &[&str]| matched("aws-snapshot-staging", step, findings);
     assert_eq!(records[0]["catena"]["matches"], serde_json::json!([staging("volume", &[])]));
     assert_eq!(records[1]["catena"]["matches"], serde_json::json!([staging("snapshot", &[])]));
@@ -74,10 +75,11 @@ fn a_matched_record_says_rule_step_and_findings() {
 }
 
 #[test]
-fn a_repeated_record_says_so_and_keeps_its_finding() {
+fn a_duplicate_is_marked_and_keeps_its_finding() {
     let batch = lines(&[chain(60, 120)[2].clone(), chain(60, 120)[2].clone()]);
     let (output, findings) = process("{}", &batch);
-    let records: Vec<Value> = output.lines().map(|line| serde_json::from_str(line).expect("is JSON")).collect();
+    let records: Vec<Value> =
+        output.lines().map(|line| serde_json::from_str(line).expect("the output should be JSON")).collect();
     assert_eq!(findings.len(), 1);
     assert_eq!(records[0]["catena"].get("duplicate"), None);
     assert_eq!(records[1]["catena"]["duplicate"], true);
@@ -85,7 +87,7 @@ fn a_repeated_record_says_so_and_keeps_its_finding() {
 }
 
 #[test]
-fn without_its_annotations_the_output_is_the_input() {
+fn removing_the_annotations_restores_the_input() {
     let records = String::from_utf8(lines(&chain(60, 120))).unwrap();
     let spaced = records.replace("}\n", " } \r\n").replace(":", " :\t").replace(" :\t//", "://");
     let batch = format!(
@@ -96,7 +98,7 @@ fn without_its_annotations_the_output_is_the_input() {
         let mut bare = Vec::new();
         let mut from = 0;
         for splice in &outcome.splices {
-            assert_eq!(splice.start, splice.end, "nothing is taken out");
+            assert_eq!(splice.start, splice.end, "a splice should remove nothing");
             assert!(splice.text.starts_with(",\"catena\":{\"matches\":["));
             bare.extend_from_slice(&batch[from..splice.start as usize]);
             from = splice.end as usize;
@@ -107,13 +109,13 @@ fn without_its_annotations_the_output_is_the_input() {
 }
 
 #[test]
-fn the_name_of_the_annotation_can_be_chosen() {
+fn the_name_of_the_annotation_is_configurable() {
     let (output, _) = process(r#"{"annotation":"det\"ect"}"#, &lines(&chain(60, 120)));
     assert!(output.lines().all(|line| line.contains(r#","det\"ect":{"matches":["#)));
 }
 
 #[test]
-fn filter_passes_what_matches_and_keeps_containers_valid() {
+fn filter_mode_passes_matched_records_and_keeps_containers_valid() {
     let [volume, snapshot, instance] = chain(60, 120).map(|event| event.line());
     let noise = r#"{"eventName":"DescribeInstances"}"#;
     for records in [
@@ -129,7 +131,8 @@ fn filter_passes_what_matches_and_keeps_containers_valid() {
             let batch = format!("{open}{}{close}", records.join(separator));
             let (output, findings) = process(r#"{"mode":"filter"}"#, batch.as_bytes());
             let value: Value = serde_json::from_str(&output).unwrap_or_else(|error| panic!("{error}: {output}"));
-            let kept = value.as_array().or_else(|| value["Records"].as_array()).expect("a container stays one");
+            let kept =
+                value.as_array().or_else(|| value["Records"].as_array()).expect("a container should stay a container");
             assert_eq!(kept.len(), 3, "{output}");
             assert!(kept.iter().all(|record| record["catena"]["matches"].is_array()));
             assert_eq!(findings.len(), 2);
@@ -138,7 +141,7 @@ fn filter_passes_what_matches_and_keeps_containers_valid() {
 }
 
 #[test]
-fn filter_drops_lines_and_containers_that_hold_nothing_of_interest() {
+fn filter_mode_drops_lines_and_containers_without_a_match() {
     let volume = chain(60, 120)[0].line();
     let noise = r#"{"eventName":"DescribeInstances"}"#;
     let batch = format!("{noise}\n\n{{\"Records\":[{noise},{noise}]}}\n[]\nnonsense\n{volume}\r\n{noise}");
@@ -148,7 +151,7 @@ fn filter_drops_lines_and_containers_that_hold_nothing_of_interest() {
 }
 
 #[test]
-fn findings_passes_nothing() {
+fn findings_mode_passes_no_records() {
     let (output, findings) = process(r#"{"mode":"findings"}"#, &lines(&chain(60, 120)));
     assert_eq!((output.as_str(), findings.len()), ("", 2));
 }

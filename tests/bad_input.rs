@@ -1,5 +1,5 @@
-//! Records as public bug reports of other tools show them: each is read as far as it can be, or rejected with its reason,
-//! and none costs its neighbours anything.
+//! Odd records from public bug reports of other tools. Each is read as far as possible or rejected with its reason, and
+//! does not affect the records around it.
 
 use crate::common::run::{Both, rules};
 use catena_synthetic::shapes::{azure, gcp_chain};
@@ -9,7 +9,8 @@ fn launch() -> Value {
     serde_json::from_str(&catena_synthetic::chain("mallory", crate::common::START, 5)[2]).unwrap()
 }
 
-/// A record between two launches, which are found whatever it is. What it makes itself.
+/// Processes the record between two launches and asserts that both are found. Returns the rules of its own findings and
+/// the rejection codes.
 fn between(record: &str) -> (Vec<String>, Vec<&'static str>) {
     let neighbour = |id: &str| {
         let mut launch = launch();
@@ -39,7 +40,7 @@ const FOUND: &[&str] = &["aws-instance-created"];
 
 /// GorillaStack auto-tag#4, cartography#1740, cloud-custodian#2565.
 #[test]
-fn null_text_and_nothing_where_an_object_is_due() {
+fn an_unexpected_value_in_place_of_an_object_does_not_hide_a_launch() {
     for strange in [json!(null), json!("text"), json!(5), json!([]), json!({}), json!(true), json!({"items": null})] {
         for member in ["requestParameters", "responseElements", "additionalEventData"] {
             let mut record = launch();
@@ -52,9 +53,10 @@ fn null_text_and_nothing_where_an_object_is_due() {
     }
 }
 
-/// OpenSIEM-Logstash-Parsing#21, resource-auto-tagger#13: nobody is joined with nobody, and nothing is lost.
+/// OpenSIEM-Logstash-Parsing#21, resource-auto-tagger#13: records without an identity do not join each other,
+/// and the launch is found.
 #[test]
-fn identities_that_are_missing_or_empty() {
+fn a_missing_or_empty_identity_does_not_hide_a_launch() {
     for identity in [json!(null), json!("root"), json!({}), json!({"sessionContext": {"sessionIssuer": {}}}), json!([])]
     {
         let mut record = launch();
@@ -65,9 +67,9 @@ fn identities_that_are_missing_or_empty() {
     }
 }
 
-/// crowdsecurity/hub#751: a failure is told by a member that is mostly not there.
+/// crowdsecurity/hub#751: a failure is indicated by a member that is usually absent.
 #[test]
-fn an_error_code_that_is_null_or_empty_is_none() {
+fn a_null_or_empty_error_code_means_success() {
     for (code, expected) in [(json!(null), FOUND), (json!(""), FOUND), (json!("Client.DryRunOperation"), &[])] {
         let mut record = launch();
         record["errorCode"] = code;
@@ -77,7 +79,7 @@ fn an_error_code_that_is_null_or_empty_is_none() {
 
 /// logstash-codec-cloudtrail#7, #14, #26; aws-samples/siem-on-amazon-opensearch-service#98.
 #[test]
-fn members_that_are_now_text_and_now_an_object() {
+fn members_of_varying_type_do_not_hide_a_launch() {
     let mut record = launch();
     record["apiVersion"] = json!("2016_01_28");
     for value in [json!("t3.micro"), json!({"value": "t3.micro"}), json!(false)] {
@@ -88,9 +90,9 @@ fn members_that_are_now_text_and_now_an_object() {
     }
 }
 
-/// wazuh/wazuh#36209: a list of one is the item itself, and two instances are two findings.
+/// wazuh/wazuh#36209: a single-element list arrives as its element. Two instances are two findings.
 #[test]
-fn items_as_an_object_and_as_a_list() {
+fn items_may_be_an_object_or_a_list() {
     let mut record = launch();
     record["responseElements"]["instancesSet"]["items"] = json!({"instanceId": "i-1"});
     assert_found(&record, FOUND);
@@ -98,9 +100,9 @@ fn items_as_an_object_and_as_a_list() {
     assert_found(&record, &["aws-instance-created", "aws-instance-created"]);
 }
 
-/// vectordotdev/vector#3077: launches of hundreds of instances are beyond what some pipelines take.
+/// vectordotdev/vector#3077: launches of hundreds of instances are too large for some pipelines.
 #[test]
-fn a_launch_of_hundreds_of_instances() {
+fn a_launch_of_hundreds_of_instances_is_found() {
     let mut record = launch();
     let item = |number| json!({"instanceId": format!("i-{number:017x}"), "tagSet": {"items": [{"key": "k", "value": "v".repeat(900)}]}});
     record["responseElements"]["instancesSet"]["items"] = (0..300).map(item).collect();
@@ -108,10 +110,10 @@ fn a_launch_of_hundreds_of_instances() {
     assert_found(&record, &["aws-instance-created"; 300]);
 }
 
-/// Once, what a record binds was compared with all else that it binds: the square of their number, and the sandbox's time
-/// ran out.
+/// Regression: each value that a record binds was compared with every other one. That took quadratic time, and the
+/// sandbox timed out.
 #[test]
-fn a_record_that_binds_many_thousand_values() {
+fn a_record_may_bind_many_thousands_of_values() {
     const VALUES: usize = 40_000;
     let mut record = launch();
     record["responseElements"]["instancesSet"]["items"] =
@@ -125,14 +127,14 @@ fn a_record_that_binds_many_thousand_values() {
 
 /// falcosecurity/plugins#297, aws-cloudtrail-processing-library#13.
 #[test]
-fn what_was_cut_off() {
+fn a_truncated_record_is_rejected_but_a_truncated_column_is_not() {
     let text = launch().to_string();
     let (found, rejected) = between(&text[..text.len() / 2]);
     assert_eq!((found.len(), rejected), (0, vec!["truncated"]));
     let (found, rejected) =
         between(&text.replace("\"responseElements\":{", "\"responseElements\":[Truncated...],\"x\":{"));
     assert_eq!((found.len(), rejected), (0, vec!["malformed-json"]));
-    // A shipper that cuts columns at 64 KiB: the column is lost, the launch is not.
+    // A shipper that truncates columns at 64 KiB loses the column but not the launch.
     let mut row = catena_synthetic::shapes::sentinel_row(&launch());
     let column = row["RequestParameters"].as_str().unwrap().to_owned();
     row["RequestParameters"] = json!(&column[..column.len() / 2]);
@@ -142,7 +144,7 @@ fn what_was_cut_off() {
 }
 
 #[test]
-fn a_byte_order_mark_crlf_and_empty_lines() {
+fn a_byte_order_mark_crlf_and_empty_lines_are_ignored() {
     let text = launch().to_string();
     let batch = format!(
         "\u{FEFF}{text}\r\n\r\n\n   \r\n{}\r\n",
@@ -154,7 +156,7 @@ fn a_byte_order_mark_crlf_and_empty_lines() {
 }
 
 #[test]
-fn invalid_utf_8_costs_a_record_only_where_it_is_read() {
+fn invalid_utf_8_rejects_a_record_only_if_it_is_parsed() {
     let text = launch().to_string();
     let mut bad = text.clone().into_bytes();
     let name = text.find("mallory").unwrap();
@@ -163,12 +165,12 @@ fn invalid_utf_8_costs_a_record_only_where_it_is_read() {
     batch.extend(gcp_chain()[0].to_string().into_bytes());
     let outcome = Both::open("{}").process(&batch);
     let rejected: Vec<_> = outcome.rejections.iter().map(|rejection| rejection.reason.code()).collect();
-    assert_eq!(rejected, ["malformed-json"], "what cannot matter passes as it came");
+    assert_eq!(rejected, ["malformed-json"], "a record that cannot match is not rejected");
     assert_eq!(rules(&outcome.findings), ["aws-instance-created", "gcp-instance-created"]);
 }
 
 #[test]
-fn of_members_with_one_name_the_last_counts() {
+fn the_last_member_of_a_repeated_name_wins() {
     let text = launch().to_string();
     let (found, _) = between(&text.replacen('{', r#"{"eventName":"DescribeInstances","#, 1));
     assert_eq!(found, FOUND);
@@ -177,11 +179,11 @@ fn of_members_with_one_name_the_last_counts() {
 }
 
 #[test]
-fn nesting_ten_thousand_deep() {
+fn ten_thousand_levels_of_nesting_do_not_affect_other_records() {
     for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
         let deep = format!("{}1{}", open.repeat(10_000), close.repeat(10_000));
         let text = launch().to_string();
-        // Where nobody looks it is passed over; where a value is due it is refused.
+        // It is skipped in an unused member. In a member that is read, it costs at most this record.
         let (found, rejected) = between(&text.replacen('{', &format!("{{\"deep\":{deep},"), 1));
         assert_eq!((found.len(), rejected), (1, vec![]), "{open}");
         let mut records = deep.clone();
@@ -193,9 +195,9 @@ fn nesting_ten_thousand_deep() {
     }
 }
 
-/// JSON in text in JSON, each with the parser's whole depth, ran the sandbox out of its stack.
+/// Regression: JSON embedded as text in JSON, each level as deep as the parser allows, overflowed the sandbox's stack.
 #[test]
-fn nesting_deep_in_text_that_is_nested_deep() {
+fn deep_nesting_in_deeply_nested_text_does_not_overflow_the_stack() {
     let mut deep = launch().to_string();
     for _ in 0..12 {
         let text = Value::from(deep).to_string();
@@ -209,13 +211,13 @@ fn nesting_deep_in_text_that_is_nested_deep() {
     assert_eq!((found.len(), rejected), (0, vec!["no-event-time"]));
 }
 
-/// A list was looked for behind the line's end, line by line: 6.4 s for 880 KB.
+/// Regression: the search for a container's list ran past the end of every line. 880 KB took 6.4 s.
 #[test]
-fn lines_that_begin_a_container_and_do_not_end() {
+fn an_unfinished_container_ends_with_its_line() {
     let lines = "{\"owner\":{\n".repeat(200_000);
     let outcome = Both::open("{}").process(lines.as_bytes());
     assert_eq!((outcome.records, outcome.rejections.len()), (200_000, 200_000));
-    // What stands on the next line is another record's.
+    // The next line belongs to another record.
     for (first, rest) in
         [("{\"Records\":", "[{}]}"), ("{", "\"Records\":[{}]}"), ("{\"owner\":", "1,\"Records\":[{}]}")]
     {
@@ -227,7 +229,7 @@ fn lines_that_begin_a_container_and_do_not_end() {
 
 /// newrelic/aws_s3_log_ingestion_lambda#99.
 #[test]
-fn a_line_of_fifty_megabytes() {
+fn a_line_of_50_mib_is_read() {
     let mut record = launch();
     record["additionalEventData"] = json!({"x": "y".repeat(50 << 20)});
     let mut batch = record.to_string().into_bytes();
@@ -239,7 +241,7 @@ fn a_line_of_fifty_megabytes() {
 }
 
 #[test]
-fn a_container_with_one_bad_record_loses_that_one_only() {
+fn a_bad_record_in_a_container_of_two_clouds_is_rejected_alone() {
     for name in ["Records", "records"] {
         let records = [launch().to_string(), r#"{"eventName":"RunInstances",}"#.to_owned(), gcp_chain()[0].to_string()];
         let batch = format!(r#"{{"{name}":[{}]}}"#, records.join(","));
@@ -251,9 +253,10 @@ fn a_container_with_one_bad_record_loses_that_one_only() {
     }
 }
 
-/// elastic/beats#30886, #25815, elastic/integrations#15421: Azure's identity and properties as text, as JSON in text.
+/// elastic/beats#30886, #25815, elastic/integrations#15421: Azure's identity and properties as text or as
+/// JSON in text.
 #[test]
-fn azure_members_as_text() {
+fn azure_members_may_be_text_or_missing() {
     let vm = || azure("virtualMachines", "vm1", 0, "Success", "Succeeded.", None);
     for identity in
         [json!(null), json!("alice"), json!("{\"claims\":{\"appid\":\"x\"}}"), json!({"claims": "{\"appid\":\"x\"}"})]
@@ -270,8 +273,8 @@ fn azure_members_as_text() {
     }
 }
 
-/// Once, looking at an element went on to the next thing of interest, however far behind the element that was: a container
-/// of tiny elements took the square of its length, and the sandbox's time ran out.
+/// Regression: the scan of an element ran on to the next needle, however far past the element's end. A container of
+/// tiny elements took quadratic time, and the sandbox timed out.
 #[test]
 fn a_container_of_many_tiny_records_is_read_in_one_pass() {
     const RECORDS: u32 = 400_000;

@@ -1,4 +1,4 @@
-//! What makes a chain, and what does not.
+//! The conditions under which events form a chain.
 
 use crate::common::run::{findings, rules};
 use crate::common::{Call, Event, WINDOW, chain, lines};
@@ -16,12 +16,12 @@ fn the_window_includes_its_last_second() {
 }
 
 #[test]
-fn equal_times_are_in_order() {
+fn events_with_equal_times_are_in_order() {
     assert_eq!(found(&chain(0, 0)), CHAIN);
 }
 
 #[test]
-fn any_order_of_the_three_gives_the_same_finding() {
+fn any_arrival_order_yields_the_same_finding() {
     let events = chain(60, 120);
     let mut ids = std::collections::BTreeSet::new();
     for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
@@ -34,21 +34,21 @@ fn any_order_of_the_three_gives_the_same_finding() {
 }
 
 #[test]
-fn time_must_not_run_backwards() {
+fn a_launch_before_its_snapshot_does_not_complete_a_chain() {
     let [volume, snapshot, instance] = chain(60, 120);
     let early = Event { time: 30, ..instance };
     assert_eq!(found(&[volume, snapshot, early]), CHAIN[..1]);
 }
 
 #[test]
-fn another_snapshot_makes_no_chain() {
+fn a_launch_from_another_snapshot_does_not_complete_a_chain() {
     let [volume, snapshot, instance] = chain(60, 120);
     let other = Event { call: Call::RunInstances { snapshots: vec!["snap-2"] }, ..instance };
     assert_eq!(found(&[volume, snapshot, other]), CHAIN[..1]);
 }
 
 #[test]
-fn another_identity_makes_no_chain() {
+fn an_event_of_another_identity_does_not_join_a_chain() {
     for at in 0..3 {
         let mut events = chain(60, 120);
         events[at].identity = Some("bob");
@@ -57,7 +57,7 @@ fn another_identity_makes_no_chain() {
 }
 
 #[test]
-fn a_failed_call_makes_no_step() {
+fn a_failed_call_matches_no_step() {
     for at in 0..3 {
         let mut events = chain(60, 120);
         events[at].failed = true;
@@ -67,21 +67,21 @@ fn a_failed_call_makes_no_step() {
 }
 
 #[test]
-fn another_service_makes_no_step() {
+fn a_call_to_another_service_matches_no_step() {
     let batch = String::from_utf8(lines(&chain(60, 120))).unwrap();
     let batch = batch.replacen("ec2.amazonaws.com", "fsx.amazonaws.com", 1);
     assert_eq!(rules(&findings(batch.as_bytes())), CHAIN[..1]);
 }
 
 #[test]
-fn one_of_several_devices_is_enough() {
+fn one_matching_device_of_several_is_enough() {
     let [volume, snapshot, instance] = chain(60, 120);
     let many = Event { call: Call::RunInstances { snapshots: vec!["snap-2", "snap-1", "snap-3"] }, ..instance };
     assert_eq!(found(&[volume, snapshot, many]), CHAIN);
 }
 
 #[test]
-fn a_list_of_one_may_be_collapsed_to_its_element() {
+fn a_single_element_list_may_be_replaced_with_its_element() {
     let batch = String::from_utf8(lines(&chain(60, 120))).unwrap();
     let collapsed = batch
         .replace(r#""items":[{"ebs":{"snapshotId":"snap-1"}}]"#, r#""items":{"ebs":{"snapshotId":"snap-1"}}"#)
@@ -91,21 +91,21 @@ fn a_list_of_one_may_be_collapsed_to_its_element() {
 }
 
 #[test]
-fn a_decoy_does_not_take_the_place_of_the_real_volume() {
+fn a_decoy_does_not_replace_the_real_volume() {
     let [volume, snapshot, instance] = chain(60, 120);
     let decoy = Event { id: 9, time: 30, call: Call::CreateVolume { volume: Some("vol-2") }, ..volume.clone() };
     assert_eq!(found(&[volume, decoy, snapshot, instance]), CHAIN);
 }
 
 #[test]
-fn each_launch_from_the_snapshot_is_a_finding_of_its_own() {
+fn each_launch_from_the_snapshot_is_a_separate_finding() {
     let [volume, snapshot, instance] = chain(60, 120);
     let again = Event { id: 4, time: 130, ..instance.clone() };
     assert_eq!(found(&[volume, snapshot, instance, again]), [CHAIN, CHAIN].concat());
 }
 
 #[test]
-fn every_instance_of_a_launch_is_a_detection() {
+fn every_distinct_instance_of_a_launch_is_a_finding() {
     let batch = String::from_utf8(lines(&chain(60, 120)[2..])).unwrap();
     let batch =
         batch.replace(r#"{"instanceId":"i-3"}"#, r#"{"instanceId":"i-3"},{"instanceId":"i-4"},{"instanceId":"i-3"}"#);
@@ -115,7 +115,7 @@ fn every_instance_of_a_launch_is_a_detection() {
 }
 
 #[test]
-fn an_event_dated_in_the_future_expires_nothing() {
+fn an_event_dated_in_the_future_expires_no_state() {
     let [volume, snapshot, instance] = chain(60, 120);
     let future = Event { id: 9, time: 300_000_000, ..volume.clone() };
     assert_eq!(found(&[volume, snapshot, future, instance]), CHAIN);

@@ -1,4 +1,4 @@
-//! A checkpoint that is cut or changed anywhere is refused with a reason, and never half taken.
+//! A checkpoint that is truncated or altered anywhere is refused with a reason, and never restored in part.
 
 use crate::common::{chain, lines};
 use catena::Error;
@@ -14,16 +14,16 @@ fn refused(checkpoint: &[u8]) -> bool {
 }
 
 #[test]
-fn a_cut_checkpoint_is_refused() {
+fn a_truncated_checkpoint_is_refused() {
     let checkpoint = checkpoint();
     for length in 0..checkpoint.len() {
-        assert!(refused(&checkpoint[..length]), "cut to {length} bytes");
+        assert!(refused(&checkpoint[..length]), "truncated to {length} bytes");
     }
     assert!(crate::common::run::resume("{}", &checkpoint).is_ok());
 }
 
 #[test]
-fn a_flipped_bit_is_refused() {
+fn a_checkpoint_with_a_flipped_bit_is_refused() {
     let checkpoint = checkpoint();
     for at in 0..checkpoint.len() * 8 {
         let mut flipped = checkpoint.clone();
@@ -33,7 +33,7 @@ fn a_flipped_bit_is_refused() {
 }
 
 #[test]
-fn state_of_unchanged_rules_is_taken_over_when_others_change() {
+fn the_state_of_unchanged_rules_survives_when_other_rules_change() {
     let [volume, snapshot, instance] = chain(60, 120);
     let mut before = crate::common::run::open("{}").unwrap();
     before.process(&lines(&[volume, snapshot]), crate::common::NOW).unwrap();

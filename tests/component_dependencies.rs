@@ -1,18 +1,18 @@
-//! docs/dependencies.md names exactly the crates that are compiled into the component.
+//! `docs/dependencies.md` lists exactly the crates that are compiled into the component.
 
 use std::collections::BTreeSet;
 use std::process::Command;
 
 #[test]
-fn the_table_of_dependencies_is_the_real_tree() {
+fn the_dependency_table_matches_cargo_tree() {
     let tree = Command::new(env!("CARGO"))
         .args(["tree", "--package", "catena", "--target", "wasm32-unknown-unknown", "--edges", "normal,no-proc-macro"])
         .args(["--prefix", "none", "--format", "{lib}"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
-        .expect("cargo runs");
+        .expect("cargo should run");
     assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
-    let tree = String::from_utf8(tree.stdout).expect("it is text");
+    let tree = String::from_utf8(tree.stdout).expect("the output of cargo should be UTF-8");
     let name = |line: &str| line.trim_end_matches(" (*)").trim().replace('_', "-");
     let mut crates: BTreeSet<_> = tree.lines().map(name).filter(|name| !name.is_empty()).collect();
     crates.remove("catena");

@@ -1,18 +1,18 @@
-//! A configuration that cannot be used is refused, with the place and what was expected there.
+//! An invalid configuration is refused. The error names the path of the offending setting and what was expected there.
 
 fn refusal(config: &str) -> String {
-    crate::common::run::open(config).expect_err("is refused").to_string()
+    crate::common::run::open(config).expect_err("the configuration should be refused").to_string()
 }
 
 #[test]
-fn the_defaults_work() {
+fn an_empty_configuration_is_accepted() {
     for config in ["", "{}", " \n"] {
         assert!(crate::common::run::open(config).is_ok(), "{config:?}");
     }
 }
 
 #[test]
-fn a_wrong_setting_is_named() {
+fn the_error_names_an_invalid_setting() {
     for (config, expected) in [
         ("[", "EOF while parsing a list"),
         (r#"{"mod":"enrich"}"#, "unknown field `mod`"),
@@ -41,7 +41,7 @@ fn a_wrong_setting_is_named() {
     }
 }
 
-/// An exception, a part of it replaced.
+/// A configuration with one exception in which `part` is replaced with `by`.
 fn exception(part: &str, by: &str) -> String {
     let exception = r#"{"id":"ours","reason":"our pipeline","provider":"aws","expires":"2027-01-31T00:00:00Z",
         "where":[{"field":"userAgent","prefix":"Terraform"},{"field":"sourceIPAddress","cidr":["10.0.0.0/8","2001:db8::1"]}],
@@ -51,12 +51,12 @@ fn exception(part: &str, by: &str) -> String {
 }
 
 #[test]
-fn an_exception_of_ones_own_is_taken() {
+fn a_custom_exception_is_accepted() {
     assert!(crate::common::run::open(&exception("ours", "ours")).is_ok());
 }
 
 #[test]
-fn a_wrong_exception_is_named() {
+fn the_error_names_an_invalid_part_of_an_exception() {
     for (part, by, expected) in [
         ("\"our pipeline\"", "\" \"", "at exceptions[0].reason: must not be empty"),
         (
@@ -80,7 +80,7 @@ fn a_wrong_exception_is_named() {
     }
 }
 
-/// A rule with two steps, a part of it replaced.
+/// A configuration with one rule of two steps in which `part` is replaced with `by`.
 fn rule(part: &str, by: &str) -> String {
     let rule = r#"{"id":"my-rule","version":1,"title":"t","severity":"low","within":"1h","steps":[
         {"id":"one","provider":"aws","service":"s3.amazonaws.com","actions":["PutObject"],"bind":{"key":"requestParameters.key"}},
@@ -90,12 +90,12 @@ fn rule(part: &str, by: &str) -> String {
 }
 
 #[test]
-fn a_rule_of_ones_own_is_taken() {
+fn a_custom_rule_is_accepted() {
     assert!(crate::common::run::open(&rule("my-rule", "my-rule")).is_ok());
 }
 
 #[test]
-fn a_wrong_rule_is_named() {
+fn the_error_names_an_invalid_part_of_a_rule() {
     for (part, by, expected) in [
         ("my-rule", "aws-snapshot-staging", "at rules[0].id: there is already a rule"),
         ("my-rule", "My rule", "at rules[0].id: \"My rule\" is not a valid id"),

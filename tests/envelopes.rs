@@ -1,4 +1,4 @@
-//! The same chain in each envelope that carries AWS's records is the same finding.
+//! A chain yields the same finding in every envelope that carries AWS records.
 
 use crate::common::run::Both;
 use catena_synthetic::shapes::{base64, gzip, sentinel_row, subscription};
@@ -16,7 +16,7 @@ fn each(wrap: impl Fn(&String) -> Value) -> String {
     chain().iter().map(|record| wrap(record).to_string() + "\n").collect()
 }
 
-/// Every envelope, by its name.
+/// The name of every envelope, and the chain in it.
 fn envelopes() -> Vec<(&'static str, String)> {
     let records: Vec<_> = chain().iter().map(|record| value(record)).collect();
     let delivered = subscription(&chain()).to_string();
@@ -58,7 +58,7 @@ fn envelopes() -> Vec<(&'static str, String)> {
     ]
 }
 
-/// As Wazuh writes lists of one: without the list.
+/// Replaces each single-element list with its element, as Wazuh does.
 fn collapsed(value: Value) -> Value {
     match value {
         Value::Object(members) => members.into_iter().map(|(name, member)| (name, collapsed(member))).collect(),
@@ -93,7 +93,7 @@ fn ocsf(record: &Value) -> Value {
 }
 
 #[test]
-fn the_same_chain_has_the_same_id_in_every_envelope() {
+fn a_chain_has_the_same_finding_id_in_every_envelope() {
     let mut ids = std::collections::BTreeSet::new();
     for (name, text) in envelopes() {
         let outcome = Both::open("{}").process(text.as_bytes());
@@ -102,20 +102,20 @@ fn the_same_chain_has_the_same_id_in_every_envelope() {
         assert_eq!(found.len(), 1, "{name}");
         ids.insert(found[0].id.clone());
         let without = Both::open(r#"{"prefilter":false}"#).process(text.as_bytes());
-        assert_eq!(outcome, without, "{name}: the prefilter changes nothing");
+        assert_eq!(outcome, without, "{name}: the prefilter should not change the outcome");
     }
     assert_eq!(ids.len(), 1);
 }
 
 #[test]
-fn all_envelopes_mixed_in_one_stream_are_one_finding() {
+fn a_chain_repeated_in_every_envelope_is_one_finding() {
     let stream: String = envelopes().iter().map(|(_, text)| text.trim_end().to_owned() + "\n").collect();
     let outcome = Both::open("{}").process(stream.as_bytes());
     assert_eq!(outcome.findings.iter().filter(|finding| finding.rule == "aws-snapshot-staging").count(), 1);
 }
 
 #[test]
-fn the_envelope_is_what_is_annotated_and_stays_json() {
+fn an_annotated_envelope_stays_valid_json() {
     for (name, text) in envelopes() {
         let output = Both::open("{}").process(text.as_bytes()).apply(text.as_bytes());
         let output = String::from_utf8(output).unwrap();
@@ -127,9 +127,9 @@ fn the_envelope_is_what_is_annotated_and_stays_json() {
 }
 
 #[test]
-fn what_only_looks_like_an_envelope_passes() {
+fn a_record_that_only_resembles_an_envelope_passes_unchanged() {
     for line in [
-        // What S3 tells a queue has the same first member as a file of CloudTrail.
+        // An S3 event notification has the same first member as a CloudTrail file.
         r#"{"Records":[{"eventVersion":"2.1","eventSource":"aws:s3","eventName":"ObjectCreated:Put","s3":{"object":{"key":"a"}}}]}"#,
         r#"{"Event":"s3:TestEvent","Service":"Amazon S3"}"#,
         r#"{"Type":"Notification","Message":"{\"Records\":[{\"s3\":{\"object\":{\"key\":\"a\"}}}]}"}"#,
@@ -145,7 +145,7 @@ fn what_only_looks_like_an_envelope_passes() {
 }
 
 #[test]
-fn what_cannot_be_decoded_is_rejected_with_its_reason_and_costs_its_neighbours_nothing() {
+fn undecodable_records_are_rejected_with_their_reason_and_the_rest_is_read() {
     let cut = gzip(chain().join("\n").as_bytes());
     let records = [
         (r#"{"recordId":"1","data":"eyJldmVudE5hbWUi%%%"}"#.to_owned(), "bad-envelope"),
@@ -162,7 +162,7 @@ fn what_cannot_be_decoded_is_rejected_with_its_reason_and_costs_its_neighbours_n
 }
 
 #[test]
-fn records_in_records_without_end_are_refused() {
+fn envelopes_nested_too_deeply_are_rejected() {
     let mut text = chain()[2].clone();
     for _ in 0..6 {
         text = json!({"data": base64(text.as_bytes())}).to_string();
@@ -173,36 +173,36 @@ fn records_in_records_without_end_are_refused() {
 }
 
 #[test]
-fn what_grows_beyond_the_limit_is_refused_unread() {
+fn an_envelope_that_decompresses_beyond_the_limit_is_rejected() {
     let bomb = json!({"data": base64(&gzip(&vec![b' '; 4 << 20]))}).to_string();
     let outcome = Both::open(r#"{"limits":{"batch_bytes":1000000}}"#).process(bomb.as_bytes());
     assert_eq!(outcome.rejections[0].reason.code(), "bad-envelope");
     assert!(outcome.rejections[0].detail.contains("limits.batch_bytes"));
 }
 
-/// 6.8 MB of envelopes, each of them within the limit, took 18 s.
+/// Regression: 6.8 MB of envelopes, each within the limit, took 18 s.
 #[test]
-fn what_grows_beyond_the_limit_in_many_envelopes_is_refused() {
+fn envelopes_that_together_decompress_beyond_the_limit_are_rejected() {
     let envelope = json!({"data": base64(&gzip(&vec![b' '; 400_000]))}).to_string() + "\n";
     let mut both = Both::open(r#"{"limits":{"batch_bytes":1000000}}"#);
     for _ in 0..2 {
         let outcome = both.process(envelope.repeat(5).as_bytes());
         let told: Vec<_> = outcome.rejections.iter().map(|rejection| rejection.reason.code()).collect();
-        assert_eq!(told, ["bad-envelope"; 3], "the limit is for each batch");
+        assert_eq!(told, ["bad-envelope"; 3], "the limit applies to each batch");
     }
 }
 
-/// What several writers have appended to one object.
+/// Several writers may have appended to one object.
 #[test]
-fn gzip_of_several_members_is_read_to_its_end() {
+fn gzip_with_several_members_is_read_to_its_end() {
     let bytes: Vec<u8> = chain().iter().flat_map(|record| gzip(format!("{record}\n").as_bytes())).collect();
     let outcome = Both::open("{}").process(json!({"data": base64(&bytes)}).to_string().as_bytes());
     assert!(outcome.findings.iter().any(|finding| finding.rule == "aws-snapshot-staging"));
 }
 
-/// Rows of LookupEvents tell the call outside, too, but not that it was refused, nor when it was made.
+/// A LookupEvents row repeats the call next to the embedded record, but neither its error nor its time.
 #[test]
-fn what_is_around_a_record_that_no_rule_wants_does_not_count() {
+fn an_envelope_does_not_match_if_its_embedded_record_does_not() {
     let mut refused = value(&chain()[2]);
     refused["errorCode"] = json!("Client.UnauthorizedOperation");
     let row = json!({"EventId": "1", "EventName": "RunInstances", "EventSource": "ec2.amazonaws.com",
@@ -215,5 +215,5 @@ fn what_is_around_a_record_that_no_rule_wants_does_not_count() {
     }
     document["event"]["original"] = json!("{\"a\":1}");
     let outcome = Both::open("{}").process(document.to_string().as_bytes());
-    assert_eq!(outcome.matched, 1, "nothing is known inside");
+    assert_eq!(outcome.matched, 1, "the embedded record is not recognised");
 }

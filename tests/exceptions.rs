@@ -1,10 +1,11 @@
-//! Exceptions tag, or drop where told so, and never on the word of one record for the others.
+//! Exceptions tag findings, or drop them if configured to. An exception for one record never excuses the rest of the
+//! chain.
 
 use crate::common::{NOW, chain, lines};
 use catena::Finding;
 use serde_json::{Value, json};
 
-/// The findings of a chain whose records have each been changed, and the metrics.
+/// Applies `change` to each record of a chain. Returns the findings and the metrics.
 fn run(exception: Value, change: impl Fn(usize, &mut Value)) -> (Vec<(Finding, Value)>, Vec<catena::Metric>) {
     let mut correlator = crate::common::run::open(&json!({"exceptions": [exception]}).to_string()).unwrap();
     let text = String::from_utf8(lines(&chain(60, 120))).unwrap();
@@ -50,29 +51,29 @@ fn an_exception_tags_the_finding_with_its_reason() {
 }
 
 #[test]
-fn an_exception_drops_where_told_so_and_is_counted() {
+fn an_exception_with_drop_removes_the_finding_and_is_counted() {
     let mut exception = terraform();
     exception["action"] = "drop".into();
     exception["rules"] = json!(["aws-instance-created"]);
     let (findings, metrics) = run(exception, |_, record| by_terraform(record));
-    assert_eq!(statuses(&findings), [("aws-snapshot-staging", "New")], "the other rule is not excepted");
+    assert_eq!(statuses(&findings), [("aws-snapshot-staging", "New")], "the exception does not cover the other rule");
     assert_eq!((metric(&metrics, "suppressed"), metric(&metrics, "excepted"), metric(&metrics, "findings")), (0, 1, 1));
 }
 
 #[test]
-fn one_record_cannot_excuse_the_others() {
+fn an_exception_must_cover_every_record_of_a_chain() {
     for innocent in 0..3 {
         let (findings, _) = run(terraform(), |at, record| {
             if at != innocent {
                 by_terraform(record);
             }
         });
-        assert_eq!(statuses(&findings)[1], ("aws-snapshot-staging", "New"), "record {innocent} is not excepted");
+        assert_eq!(statuses(&findings)[1], ("aws-snapshot-staging", "New"), "record {innocent} is not covered");
     }
 }
 
 #[test]
-fn an_exception_ends_with_its_date() {
+fn an_exception_expires_on_its_date() {
     for (expires, status) in [("2026-01-05T10:02:00Z", "New"), ("2026-01-05T10:02:01Z", "Suppressed")] {
         let mut exception = terraform();
         exception["expires"] = expires.into();
@@ -82,8 +83,8 @@ fn an_exception_ends_with_its_date() {
 }
 
 #[test]
-fn an_exception_can_be_for_a_part_of_the_week() {
-    // 2026-01-05 is a Monday; the chain is from 10:00 to 10:02.
+fn an_exception_can_be_limited_to_part_of_the_week() {
+    // 2026-01-05 is a Monday; the chain runs from 10:00 to 10:02.
     for (days, from, to, status) in [
         (json!([]), "10:00", "10:03", "Suppressed"),
         (json!(["mon"]), "09:00", "17:00", "Suppressed"),
@@ -100,7 +101,7 @@ fn an_exception_can_be_for_a_part_of_the_week() {
 }
 
 #[test]
-fn conditions_are_told_apart() {
+fn every_condition_operator_is_evaluated() {
     for (condition, holds) in [
         (json!({"field": "userAgent", "equals": ["x", "Terraform/1.9"]}), true),
         (json!({"field": "userAgent", "equals": "terraform/1.9"}), false),
@@ -136,7 +137,7 @@ fn conditions_are_told_apart() {
 }
 
 #[test]
-fn an_exception_that_is_gone_after_a_restart_excuses_nothing() {
+fn an_exception_removed_across_a_restart_no_longer_applies() {
     let with = json!({"exceptions": [terraform()]}).to_string();
     let text = String::from_utf8(lines(&chain(60, 120)))
         .unwrap()
@@ -152,7 +153,7 @@ fn an_exception_that_is_gone_after_a_restart_excuses_nothing() {
 }
 
 #[test]
-fn the_exceptions_that_come_along_are_off_until_they_are_named() {
+fn built_in_exceptions_are_off_until_enabled() {
     let ids: Vec<_> = catena::built_in_exceptions().unwrap().into_iter().map(|exception| exception.id).collect();
     assert!(ids.contains(&"auto-scaling".to_owned()));
     let config = json!({ "built_in_exceptions": ids }).to_string();

@@ -1,10 +1,10 @@
-//! Files in every form hold what they are known to hold, whole, in any order, and repeated.
+//! Files in every format yield their known findings: one by one, in one stream, replayed, and in any record order.
 
 use catena_synthetic::files;
 
 use crate::common::run::{Both, rules};
 
-/// What a host makes of a file: decompressed, a document over several lines on one.
+/// Prepares a file as a host does: decompresses it, and puts a multi-line document on one line.
 fn batch(bytes: &[u8]) -> Vec<u8> {
     let mut plain = Vec::new();
     let bytes = match bytes.starts_with(&[0x1F, 0x8B]) {
@@ -21,7 +21,7 @@ fn batch(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn every_file_holds_what_it_is_known_to_hold() {
+fn every_file_yields_its_known_records_and_findings() {
     for file in files() {
         let outcome = Both::open("{}").process(&batch(&file.bytes));
         assert_eq!(outcome.rejections, [], "{}", file.name);
@@ -32,21 +32,21 @@ fn every_file_holds_what_it_is_known_to_hold() {
 }
 
 #[test]
-fn all_files_in_one_stream_give_each_finding_once() {
+fn all_files_in_one_stream_yield_each_finding_once() {
     let mut both = Both::open("{}");
     let mut all = std::collections::BTreeSet::new();
     for file in files() {
         all.extend(both.process(&batch(&file.bytes)).findings.into_iter().map(|finding| (finding.rule, finding.id)));
     }
-    // The chain of each cloud and its launch.
+    // The chain and the launch of each of the three clouds.
     assert_eq!(all.len(), 6, "{all:?}");
     for file in files() {
-        assert_eq!(both.process(&batch(&file.bytes)).findings, [], "{}: repeating changes nothing", file.name);
+        assert_eq!(both.process(&batch(&file.bytes)).findings, [], "{}: a replay should yield no finding", file.name);
     }
 }
 
 #[test]
-fn a_chain_is_one_finding_in_whatever_order_its_records_come() {
+fn a_chain_is_one_finding_in_any_order_of_its_records() {
     let lines = catena_synthetic::chain("mallory", crate::common::START, 5);
     let mut ids = std::collections::BTreeSet::new();
     for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {

@@ -1,4 +1,4 @@
-//! A finding's body is an OCSF Detection Finding that names who, what, where and when.
+//! A finding's body is an OCSF Detection Finding that names identity, calls, resources, place and time.
 
 use catena_synthetic::chain;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ fn chain_finding() -> (catena::Finding, Value) {
 }
 
 #[test]
-fn a_chain_is_told_in_the_words_of_ocsf() {
+fn a_chain_finding_is_an_ocsf_detection_finding() {
     let (finding, body) = chain_finding();
     let start = crate::common::START * 1_000;
     assert_eq!((finding.first_seen.as_millis(), finding.last_seen.as_millis()), (start, start + 135_000));
@@ -49,7 +49,7 @@ fn a_chain_is_told_in_the_words_of_ocsf() {
 }
 
 #[test]
-fn events_are_listed_in_the_order_of_the_steps() {
+fn events_are_listed_in_step_order() {
     let lines = chain("mallory", crate::common::START, 5);
     let ids = lines.each_ref().map(|line| serde_json::from_str::<Value>(line).unwrap()["eventID"].clone());
     let (_, body) = chain_finding();
@@ -59,7 +59,7 @@ fn events_are_listed_in_the_order_of_the_steps() {
 }
 
 #[test]
-fn a_source_that_is_no_address_is_told_as_what_it_is() {
+fn a_source_is_reported_as_an_ip_address_a_domain_or_a_name() {
     for (source, pointer) in [
         ("2001:db8::1", "/evidences/0/src_endpoint/ip"),
         ("autoscaling.amazonaws.com", "/evidences/0/src_endpoint/domain"),
@@ -77,7 +77,7 @@ fn a_source_that_is_no_address_is_told_as_what_it_is() {
 }
 
 #[test]
-fn the_id_of_a_finding_never_changes_for_the_same_events() {
+fn the_finding_id_is_stable_for_the_same_events() {
     let (finding, _) = chain_finding();
     assert_eq!(finding.id, "830031ff0e4733b9b20752ecee33ad82");
 }

@@ -1,4 +1,4 @@
-//! Findings in each form hold to its published schema, for every rule and cloud.
+//! OCSF and ECS findings conform to their published schemas, for every rule and cloud.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,7 +7,7 @@ use crate::common::schema::validate;
 use catena::Finding;
 use serde_json::{Value, json};
 
-/// What every built-in rule finds in its own examples.
+/// The findings of every built-in rule in its own examples, and those of evictions.
 fn all_findings(settings: &Value) -> Vec<Finding> {
     let mut all = Vec::new();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
@@ -30,9 +30,9 @@ fn all_findings(settings: &Value) -> Vec<Finding> {
                 .unwrap();
             all.extend(outcome.findings);
         }
-        assert!(all.len() > before, "{} finds something", path.display());
+        assert!(all.len() > before, "{} should match its examples", path.display());
     }
-    // Events that had to be given up.
+    // Evictions are reported as findings, too.
     let mut config = settings.clone();
     config["limits"] = json!({"pending": 2, "pending_per_identity": 1});
     let lines: String = (0..5)
@@ -45,13 +45,13 @@ fn all_findings(settings: &Value) -> Vec<Finding> {
     all
 }
 
-/// With an exception for everything, so that its members are there too.
+/// Settings with an exception for every AWS record, so that its members are present too.
 fn excused() -> Value {
     json!({"exceptions": [{"id": "all", "reason": "a drill", "provider": "aws", "where": [{"field": "eventSource", "exists": true}]}]})
 }
 
 #[test]
-fn ocsf_findings_hold_to_the_schema() {
+fn ocsf_findings_conform_to_the_schema() {
     let schema: Value = serde_json::from_str(include_str!("fixtures/ocsf-detection-finding.json")).unwrap();
     for settings in [json!({}), json!({"attack_version": "19"}), excused()] {
         for finding in all_findings(&settings) {
@@ -62,7 +62,7 @@ fn ocsf_findings_hold_to_the_schema() {
 }
 
 #[test]
-fn ecs_findings_have_only_fields_of_the_schema_with_their_types() {
+fn ecs_findings_have_only_schema_fields_of_the_right_type() {
     let fields: BTreeMap<&str, (&str, bool)> = include_str!("fixtures/ecs-fields.txt")
         .lines()
         .skip(1)
@@ -115,7 +115,7 @@ fn flatten(value: &Value, path: &str, leaves: &mut Vec<(String, Value)>) {
 }
 
 #[test]
-fn every_form_tells_the_same_finding() {
+fn every_format_has_the_same_finding_ids() {
     let ids = |form: &str| -> Vec<String> {
         all_findings(&json!({"findings": form})).into_iter().map(|finding| finding.id).collect()
     };
@@ -124,7 +124,7 @@ fn every_form_tells_the_same_finding() {
 }
 
 #[test]
-fn the_tactic_is_that_of_the_chosen_version_of_attack() {
+fn the_tactic_follows_the_configured_attack_version() {
     for (version, uid, name) in [("18", "TA0005", "Defense Evasion"), ("19", "TA0112", "Defense Impairment")] {
         let line = catena_synthetic::chain("mallory", crate::common::START, 5)[2].clone();
         let tactic = |form: &str| -> Value {
@@ -140,7 +140,7 @@ fn the_tactic_is_that_of_the_chosen_version_of_attack() {
 }
 
 #[test]
-fn a_host_name_is_no_address() {
+fn a_host_name_is_not_reported_as_an_ip_address() {
     let line = catena_synthetic::chain("mallory", crate::common::START, 5)[2].clone();
     let mut record: Value = serde_json::from_str(&line).unwrap();
     record["sourceIPAddress"] = json!("autoscaling.amazonaws.com");
@@ -153,7 +153,7 @@ fn a_host_name_is_no_address() {
 }
 
 #[test]
-fn the_check_itself_tells_what_does_not_fit() {
+fn the_schema_validator_detects_violations() {
     let schema: Value = serde_json::from_str(
         r##"{"$defs":{"n":{"type":"integer","maximum":3}},"type":"object","additionalProperties":false,
             "required":["a"],"properties":{"a":{"$ref":"#/$defs/n"},"b":{"type":"array","items":{"enum":["x"]}}}}"##,

@@ -1,10 +1,10 @@
-//! Who has to be the same in a chain, and what findings say of it.
+//! The identity that the events of a chain must share, and how findings report it.
 
 use serde_json::{Value, json};
 
 use crate::common::NOW;
 
-/// The three records of a chain, each with the `userIdentity` that is given for it.
+/// The three records of a chain, each with its own `userIdentity`.
 fn records(identities: [Value; 3]) -> Vec<u8> {
     let calls = [
         ("CreateVolume", json!({}), json!({"volumeId": "vol-1"})),
@@ -21,7 +21,7 @@ fn records(identities: [Value; 3]) -> Vec<u8> {
     batch
 }
 
-/// The chain's finding, if there is one.
+/// The body of the chain's finding, if there is one.
 fn staging(config: &Value, identities: [Value; 3]) -> Option<Value> {
     let mut correlator = crate::common::run::open(&config.to_string()).unwrap();
     let found = correlator.process(&records(identities), NOW).unwrap().findings;
@@ -36,23 +36,23 @@ fn session(name: &str) -> Value {
 }
 
 #[test]
-fn session_names_that_change_do_not_break_a_chain() {
-    let body = staging(&json!({}), [session("a"), session("b"), session("c")]).expect("one role did it");
+fn changing_session_names_do_not_break_a_chain() {
+    let body = staging(&json!({}), [session("a"), session("b"), session("c")]).expect("one role should form a chain");
     assert_eq!(body["unmapped"]["identity"], "arn:aws:iam::1:role/builder");
     assert_eq!(body["unmapped"]["identity_from"], "role");
     assert_eq!(body["evidences"][2]["actor"]["user"]["uid"], "arn:aws:sts::1:assumed-role/builder/c");
 }
 
 #[test]
-fn the_session_is_the_stricter_choice() {
+fn the_session_key_separates_sessions_of_one_role() {
     let strict = json!({"identity": ["session"]});
     assert_eq!(staging(&strict, [session("a"), session("b"), session("c")]), None);
-    let body = staging(&strict, [session("a"), session("a"), session("a")]).expect("one session did it");
+    let body = staging(&strict, [session("a"), session("a"), session("a")]).expect("one session should form a chain");
     assert_eq!(body["unmapped"]["identity_from"], "session");
 }
 
 #[test]
-fn the_first_way_that_is_there_wins() {
+fn the_first_identity_key_with_a_value_wins() {
     let without = |names: &[&str]| {
         let mut identity = session("a");
         for name in names {
@@ -74,10 +74,10 @@ fn the_first_way_that_is_there_wins() {
 }
 
 #[test]
-fn what_is_empty_is_no_way() {
-    // As IAM users have it.
+fn an_empty_identity_key_is_skipped() {
+    // As in the records of IAM users.
     let user = json!({"arn": "arn:aws:iam::1:user/alice", "sessionContext": {"sessionIssuer": {}}});
-    let body = staging(&json!({}), [user.clone(), user.clone(), user]).expect("one user did it");
+    let body = staging(&json!({}), [user.clone(), user.clone(), user]).expect("one user should form a chain");
     assert_eq!(body["unmapped"]["identity_from"], "arn");
     let service = json!({"accountId": "1", "invokedBy": "ec2.amazonaws.com", "arn": "", "sessionContext": {}});
     assert_eq!(staging(&json!({}), [service.clone(), service.clone(), service]), None);

@@ -1,9 +1,9 @@
-//! L7: absent is not equal. A missing identity or link value never joins anything.
+//! L7: absent values are never equal. A missing identity or link value never joins two events.
 
 use crate::common::run::{findings, rules};
 use crate::common::{chain, lines};
 
-/// What stands in real records where a value is missing.
+/// Forms that a missing value takes in real records. The empty string omits the member.
 const ABSENT: &[&str] = &["", "null", "\"\"", "{}", "[]"];
 
 #[test]
@@ -17,7 +17,7 @@ fn records_without_an_identity_do_not_join() {
 }
 
 #[test]
-fn records_without_a_link_do_not_join() {
+fn records_without_a_link_value_do_not_join() {
     for (name, value) in [("volumeId", "vol-1"), ("snapshotId", "snap-1")] {
         for absent in ABSENT {
             let member = if absent.is_empty() { "\"other\":1".to_owned() } else { format!("\"{name}\":{absent}") };

@@ -1,4 +1,4 @@
-//! L5: records in = passed + dropped + rejected, and what leaves the state is counted.
+//! L5: records in = passed + dropped + rejected, and every eviction is counted.
 
 use crate::common::run::Both;
 use crate::common::{events, lines};
@@ -17,12 +17,12 @@ fn line() -> impl Strategy<Value = String> {
     ]
 }
 
-/// How many records a line holds.
+/// The number of records in a line.
 fn count(line: &str) -> u32 {
     match serde_json::from_str::<serde_json::Value>(line) {
         Ok(value) => value["Records"].as_array().map_or(1, |records| records.len() as u32),
         Err(_) if line.is_empty() => 0,
-        // Three elements and the place where the container breaks off.
+        // Three elements, plus the end of the container, which is cut off and counts as one record.
         Err(_) if line.starts_with("{\"Records\"") => 4,
         Err(_) => 1,
     }
@@ -53,7 +53,7 @@ proptest! {
         both.process(&lines(&events));
         let kept = events.iter().filter(|event| !event.failed && event.identity.is_some()).count() as u64;
         let gone = both.metric("evicted:identity") + both.metric("evicted:total");
-        prop_assert_eq!(both.metric("now:pending") + gone, kept, "nothing has expired within 600 s");
+        prop_assert_eq!(both.metric("now:pending") + gone, kept, "nothing expires within 600 s");
         prop_assert!(both.metric("now:pending") <= 5);
     }
 }

@@ -1,5 +1,5 @@
-//! L1 to L5 and L7 to L9 for arbitrary rules: whatever the rule, the order, the repetitions, the batches, the checkpoints
-//! and the shards, what is found is what the oracle finds.
+//! L1 to L4 and L6 to L9 for arbitrary rules: for any rule, order, duplicates, batches, checkpoints and shards, the
+//! findings match the oracle, and the prefilter does not change the outcome.
 
 use std::collections::BTreeSet;
 
@@ -23,11 +23,11 @@ fn required(rule: &Rule, finding: &catena::Finding) -> Vec<String> {
 
 fn sets(rule: &Rule, findings: &[catena::Finding]) -> Result<BTreeSet<Vec<String>>, TestCaseError> {
     let sets: BTreeSet<_> = findings.iter().map(|finding| required(rule, finding)).collect();
-    prop_assert_eq!(sets.len(), findings.len(), "a finding was made twice");
+    prop_assert_eq!(sets.len(), findings.len(), "a finding was emitted twice");
     Ok(sets)
 }
 
-/// A rule and its configuration, if it is one.
+/// The rule and a configuration with it alone, or `None` if the rule is invalid.
 fn configured(rule: &Value) -> Option<(Rule, String)> {
     let config = json!({"built_in_rules": false, "rules": [rule]}).to_string();
     crate::common::run::open(&config).ok()?;
@@ -38,7 +38,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, max_global_rejects: 100_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn one_correlator_finds_what_the_oracle_finds(
+    fn findings_match_the_oracle_despite_disorder_duplicates_and_restarts(
         rule in rule(),
         (records, arriving) in records(9).prop_flat_map(|records| {
             let again = prop::collection::vec(prop::sample::select(records.clone()), 0..4);
@@ -59,7 +59,7 @@ proptest! {
     }
 
     #[test]
-    fn shards_find_what_the_oracle_finds(rule in rule(), records in records(9), partitions in 1..5u32) {
+    fn sharded_findings_match_the_oracle(rule in rule(), records in records(9), partitions in 1..5u32) {
         let Some((rule, config)) = configured(&rule) else { return Err(TestCaseError::reject("no rule")) };
         let whole = batch(&records);
         let mut shards = vec![Vec::new(); partitions as usize];

@@ -1,4 +1,4 @@
-//! L4: cutting the same bytes into batches at any record boundary changes nothing.
+//! L4: splitting the same bytes into batches at any record boundary changes nothing.
 
 use crate::common::run::Both;
 use crate::common::{events, lines};
@@ -8,7 +8,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(150))]
 
     #[test]
-    fn batches_change_nothing(
+    fn splitting_into_batches_changes_nothing(
         events in events(1..30, 3_600),
         cuts in prop::collection::btree_set(0..30usize, 0..6),
         mode in prop::sample::select(vec!["enrich", "filter", "findings"]),

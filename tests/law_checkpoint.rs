@@ -1,4 +1,4 @@
-//! L3: a correlator resumed from a checkpoint goes on as the one that wrote it would have, wherever that was.
+//! L3: a correlator resumed from a checkpoint behaves exactly like the one that wrote it, wherever the stream is split.
 
 use crate::common::run::Both;
 use crate::common::{events, lines};
@@ -22,7 +22,7 @@ proptest! {
     }
 
     #[test]
-    fn resuming_changes_nothing_where_the_state_is_full(events in events(20..40, 1_800), split in 0..20usize) {
+    fn resuming_changes_nothing_when_the_state_is_full(events in events(20..40, 1_800), split in 0..20usize) {
         let config = r#"{"limits":{"pending":6,"pending_per_identity":4,"event_ids":10}}"#;
         let (before, after) = events.split_at(split);
         let mut whole = Both::open(config);

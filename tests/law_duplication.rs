@@ -1,4 +1,4 @@
-//! L2: repeating records changes nothing but a counter.
+//! L2: duplicate records change nothing but a counter.
 
 use crate::common::run::{Both, sets_of_event_ids};
 use crate::common::{events, lines, oracle};
@@ -8,7 +8,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn repeated_records_are_found_once(
+    fn duplicate_records_yield_no_further_findings(
         (events, repeated) in events(1..20, 1_800).prop_flat_map(|events| {
             let again = prop::collection::vec(prop::sample::select(events.clone()), 0..20);
             let repeated = again.prop_map({
@@ -27,7 +27,7 @@ proptest! {
 }
 
 #[test]
-fn a_day_read_again_is_found_once() {
+fn replaying_a_day_yields_no_further_findings() {
     let day: Vec<_> = (0..48u32)
         .flat_map(|half_hour| {
             crate::common::chain(10, 20).map(|event| crate::common::Event {

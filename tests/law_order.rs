@@ -1,4 +1,4 @@
-//! L1: any order of arrival within the allowed lateness gives the same findings, and they are those of the oracle.
+//! L1: any arrival order within the allowed lateness yields the same findings, and they match the oracle.
 
 use crate::common::run::{Both, sets_of_event_ids};
 use crate::common::{Event, events, lines, oracle};
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 /// The allowed lateness, in seconds.
 const LATENESS: u64 = 900;
 
-/// Events over hours, each arriving up to the allowed lateness after it happened.
+/// Generates events over two hours, each arriving up to the allowed lateness after it occurred.
 fn delayed() -> impl Strategy<Value = Vec<Event>> {
     events(1..40, 7_200).prop_flat_map(|events| {
         let delays = prop::collection::vec(0..=LATENESS, events.len());
@@ -24,19 +24,19 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn arrival_within_the_lateness_changes_nothing(events in delayed()) {
+    fn any_arrival_order_within_the_lateness_matches_the_oracle(events in delayed()) {
         let found = Both::open("{}").process(&lines(&events)).findings;
         prop_assert_eq!(sets_of_event_ids(&oracle::known(found)), oracle::findings(&events));
     }
 
     #[test]
-    fn any_permutation_of_half_an_hour_changes_nothing(events in events(1..30, 1_800).prop_shuffle()) {
+    fn any_permutation_of_half_an_hour_matches_the_oracle(events in events(1..30, 1_800).prop_shuffle()) {
         let found = Both::open("{}").process(&lines(&events)).findings;
         prop_assert_eq!(sets_of_event_ids(&oracle::known(found)), oracle::findings(&events));
     }
 
     #[test]
-    fn findings_are_the_same_to_the_byte_in_any_order(
+    fn finding_bodies_are_byte_identical_in_any_order(
         (events, shuffled) in events(1..20, 900).prop_flat_map(|events| (Just(events.clone()), Just(events).prop_shuffle()))
     ) {
         let bodies = |events: &[Event]| {

@@ -1,4 +1,4 @@
-//! L6: with and without the prefilter the outcome is the same.
+//! L6: the outcome is the same with and without the prefilter.
 
 use crate::common::events;
 use crate::common::run::Both;
@@ -6,13 +6,13 @@ use catena_synthetic::shapes as records;
 use proptest::prelude::*;
 use serde_json::json;
 
-/// Records in spellings that have the same meaning to a JSON parser, or nearly the same, at any distance from their start.
+/// Generates records in spellings that mean the same to a JSON parser, or nearly the same, shifted by any distance.
 fn disguised() -> impl Strategy<Value = String> {
     let shift = prop_oneof![Just(None), (0..130_usize).prop_map(Some)];
     (spelled(), shift).prop_map(|(line, shift)| shift.map_or_else(|| line.clone(), |length| shifted(&line, length)))
 }
 
-/// An object whose members come later by as many bytes.
+/// Shifts the object's members by a new first member whose value has `length` bytes.
 fn shifted(object: &str, length: usize) -> String {
     object.replacen('{', &format!(r#"{{"a":"{}","#, "a".repeat(length)), 1)
 }
@@ -37,7 +37,7 @@ fn spelled() -> impl Strategy<Value = String> {
             12 => json!({"EventName": "x", "CloudTrailEvent": line.replace("\":", "\"\n\t : ")}).to_string(),
             13 => json!({"log": "x", "event": {"original": json!({"message": line}).to_string()}}).to_string(),
             14 => json!({"message": {"data": records::base64(line.as_bytes())}}).to_string(),
-            // Not in the place where it counts.
+            // Not an envelope: `message` is not the first member.
             15 => json!({"a": 1, "message": {"data": records::base64(line.as_bytes())}}).to_string(),
             16 => records::sentinel_row(&serde_json::from_str(&line).unwrap()).to_string(),
             17 => azure[0].to_string().replace('/', "\\/"),
@@ -52,7 +52,7 @@ fn spelled() -> impl Strategy<Value = String> {
             23 => json!({"gcp": {"audit": {"method_name": "v1.compute.instances.insert"}}, "@timestamp": "2026-01-05T10:00:00Z"})
                 .to_string(),
             24 => json!({"class_uid": 6003, "raw_data": line}).to_string(),
-            // Without what marks the schema, these names say nothing.
+            // Without the members that identify the schema, these names have no meaning.
             25 => json!({"event": {"action": "RunInstances", "provider": "ec2.amazonaws.com"}, "@timestamp": "2026-01-05T10:00:00Z"})
                 .to_string(),
             26 => json!({"api": {"operation": "RunInstances", "service": {"name": "ec2.amazonaws.com"}}, "time": 1_767_607_200_000_u64})
@@ -66,7 +66,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
-    fn disguised_records_are_found(lines in prop::collection::vec(disguised(), 1..12)) {
+    fn the_prefilter_changes_nothing_for_disguised_records(lines in prop::collection::vec(disguised(), 1..12)) {
         let batch = lines.join("\n");
         let with = Both::open("{}").process(batch.as_bytes());
         let without = Both::open(r#"{"prefilter":false}"#).process(batch.as_bytes());
@@ -74,7 +74,7 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_bytes_are_no_exception(
+    fn the_prefilter_changes_nothing_for_arbitrary_bytes(
         pieces in prop::collection::vec(prop_oneof![
             disguised().prop_map(String::into_bytes),
             prop::collection::vec(any::<u8>(), 0..80),
@@ -90,9 +90,9 @@ proptest! {
     }
 }
 
-/// What the disguises above are made of is found at all; else the laws would hold for nothing.
+/// The disguises above do match. Otherwise the law would hold vacuously.
 #[test]
-fn every_disguise_of_a_launch_is_a_match() {
+fn every_disguised_launch_matches() {
     let [_, _, instance] = crate::common::chain(60, 120);
     let line = instance.line();
     for text in [
@@ -111,9 +111,9 @@ fn every_disguise_of_a_launch_is_a_match() {
     }
 }
 
-/// Once, a pair of letters that is looked for was not seen where a block of 64 bytes ends between the two.
+/// Regression: the prefilter missed a two-byte needle that straddled the end of a 64-byte block.
 #[test]
-fn an_action_is_found_wherever_it_stands_in_its_record() {
+fn an_action_is_found_at_any_offset_in_its_record() {
     let [_, _, instance] = crate::common::chain(60, 120);
     let [azure, gcp] = [records::azure_chain()[0].to_string(), records::gcp_chain()[1].to_string()];
     let rows = [
@@ -129,9 +129,9 @@ fn an_action_is_found_wherever_it_stands_in_its_record() {
     }
 }
 
-/// Encoders may write a slash with a backslash before it; one that the action begins with hid the action.
+/// Regression: an action that begins with a slash was missed when the encoder had escaped the slash as `\/`.
 #[test]
-fn an_action_that_begins_with_a_slash() {
+fn an_action_that_begins_with_an_escaped_slash_is_found() {
     let rule = r#"{"id":"r","version":1,"title":"t","severity":"low","steps":[
         {"id":"s","provider":"aws","service":"x","actions":["/one/two"]}]}"#;
     let config = format!(r#"{{"built_in_rules":false,"rules":[{rule}]}}"#);

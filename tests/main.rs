@@ -1,4 +1,4 @@
-//! All tests of the engine, one behaviour a module, in one binary: each would link the sandbox.
+//! The engine's tests, one module per behaviour. They share one binary because each binary would link the sandbox.
 
 mod annotations;
 mod bad_input;

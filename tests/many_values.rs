@@ -1,8 +1,8 @@
-//! Events that share many values are chained as those that share one, and in time that is not the square of their number.
+//! Events that share many values form chains like those that share one, and in less than quadratic time.
 
 use crate::common::run::{Both, rules};
 
-/// A volume, a call that makes many snapshots of it, and a launch that mounts as many.
+/// A volume, a call that creates `of_snapshots` from it, and a launch that mounts `of_launch`.
 fn chain(of_snapshots: &[String], of_launch: &[String]) -> String {
     let record = |id: &str, second: u32, action: &str, request: String, response: String| {
         format!(
@@ -36,19 +36,19 @@ fn ids(prefix: &str, number: usize) -> Vec<String> {
     (0..number).map(|number| format!("{prefix}-{number}")).collect()
 }
 
-/// Once, an event was counted against `limits.neighbours` for each value that it was found by: a launch that names 1,024
-/// snapshots hid its chain.
+/// Regression: a candidate counted against `limits.max_candidates` once for each value that led to it, so a launch that
+/// names 1,024 snapshots hid its chain.
 #[test]
-fn a_launch_of_thousands_of_snapshots_does_not_hide_its_chain() {
+fn a_launch_from_thousands_of_snapshots_does_not_hide_its_chain() {
     let snapshots = ids("snap", 3_000);
     let outcome = Both::open(r#"{"mode":"findings"}"#).process(chain(&snapshots, &snapshots).as_bytes());
     assert_eq!(rules(&outcome.findings), ["aws-instance-created", "aws-snapshot-staging"]);
 }
 
-/// Once, the values of both were compared each with each, and that for each value in common: the sandbox's time ran out, and
+/// Regression: the values of two events were compared pairwise, once for each shared value. The sandbox timed out, and
 /// the launch was rejected.
 #[test]
-fn many_values_of_which_some_are_shared() {
+fn a_chain_is_found_if_only_some_of_many_values_are_shared() {
     let (shared, others) = (ids("z", 300), ids("a", 3_000));
     let of_launch = [ids("b", 3_000), shared.clone()].concat();
     let outcome =

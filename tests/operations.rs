@@ -1,4 +1,4 @@
-//! Several records tell of one operation: what they make is found once, whichever comes first.
+//! Several records may report one operation. It yields one finding, whichever record arrives first.
 
 use crate::common::run::{Both, rules};
 use catena_synthetic::shapes::{GCP_INSTANCE, GROUP, azure, azure_chain, gcp, gcp_chain};
@@ -16,7 +16,7 @@ fn vm(status: &str, signature: &str, minute: u32) -> Value {
 }
 
 #[test]
-fn start_accept_and_success_in_any_order_and_spelling_are_one_creation() {
+fn start_accept_and_success_are_one_creation_in_any_order_and_spelling() {
     let mut other_spelling = vm("Succeeded", "Succeeded.", 3);
     other_spelling["operationName"] = json!("Microsoft.Compute/virtualMachines/write");
     other_spelling["resourceId"] = json!(format!("{GROUP}Microsoft.Compute/virtualMachines/vm1").to_uppercase());
@@ -24,27 +24,27 @@ fn start_accept_and_success_in_any_order_and_spelling_are_one_creation() {
     for order in [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1], [1, 3, 0, 2]] {
         assert_eq!(found(&order.map(|at| rows[at].clone())), ["azure-instance-created"], "{order:?}");
     }
-    assert_eq!(found(&rows[..1]), [] as [&str; 0], "what has begun is not done");
-    assert_eq!(found(&[vm("Accept", "Accepted.Created", 0)]), ["azure-instance-created"], "some end with Accept");
+    assert_eq!(found(&rows[..1]), [] as [&str; 0], "a started operation is not complete");
+    assert_eq!(found(&[vm("Accept", "Accepted.Created", 0)]), ["azure-instance-created"], "Accept can be the last");
 }
 
 #[test]
-fn the_same_machine_created_twice_is_two_creations() {
+fn the_same_vm_created_twice_is_two_creations() {
     let mut again = vm("Accept", "Accepted.Created", 9);
     again["correlationId"] = json!("another");
     assert_eq!(found(&[vm("Accept", "Accepted.Created", 0), again]).len(), 2);
 }
 
 #[test]
-fn an_update_is_no_creation_where_the_record_tells() {
+fn an_update_is_not_a_creation_if_the_record_distinguishes_the_two() {
     assert_eq!(found(&[vm("Accept", "Accepted.OK", 0)]), [] as [&str; 0]);
     assert_eq!(found(&[vm("Failure", "Failed.Conflict", 0)]), [] as [&str; 0]);
-    assert_eq!(found(&[vm("Success", "Succeeded.", 0)]), ["azure-instance-created"], "here it does not");
+    assert_eq!(found(&[vm("Success", "Succeeded.", 0)]), ["azure-instance-created"], "the record does not say");
 }
 
-/// Tables of two generations have a column for people beside the one for programs, in any order.
+/// Tables that mix two schema generations have a display column next to each machine-readable one, in any order.
 #[test]
-fn words_for_people_do_not_hide_what_programs_read() {
+fn display_columns_do_not_hide_machine_readable_ones() {
     let mut row = json!({"TimeGenerated": "2026-01-05T10:00:00Z", "CorrelationId": "c", "Caller": "alice@contoso.com",
         "_ResourceId": format!("{GROUP}Microsoft.Compute/virtualMachines/vm1")});
     let pairs = [
@@ -61,7 +61,7 @@ fn words_for_people_do_not_hide_what_programs_read() {
         row[programs] = json!(values[1]);
     }
     let text = row.to_string();
-    // The same members, those for people last.
+    // The same members, with the display columns last.
     let mut swapped = text.clone();
     for (people, programs, values) in pairs {
         let (first, second) = (json!(values[0]).to_string(), json!(values[1]).to_string());
@@ -78,9 +78,9 @@ fn words_for_people_do_not_hide_what_programs_read() {
     }
 }
 
-/// An operation that is accepted twice tells its body in one of the two records.
+/// If an operation is accepted twice, only one of the two records carries its body.
 #[test]
-fn the_order_of_two_acceptances_of_an_operation_does_not_matter() {
+fn the_order_of_two_accept_records_does_not_matter() {
     let chain = azure_chain();
     let bare = azure("virtualMachines", "vm1", 3, "Accept", "Accepted.Created", None);
     for rows in [[&bare, &chain[0], &chain[1], &chain[2]], [&chain[0], &chain[1], &chain[2], &bare]] {
@@ -89,7 +89,7 @@ fn the_order_of_two_acceptances_of_an_operation_does_not_matter() {
 }
 
 #[test]
-fn an_azure_chain_is_one_finding_with_every_row_of_its_operations() {
+fn an_azure_chain_is_one_finding_across_all_rows_of_its_operations() {
     let chain = azure_chain();
     let mut rows: Vec<_> = chain.to_vec();
     for (at, kind) in ["snapshots", "disks", "virtualMachines"].iter().enumerate() {
@@ -99,12 +99,12 @@ fn an_azure_chain_is_one_finding_with_every_row_of_its_operations() {
     }
     for step in [1, 2, 4, 5, 7, 8] {
         let order: Vec<_> = (0..rows.len()).map(|at| rows[at * step % rows.len()].clone()).collect();
-        assert_eq!(found(&order), ["azure-instance-created", "azure-snapshot-staging"], "every {step}.");
+        assert_eq!(found(&order), ["azure-instance-created", "azure-snapshot-staging"], "stride {step}");
     }
 }
 
 #[test]
-fn first_and_last_in_either_order_are_one_creation() {
+fn gcp_first_and_last_entries_are_one_creation_in_either_order() {
     let [last, first, _] = gcp_chain();
     assert_eq!(found(&[first.clone(), last.clone()]), ["gcp-instance-created"]);
     assert_eq!(found(&[last.clone(), first.clone()]), ["gcp-instance-created"]);
@@ -114,12 +114,12 @@ fn first_and_last_in_either_order_are_one_creation() {
     assert_eq!(found(&[first, failed]), [] as [&str; 0]);
     let mut fine = last;
     fine["protoPayload"]["status"] = json!({});
-    assert_eq!(found(&[fine]), ["gcp-instance-created"], "an empty status says that all is well");
+    assert_eq!(found(&[fine]), ["gcp-instance-created"], "an empty status means success");
 }
 
-/// elastic/integrations#3390: Elastic keeps the operation apart.
+/// elastic/integrations#3390: Elastic stores the operation in a separate member.
 #[test]
-fn first_and_last_in_documents_of_elastic_are_one_creation() {
+fn first_and_last_entries_in_elastic_documents_are_one_creation() {
     let document = |phase: &str| {
         json!({"@timestamp": "2026-01-05T10:03:00Z", "event": {"id": phase}, "cloud": {"project": {"id": "p1"}},
             "gcp": {"audit": {"method_name": "v1.compute.instances.insert", "service_name": "compute.googleapis.com",
@@ -130,7 +130,7 @@ fn first_and_last_in_documents_of_elastic_are_one_creation() {
 }
 
 #[test]
-fn launches_by_other_calls_of_gcp_are_found() {
+fn launches_by_other_gcp_methods_are_found() {
     for method in [
         "v1.compute.instances.bulkInsert",
         "alpha.compute.instanceGroupManagers.insert",
@@ -142,7 +142,7 @@ fn launches_by_other_calls_of_gcp_are_found() {
 }
 
 #[test]
-fn a_gcp_chain_is_found_in_any_order_and_by_any_form_of_a_name() {
+fn a_gcp_chain_is_found_in_any_order_and_with_any_form_of_the_snapshot_name() {
     for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0], [1, 0, 2]] {
         let chain = gcp_chain();
         assert_eq!(found(&order.map(|at| chain[at].clone())), ["gcp-instance-created", "gcp-snapshot-staging"]);

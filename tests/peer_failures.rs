@@ -1,11 +1,11 @@
-//! What other engines were seen to get wrong, each named after whom it was seen at.
+//! Failures observed in other engines. Each test is named after the failure, and asserts that Catena does not share it.
 
 use crate::common::run::{Both, event_ids};
 use crate::common::{Call, Event, WINDOW, chain, lines};
 
 const STAGING: &str = "aws-snapshot-staging";
 
-/// The event ids of the chains that batches give, one after the other.
+/// The event ids of the chains found when the batches are processed in turn.
 fn chains(batches: &[&[Event]]) -> Vec<Vec<String>> {
     let mut both = Both::open("{}");
     let found = batches.iter().flat_map(|events| both.process(&lines(events)).findings);
@@ -17,27 +17,27 @@ fn ids(ids: [u32; 3]) -> Vec<String> {
 }
 
 #[test]
-fn flink_loses_chains_whose_seconds_tie_in_another_order_of_arrival() {
+fn flink_loses_chains_with_equal_timestamps_that_arrive_out_of_order() {
     let [volume, snapshot, instance] = chain(0, 0);
     assert_eq!(chains(&[&[instance, snapshot, volume]]), [ids([1, 2, 3])]);
 }
 
 #[test]
-fn flink_drops_what_comes_behind_the_watermark() {
+fn flink_drops_events_older_than_the_watermark() {
     let [volume, snapshot, instance] = chain(60, 120);
     let newer = Event { id: 9, time: 1_000, identity: Some("bob"), ..volume.clone() };
     assert_eq!(chains(&[&[snapshot, newer, instance, volume]]), [ids([1, 2, 3])]);
 }
 
 #[test]
-fn windows_that_are_cut_on_the_clock_split_chains() {
+fn tumbling_windows_split_chains() {
     let late = |event: Event| Event { time: event.time + 3_590, ..event };
     assert_eq!(chains(&[&chain(5, WINDOW).map(late)]), [ids([1, 2, 3])]);
     assert_eq!(chains(&[&chain(5, WINDOW + 1).map(late)]), Vec::<Vec<String>>::new());
 }
 
 #[test]
-fn rsigma_alerts_on_a_chain_that_is_too_long_when_an_event_comes_late() {
+fn rsigma_alerts_on_a_chain_longer_than_the_window_when_an_event_is_late() {
     let [volume, snapshot, instance] = chain(0, 0);
     let at = |event: &Event, id, time| Event { id, time, ..event.clone() };
     let events = [at(&volume, 1, 1_000), at(&volume, 2, 100), at(&snapshot, 3, 950), at(&instance, 4, 1_800)];
@@ -53,12 +53,12 @@ fn rsigma_takes_cubic_time_on_one_key() {
     both.process(&lines(&copies(&volume, 0)));
     both.process(&lines(&copies(&snapshot, 10_000)));
     assert_eq!(both.metric("findings:aws-snapshot-staging"), 0);
-    // Each event looks at no more neighbours than the limit, whatever their number.
+    // A search tries at most `limits.max_candidates` candidates, however many there are.
     assert!(both.metric("searches-cut") > 0);
 }
 
 #[test]
-fn rsigma_alerts_again_on_what_is_delivered_again() {
+fn rsigma_alerts_again_on_redelivered_events() {
     let events = chain(60, 120);
     let again = [&events[..], &events[1..2], &events[2..]].concat();
     assert_eq!(chains(&[&events, &again]), [ids([1, 2, 3])]);
@@ -71,14 +71,14 @@ fn rsigma_and_eql_join_on_absent_fields() {
 }
 
 #[test]
-fn eql_forgets_everybody_when_one_identity_is_ahead() {
+fn eql_expires_all_identities_when_one_is_ahead() {
     let [volume, snapshot, instance] = chain(60, 120);
     let ahead = Event { id: 9, time: 1_700, identity: Some("bob"), ..volume.clone() };
     assert_eq!(chains(&[&[volume], &[ahead], &[snapshot, instance]]), [ids([1, 2, 3])]);
 }
 
 #[test]
-fn eql_lets_time_run_backwards() {
+fn eql_matches_a_sequence_that_runs_backwards_in_time() {
     let [volume, snapshot, instance] = chain(0, 0);
     let events = [Event { time: 600, ..volume }, Event { time: 100, ..snapshot }, Event { time: 200, ..instance }];
     assert_eq!(chains(&[&events]), Vec::<Vec<String>>::new());
@@ -114,34 +114,34 @@ fn kql_and_eql_let_a_decoy_overwrite_the_real_volume() {
 }
 
 #[test]
-fn eql_uses_an_event_up() {
+fn eql_consumes_events_on_their_first_match() {
     let [volume, snapshot, instance] = chain(60, 120);
     let again = Event { id: 4, time: 300, ..instance.clone() };
     assert_eq!(chains(&[&[volume, snapshot, instance], &[again]]), [ids([1, 2, 3]), ids([1, 2, 4])]);
 }
 
 #[test]
-fn hayabusa_matched_across_different_values_of_the_key() {
+fn hayabusa_matches_across_different_values_of_the_key() {
     let [volume, snapshot, instance] = chain(60, 120);
     let other = Event { identity: Some("bob"), ..snapshot };
     assert_eq!(chains(&[&[volume, other, instance]]), Vec::<Vec<String>>::new());
 }
 
 #[test]
-fn varpulis_measures_the_window_on_the_wall_clock() {
-    // All three are processed within a millisecond, and happened an hour apart.
+fn varpulis_measures_the_window_in_processing_time() {
+    // All three are processed within a millisecond, but they span an hour.
     assert_eq!(chains(&[&chain(1_800, 3_600)]), Vec::<Vec<String>>::new());
 }
 
 #[test]
-fn elastic_cannot_join_on_the_elements_of_a_list() {
+fn elastic_cannot_join_on_list_elements() {
     let [volume, snapshot, instance] = chain(60, 120);
     let many = Event { call: Call::RunInstances { snapshots: vec!["snap-3", "snap-2", "snap-1"] }, ..instance };
     assert_eq!(chains(&[&[volume, snapshot, many]]), [ids([1, 2, 3])]);
 }
 
 #[test]
-fn a_restart_loses_what_splunk_and_panther_had_pending() {
+fn splunk_and_panther_lose_pending_events_on_a_restart() {
     let events = chain(60, 120);
     for split in 0..=3 {
         let mut both = Both::open("{}");
@@ -160,12 +160,12 @@ fn splunk_evicts_silently() {
     let found = both.process(&lines(&flood)).findings;
     assert_eq!(both.metric("evicted:identity"), 15);
     let rules: Vec<_> = found.iter().map(|finding| finding.rule.as_str()).collect();
-    assert_eq!(rules, ["state-pressure"], "told once an hour");
+    assert_eq!(rules, ["state-pressure"], "evictions should be reported once an hour");
     assert!(found[0].body.contains("arn:aws:iam::1:user/alice"));
 }
 
 #[test]
-fn a_flood_by_one_identity_costs_no_other_its_state() {
+fn a_flood_by_one_identity_evicts_no_event_of_another() {
     let [volume, snapshot, instance] = chain(60, 120);
     let flood: Vec<_> = (100..400).map(|id| Event { id, time: 61, identity: Some("bob"), ..volume.clone() }).collect();
     let mut both = Both::open(r#"{"limits":{"pending_per_identity":50}}"#);

@@ -1,10 +1,10 @@
-//! The four published tests of T1578.002 (Atomic Red Team), with the records that the clouds write of them.
+//! The four published Atomic Red Team tests of T1578.002, with the records that the clouds write for them.
 
 use crate::common::run::Both;
 use catena_synthetic::shapes::{GCP_INSTANCE, azure, gcp, gcp_chain};
 use serde_json::{Value, json};
 
-/// The row that a finding of `rule` gives, in the columns of the published query.
+/// The row of the one finding of `rule`, in the columns of the published query.
 fn row(records: &[Value], rule: &str) -> Value {
     let batch: String = records.iter().map(|record| format!("{record}\n")).collect();
     let outcome = Both::open(r#"{"findings":"sentinel"}"#).process(batch.as_bytes());
@@ -20,7 +20,7 @@ fn assert_columns(row: &Value, columns: &[(&str, &str)]) {
 }
 
 #[test]
-fn test_1_an_instance_by_the_aws_cli() {
+fn test_1_finds_an_instance_created_with_the_aws_cli() {
     let record = json!({"eventVersion": "1.08", "eventID": "e1", "eventTime": "2026-01-05T10:00:00Z",
         "eventSource": "ec2.amazonaws.com", "eventName": "RunInstances", "awsRegion": "us-west-2",
         "sourceIPAddress": "198.51.100.7", "userAgent": "aws-cli/2.15.0", "recipientAccountId": "011122223333",
@@ -44,7 +44,7 @@ fn test_1_an_instance_by_the_aws_cli() {
 }
 
 #[test]
-fn test_2_a_machine_by_the_azure_cli_beside_its_resource_group() {
+fn test_2_finds_a_vm_created_with_the_azure_cli_after_its_resource_group() {
     let mut group = azure("virtualMachines", "vm1", 0, "Success", "Succeeded.", None);
     group["operationName"] = json!("MICROSOFT.RESOURCES/SUBSCRIPTIONS/RESOURCEGROUPS/WRITE");
     group["resourceId"] = json!("/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/atomic");
@@ -69,7 +69,7 @@ fn test_2_a_machine_by_the_azure_cli_beside_its_resource_group() {
 }
 
 #[test]
-fn test_3_an_instance_by_gcloud() {
+fn test_3_finds_an_instance_created_with_gcloud() {
     let [last, first, _] = gcp_chain();
     assert_columns(
         &row(&[first, last], "gcp-instance-created"),
@@ -87,7 +87,7 @@ fn test_3_an_instance_by_gcloud() {
 }
 
 #[test]
-fn test_4_a_snapshot_then_an_instance_from_it() {
+fn test_4_finds_an_instance_created_from_a_snapshot() {
     let records =
         catena_synthetic::chain("atomic", crate::common::START, 5).map(|line| serde_json::from_str(&line).unwrap());
     let instance: &Value = &records[2];
@@ -110,7 +110,7 @@ fn test_4_a_snapshot_then_an_instance_from_it() {
 }
 
 #[test]
-fn ids_keep_every_digit() {
+fn instance_ids_keep_every_digit() {
     let mut entry = gcp("v1.compute.instances.insert", GCP_INSTANCE, 0, 1, "last", json!({}));
     for (id, told) in [(json!(9_007_199_254_740_993_u64), "9007199254740993"), (json!("0012"), "0012")] {
         entry["resource"]["labels"]["instance_id"] = id;

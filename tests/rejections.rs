@@ -1,10 +1,10 @@
-//! A record that cannot be read is rejected with its place and reason, and costs its neighbours nothing.
+//! An unreadable record is rejected with its position and reason, and does not affect the records around it.
 
 use crate::common::chain;
 use crate::common::run::Both;
 use catena::Reason;
 
-/// The reasons and the rejected bytes of a batch, and how many findings were made all the same.
+/// The reason and the bytes of each rejection in a batch, and the number of findings.
 fn rejections(batch: &[u8]) -> (Vec<(Reason, Vec<u8>)>, usize) {
     let outcome = Both::open("{}").process(batch);
     let bytes = |rejection: &catena::Rejection| batch[rejection.start as usize..rejection.end as usize].to_vec();
@@ -13,7 +13,7 @@ fn rejections(batch: &[u8]) -> (Vec<(Reason, Vec<u8>)>, usize) {
 }
 
 #[test]
-fn each_kind_of_bad_line_has_its_reason_and_place() {
+fn each_kind_of_bad_line_is_rejected_with_its_reason_and_position() {
     let instance = chain(60, 120)[2].line();
     let no_time = instance.replace("eventTime", "eventTimes");
     let bad_time = instance.replace("2026-01-05T", "yesterday ");
@@ -39,12 +39,12 @@ fn each_kind_of_bad_line_has_its_reason_and_place() {
 }
 
 #[test]
-fn a_malformed_record_that_cannot_matter_passes_as_it_came() {
+fn a_malformed_record_that_cannot_match_is_not_rejected() {
     assert_eq!(rejections(b"{\"eventName\":\"DescribeInstances\",}\n{\"a\" 1}\n"), (vec![], 0));
 }
 
 #[test]
-fn a_container_with_one_bad_record_loses_that_one_only() {
+fn a_bad_record_in_a_container_is_rejected_alone() {
     let [volume, snapshot, instance] = chain(60, 120).map(|event| event.line());
     let bad = r#"{"eventName":"CreateVolume",}"#;
     let batch = format!(r#"{{"Records":[{volume},{bad},{snapshot},null,{instance}]}}"#);
@@ -54,7 +54,7 @@ fn a_container_with_one_bad_record_loses_that_one_only() {
 }
 
 #[test]
-fn a_container_that_breaks_off_keeps_what_came_before() {
+fn a_truncated_container_keeps_the_records_before_the_cut() {
     let [volume, snapshot, instance] = chain(60, 120).map(|event| event.line());
     let rest = &instance[..instance.len() / 2];
     for (rest, left) in [(rest, rest), ("", ""), (",", "")] {
@@ -69,7 +69,7 @@ fn a_container_that_breaks_off_keeps_what_came_before() {
 }
 
 #[test]
-fn deep_nesting_costs_nothing() {
+fn deep_nesting_in_an_unused_member_is_not_rejected() {
     let [volume, snapshot, instance] = chain(60, 120).map(|event| event.line());
     let deep = format!(r#"{{"deep":{}{},"#, "[{\"a\":".repeat(10_000), "}]".repeat(10_000)).replace(":}", ":1}");
     let batch = [volume.replacen('{', &deep, 1), snapshot, instance].join("\n");
@@ -79,7 +79,7 @@ fn deep_nesting_costs_nothing() {
 }
 
 #[test]
-fn numbers_beyond_two_to_the_53_stay_exact() {
+fn integers_beyond_2_to_the_53_stay_exact() {
     let [volume, snapshot, instance] = chain(60, 120).map(|event| event.line());
     let numbered = |line: String| line.replace("\"vol-1\"", "9007199254740993");
     let other = |line: String| line.replace("\"vol-1\"", "9007199254740992");

@@ -1,4 +1,4 @@
-//! A batch cut by identity gives the findings of the whole, however many correlators share it.
+//! A batch partitioned by identity yields the findings of the whole batch, for any number of correlators.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
 
     #[test]
-    fn shards_find_what_one_finds(
+    fn sharded_findings_match_the_oracle(
         events in events(1..30, 1_800),
         partitions in 1..6u32,
         container in any::<bool>(),
@@ -42,7 +42,7 @@ proptest! {
 }
 
 #[test]
-fn runs_come_in_order_and_hold_whole_lines() {
+fn routes_are_in_order_and_hold_whole_lines() {
     let stream = catena_synthetic::Stream { of_interest_per_10_000: 2_000, records: 500, ..Default::default() };
     let batch = stream.bytes();
     let routes = crate::common::run::open("{}").unwrap().route(&batch, 4).unwrap();
@@ -58,5 +58,5 @@ fn runs_come_in_order_and_hold_whole_lines() {
     let partitions: BTreeSet<_> = routes.iter().filter_map(|route| route.partition).collect();
     assert_eq!(partitions, (0..4).collect());
     let wanted: u32 = routes.iter().filter(|route| route.partition.is_some()).map(|route| route.records).sum();
-    assert!(wanted < records / 2, "what no rule asks for goes to nobody: {wanted} of {records}");
+    assert!(wanted < records / 2, "records that no rule matches should go to no partition: {wanted} of {records}");
 }

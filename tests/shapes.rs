@@ -1,4 +1,4 @@
-//! The same creation in each shape that Azure and GCP give a record is the same finding.
+//! A creation yields the same finding in every record shape of Azure and GCP.
 
 use std::collections::BTreeSet;
 
@@ -6,14 +6,14 @@ use crate::common::run::{Both, rules};
 use catena_synthetic::shapes::{GCP_INSTANCE, GROUP, UPN, azure, base64, gcp};
 use serde_json::{Value, json};
 
-/// The id of the one finding that each of these makes, and the row that it tells.
+/// Asserts that every shape yields one finding, with the same id and columns. Returns its Sentinel row.
 fn one_finding(shapes: &[(&str, String)]) -> Value {
     let (mut ids, mut row) = (BTreeSet::new(), Value::Null);
     for (name, text) in shapes {
         let outcome = Both::open(r#"{"findings":"sentinel"}"#).process(text.as_bytes());
         assert_eq!((outcome.rejections.len(), rules(&outcome.findings).len()), (0, 1), "{name}");
         let without = Both::open(r#"{"findings":"sentinel","prefilter":false}"#).process(text.as_bytes());
-        assert_eq!(outcome, without, "{name}: the prefilter changes nothing");
+        assert_eq!(outcome, without, "{name}: the prefilter should not change the outcome");
         ids.insert(outcome.findings[0].id.clone());
         let told: Value = serde_json::from_str(&outcome.findings[0].body).unwrap();
         for column in ["Actor", "SourceIP", "InstanceIdentifier", "Scope", "AccountScope", "TimeGenerated"] {
@@ -26,7 +26,7 @@ fn one_finding(shapes: &[(&str, String)]) -> Value {
 }
 
 #[test]
-fn a_machine_of_azure() {
+fn an_azure_vm_is_the_same_finding_in_every_record_shape() {
     let record = azure("virtualMachines", "vm1", 0, "Accept", "Accepted.Created", None);
     let id = format!("{GROUP}Microsoft.Compute/virtualMachines/vm1");
     let claims = json!({UPN: "alice@contoso.com", "appid": "x"});
@@ -80,7 +80,7 @@ fn a_machine_of_azure() {
 }
 
 #[test]
-fn a_machine_of_azure_in_the_times_of_exports() {
+fn the_time_formats_of_azure_exports_are_read() {
     for time in ["1/5/2026 10:00:01 AM", "01/05/2026 10:00:01", "1/5/2026 11:00:01 AM +01:00", "2026-01-05 10:00:01"] {
         let mut record = azure("virtualMachines", "vm1", 0, "Success", "Succeeded.", None);
         record["time"] = json!(time);
@@ -94,7 +94,7 @@ fn a_machine_of_azure_in_the_times_of_exports() {
 }
 
 #[test]
-fn an_instance_of_gcp() {
+fn a_gcp_instance_is_the_same_finding_in_every_record_shape() {
     let entry = gcp("v1.compute.instances.insert", GCP_INSTANCE, 0, 1, "last", json!({"@type": "x"}));
     let payload = &entry["protoPayload"];
     let row = json!({
@@ -131,7 +131,7 @@ fn an_instance_of_gcp() {
         ("Elastic", elastic.to_string()),
     ]);
     assert_eq!(told["InstanceIdentifier"], GCP_INSTANCE);
-    // With its number, the instance is told by that.
+    // If the entry has the numeric instance id, the finding reports that.
     let told = one_finding(&[("Pub/Sub push", json!({"message": {"data": data}}).to_string())]);
     assert_eq!(told["InstanceIdentifier"], "9006852555199593347");
 }

@@ -1,5 +1,5 @@
-//! A busy account: 200,000 records, delayed by up to five minutes, one in a hundred twice, chains and near misses among
-//! them. All true chains are found, none false, none twice, also across restarts and shards.
+//! A busy account: 200,000 records, delayed by up to five minutes, 1% of them duplicated, with chains and near misses.
+//! Every true chain is found exactly once and no false one is, also across restarts and shards.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use catena_synthetic::{Random, Stream, chain, time_text};
 const CHAINS: usize = 300;
 const STAGING: &str = "aws-snapshot-staging";
 
-/// The lines in the order in which they come, and the event ids of the chains that are true.
+/// The lines in arrival order, and the event ids of the true chains.
 fn stream() -> (Vec<String>, BTreeSet<Vec<String>>) {
     let noise = Stream { records: 200_000, chains: 0, duplicate_percent: 0, ..Stream::default() };
     let mut random = Random::new(11);
@@ -22,11 +22,11 @@ fn stream() -> (Vec<String>, BTreeSet<Vec<String>>) {
         let [volume, snapshot, instance] = chain(&format!("chain-{}", number % 40), start, 1_000 + number);
         let moved = |line: &str, from: u64, to: u64| line.replace(&time_text(start + from), &time_text(start + to));
         let steps = match number % 6 {
-            // Near misses: an hour too late, in the wrong order, by somebody else.
+            // Near misses: a launch an hour after the start, steps out of order, a launch by another identity.
             3 => [volume, snapshot, moved(&instance, 135, 3_600)],
             4 => [moved(&volume, 0, 60), snapshot, instance],
             5 => [volume, snapshot, instance.replace("user/chain-", "user/other-")],
-            // True ones; all in one second, every third time.
+            // True chains. Every third one happens within one second.
             0 => [volume, moved(&snapshot, 11, 0), moved(&instance, 135, 0)],
             _ => [volume, snapshot, instance],
         };
@@ -45,22 +45,22 @@ fn stream() -> (Vec<String>, BTreeSet<Vec<String>>) {
 }
 
 fn member<'a>(line: &'a str, name: &str) -> &'a str {
-    let start = line.find(&format!("\"{name}\":\"")).expect("the member is there") + name.len() + 4;
-    &line[start..start + line[start..].find('"').expect("it ends")]
+    let start = line.find(&format!("\"{name}\":\"")).expect("the member should be present") + name.len() + 4;
+    &line[start..start + line[start..].find('"').expect("the value should be terminated")]
 }
 
 fn id_of(line: &str) -> String {
     member(line, "eventID").to_owned()
 }
 
-/// Seconds since 1970; the whole stream is on one day.
+/// Seconds since 1970. The whole stream falls on one day.
 fn time_of(line: &str) -> u64 {
     let time = member(line, "eventTime");
-    let part = |range: std::ops::Range<usize>| time[range].parse::<u64>().expect("a number");
+    let part = |range: std::ops::Range<usize>| time[range].parse::<u64>().expect("the part should be a number");
     crate::common::START - 10 * 3_600 + part(11..13) * 3_600 + part(14..16) * 60 + part(17..19)
 }
 
-/// The chains among findings. None may be there twice.
+/// The event ids of the chains among the findings. Panics if a chain occurs twice.
 fn chains(findings: Vec<Finding>) -> BTreeSet<Vec<String>> {
     let chains: Vec<_> = findings.iter().filter(|finding| finding.rule == STAGING).map(event_ids).collect();
     let different: BTreeSet<_> = chains.iter().cloned().collect();
@@ -69,13 +69,13 @@ fn chains(findings: Vec<Finding>) -> BTreeSet<Vec<String>> {
 }
 
 #[test]
-fn all_true_chains_are_found_none_false_none_twice() {
+fn every_true_chain_is_found_exactly_once_and_no_false_one() {
     let (lines, truth) = stream();
     assert_eq!(truth.len(), CHAINS / 2);
     let batch = lines.join("\n");
 
     let found = crate::common::run::open("{}").unwrap().process(batch.as_bytes(), NOW).unwrap().findings;
-    assert_eq!(chains(found), truth, "in one go");
+    assert_eq!(chains(found), truth, "in one batch");
 
     let mut random = Random::new(5);
     let mut cuts: Vec<_> = (0..100).map(|_| random.below(lines.len() as u64) as usize).collect();

@@ -1,4 +1,4 @@
-//! `catena bench`: what the sandbox costs, in one run.
+//! `catena bench`: measures the cost of the sandbox.
 
 mod plot;
 
@@ -20,18 +20,18 @@ use super::{CliError, DONE, cli};
 const FINDINGS: &str = r#"{"mode":"findings"}"#;
 const NOW: u64 = 1_900_000_000_000;
 
-/// How many records are made up: about 130 MB, more than any cache holds.
+/// The number of synthetic records: about 130 MB, more than any cache holds.
 const RECORDS: usize = 100_000;
 
-/// The fewest rounds that a median is taken of.
+/// The least number of rounds for a median.
 const MIN_ROUNDS: usize = 5;
 
-/// What is measured, in the order of the columns.
+/// What is measured, in column order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Contender {
-    /// Finding every line's end, natively.
+    /// A native scan for line feeds.
     Scan,
-    /// The engine, natively.
+    /// The native engine.
     Native,
     /// The component with all limits.
     Component,
@@ -52,7 +52,7 @@ impl Contender {
     }
 }
 
-/// One line of the table: medians in bytes a second.
+/// A row of the table: median speeds in bytes per second.
 struct Row {
     input: String,
     batch: usize,
@@ -78,7 +78,7 @@ impl fmt::Display for Row {
     }
 }
 
-/// The component, compiled with limits and without.
+/// The component, compiled with and without limits.
 struct Sandboxes {
     limited: Arc<Sandbox>,
     unlimited: Sandbox,
@@ -134,7 +134,7 @@ fn progress(length: usize) -> ProgressBar {
     }
 }
 
-/// The bytes in batches of whole lines.
+/// Splits the bytes into batches of whole lines.
 fn batches(bytes: &Bytes, size: usize) -> Vec<Bytes> {
     let (mut batches, mut rest) = (Vec::new(), bytes.clone());
     while !rest.is_empty() {
@@ -145,7 +145,7 @@ fn batches(bytes: &Bytes, size: usize) -> Vec<Bytes> {
     batches
 }
 
-/// Lets the contenders take turns until the time is over.
+/// Runs the contenders in turns until the time is up.
 fn measure(
     input: &str,
     bytes: &Bytes,
@@ -167,7 +167,7 @@ fn measure(
     Ok(Row { input: input.to_owned(), batch, speeds: speeds.map(median) })
 }
 
-/// One pass over the batches: how many lines or findings there are.
+/// Makes one pass over the batches and returns the number of lines or findings.
 fn pass(contender: Contender, batches: &[Bytes], sandboxes: &Sandboxes) -> Result<usize, catena_host::Error> {
     let component = |sandbox: &Sandbox| {
         let mut correlator = sandbox.open(FINDINGS)?;
@@ -192,7 +192,7 @@ fn pass(contender: Contender, batches: &[Bytes], sandboxes: &Sandboxes) -> Resul
     }
 }
 
-/// What a call costs that has one record, directly and under a supervisor.
+/// Measures calls with a single record, direct and through a supervisor.
 fn single_calls(bytes: &Bytes, sandboxes: &Sandboxes, time: Duration) -> Result<(), catena_host::Error> {
     let records = batches(bytes, 1);
     let mut correlator = sandboxes.limited.open(FINDINGS)?;
@@ -213,7 +213,7 @@ fn single_calls(bytes: &Bytes, sandboxes: &Sandboxes, time: Duration) -> Result<
         supervised.push(each(start));
     }
     let [direct, supervised] = [direct, supervised].map(|times| median(times) * 1e6);
-    println!("one record a call: {direct:.2} µs, under a supervisor {supervised:.2} µs");
+    println!("one record per call: {direct:.2} µs, through a supervisor {supervised:.2} µs");
     Ok(())
 }
 

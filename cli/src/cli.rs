@@ -4,23 +4,24 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// Finds attack chains in cloud audit logs.
+/// Find attack chains in streams of cloud audit logs.
 ///
-/// Catena reads AWS CloudTrail records as they stream past, recognises the creation of cloud instances (MITRE ATT&CK
-/// T1578.002), joins the calls of one identity into chains (a volume created, a snapshot of it taken, an instance launched
-/// from it, within 15 minutes), and passes the stream on, enriched or filtered. The engine runs as a WebAssembly component
-/// in a sandbox.
+/// Catena reads AWS CloudTrail, Azure Activity and GCP audit logs. It detects the creation of cloud instances (MITRE
+/// ATT&CK T1578.002), correlates the calls of each identity into chains (a volume created, a snapshot of it taken, an
+/// instance launched from the snapshot, within 15 minutes), and passes the stream on, annotated or filtered. The engine
+/// runs as a WebAssembly component in a sandbox.
 #[derive(Debug, Parser)]
 #[command(
     name = "catena",
     version,
     max_term_width = 100,
     after_help = "Exit codes:
-  0    everything was done, whether or not anything was found
-  1    an input could not be read, an output not written, or the component failed
-  2    the arguments or the configuration cannot be used
-  130  ended by SIGINT, 143 by SIGTERM, 141 because the reader of the output has gone;
-       everything read until then is accounted for"
+  0    success, whether or not there are findings
+  1    an input could not be read, an output could not be written, the component failed,
+       or a rule file failed its check or test
+  2    invalid arguments or configuration
+  130  stopped by SIGINT; 143 by SIGTERM; 141 because the reader of an output closed the pipe.
+       Every record read before the stop is accounted for"
 )]
 pub struct Arguments {
     #[command(subcommand)]
@@ -31,142 +32,168 @@ pub struct Arguments {
 pub enum Command {
     Run(Run),
     Inspect(Inspect),
-    /// Check, list, explain and try rules
+    /// Check, list, explain and test rules
     #[command(subcommand)]
     Rules(Rules),
     Bench(Bench),
     Sample(Sample),
-    /// Print completions for a shell
+    /// Print shell completions
     Completions {
-        /// The shell
+        /// Shell to generate completions for
         shell: clap_complete::Shell,
     },
-    /// Print the man page: `catena man > catena.1`, `catena man run > catena-run.1`
+    /// Print a man page: `catena man > catena.1`, `catena man run > catena-run.1`
     Man {
-        /// Of this command
+        /// Command to document [default: catena itself]
         command: Option<String>,
     },
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Rules {
-    /// Check rule files: every error with its file, line and reason
+    /// Check rule files; errors are reported with file, line and reason
     Check {
-        /// Rule files, as YAML
+        /// Rule files (YAML)
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
-    /// List the built-in rules and exceptions
+    /// List built-in rules and exceptions
     List,
-    /// Say in words what a rule sees
+    /// Explain in plain English what a rule matches
     Explain {
-        /// The id of a built-in rule, or a rule file
+        /// Id of a built-in rule, or path of a rule file
         rule: String,
     },
-    /// Try rules on the examples in their files
+    /// Run rules on the examples in their files and compare the findings
     Test {
-        /// Rule files, as YAML
+        /// Rule files (YAML)
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
-    /// Print the JSON Schema of rule files, for editors
+    /// Print the JSON Schema of rule files, for editor support
     Schema,
 }
 
 /// Correlate the records of files, folders or a pipe.
 ///
-/// Inputs are records of AWS CloudTrail, Azure Activity and GCP audit logs: NDJSON, files ({"Records":[...]},
-/// {"records":[...]}) or JSON arrays, on one line or pretty-printed, plain, gzip or zstd, as they come or in the envelopes of
-/// EventBridge, CloudWatch Logs, Firehose, Event Hubs, Pub/Sub, Sentinel, Elastic and others. Each is recognised by its
-/// content. CloudTrail digest and insight files are skipped and counted. In folders, all files
-/// are read whose names end in .json, .jsonl, .ndjson, .log, .gz or .zst, or so and in a number, as which they are rotated.
+/// Inputs hold AWS CloudTrail, Azure Activity and GCP audit records: NDJSON, JSON arrays or containers
+/// ({"Records":[...]}, {"records":[...]}), on one line or pretty-printed, plain, gzip or zstd, bare or in the envelopes
+/// of EventBridge, CloudWatch Logs, Firehose, Event Hubs, Pub/Sub, Sentinel, Elastic and others. Formats are detected
+/// from the content and may be mixed. CloudTrail digest and Insights files are skipped and counted.
+///
+/// Folders are searched recursively for files whose names end in .json, .jsonl, .ndjson, .log, .gz or .zst, optionally
+/// followed by the number of a rotation (audit.log.1).
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  catena run --mode findings trail/              what is in these files?
-  tail -F audit.ndjson | catena run | shipper    annotate a live stream
-  catena run --mode filter -o hits.ndjson --findings findings.ndjson logs/*.json.gz
-  catena run --follow --state state/ -o out.ndjson --findings findings.ndjson /var/log/cloudtrail/
-                                                 beside a shipper, for ever")]
+  Report the findings in a folder:
+      catena run --mode findings trail/
+  Annotate a live stream:
+      tail -F audit.ndjson | catena run | shipper
+  Keep only the records that match a rule, and the findings in a file of their own:
+      catena run --mode filter -o hits.ndjson --findings findings.ndjson logs/*.json.gz
+  Run as a service that survives restarts and crashes:
+      catena run --follow --state state/ -o out.ndjson --findings findings.ndjson /var/log/cloudtrail/")]
 pub struct Run {
-    /// Files and folders; - is the standard input, which is also the default
+    /// Files and folders to read; - is standard input [default: -]
     pub inputs: Vec<PathBuf>,
-    /// What becomes of the stream [default: what the configuration says, else enrich]
+    /// What to do with the stream [default: as configured, else enrich]
     #[arg(long, value_enum)]
     pub mode: Option<Mode>,
-    /// Configuration, as YAML or JSON
+    /// Configuration file, YAML or JSON
+    ///
+    /// See docs/configuration.md for the settings. --mode and --findings-format take precedence over the file.
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Where the stream goes [default: -, the standard output]
+    /// Where to write the stream; - is standard output [default: -]
     #[arg(short, long, value_name = "FILE|-")]
     pub output: Option<PathBuf>,
-    /// Where findings go [default: - in mode findings, else to the standard error in words]
+    /// Where to write findings [default: standard output in mode findings, else standard error as text]
     #[arg(long, value_name = "FILE|-")]
     pub findings: Option<PathBuf>,
-    /// How findings are written [default: text to a terminal, else what the configuration says, else ocsf]
+    /// Format of findings [default: text on a terminal, else as configured, else ocsf]
     #[arg(long, value_enum)]
     pub findings_format: Option<Format>,
-    /// Where records go that cannot be read, each with the reason, as JSON lines
+    /// Where to write rejected records, as one JSON object per line with the reason
+    ///
+    /// A record is rejected if it cannot be parsed, is too long, or makes the component fail. Without this option the
+    /// first 10 rejections are logged and the others only counted.
     #[arg(long, value_name = "FILE")]
     pub rejects: Option<PathBuf>,
-    /// How many bytes are read and processed at a time
+    /// Size of a batch, the unit in which input is read and processed
     #[arg(long, value_name = "BYTES", default_value_t = 1 << 20, value_parser = clap::value_parser!(u32).range(1..=1 << 28))]
     pub batch_bytes: u32,
-    /// The longest record, or document of several lines, but not less than --batch-bytes; longer ones are rejected unread
+    /// Longest record or multi-line document; longer ones are rejected unparsed
+    ///
+    /// Values below --batch-bytes have no effect.
     #[arg(long, value_name = "BYTES", default_value_t = 64 << 20, value_parser = clap::value_parser!(u32).range(1..=1 << 28))]
     pub max_record_bytes: u32,
-    /// On how many cores: so many correlators share the records by identity. The order of the stream is kept, that of
-    /// findings only for each identity
+    /// Number of worker threads
+    ///
+    /// Records are partitioned by identity. The order of the stream is preserved; findings are ordered per identity
+    /// only.
     #[arg(short, long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: u16,
-    /// Keep in this folder what is needed to go on after any end, a crash too: nothing is found, written or rejected
-    /// twice or not at all. Inputs and outputs have to be files
+    /// Save state in this folder, so that the next run resumes where this one ended, even after a crash
+    ///
+    /// Records, findings and rejections are written exactly once. Inputs and outputs must be regular files, and every
+    /// run needs the same --jobs.
     #[arg(long, value_name = "FOLDER")]
     pub state: Option<PathBuf>,
-    /// With --state: how often it is saved, and how much is done again after a crash
+    /// With --state, how often to save it
+    ///
+    /// Work done since the last save is repeated after a crash.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration, requires = "state")]
     pub save_every: Duration,
-    /// Go on reading what comes to be in the files, and new files in the folders, until a signal ends it
+    /// Keep reading as files grow and new files appear, until interrupted
+    ///
+    /// Rotated, truncated, copied and compressed files are recognised; see docs/operating.md.
     #[arg(short, long)]
     pub follow: bool,
-    /// Serve Prometheus metrics at /metrics and the state of health at /health; a port alone is one of the loopback
+    /// Serve Prometheus metrics at /metrics and a health check at /health
+    ///
+    /// Without an address, only the loopback interface is served. The health check fails after 30 s without progress.
     #[arg(long, value_name = "[ADDRESS:]PORT", value_parser = address)]
     pub metrics: Option<SocketAddr>,
-    /// How messages are written on the standard error
+    /// Format of log messages on standard error
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
-    /// The least important messages that are written
+    /// Least severe messages to log: error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub log_level: tracing::Level,
-    /// Compile the component anew instead of taking it from the cache
+    /// Compile the component without using the cache
+    ///
+    /// The cache is $XDG_CACHE_HOME/catena, or else ~/.cache/catena.
     #[arg(long)]
     pub no_cache: bool,
-    /// End with a line of JSON on the standard error: records, passed, dropped, rejected, findings, bytes, seconds, files,
-    /// skipped
+    /// Print a summary as one line of JSON on standard error at the end
+    ///
+    /// Its members are records (= passed + dropped + rejected), passed, dropped, rejected, findings, bytes
+    /// (decompressed), seconds, files and skipped.
     #[arg(long)]
     pub summary: bool,
-    /// Only errors on the standard error
+    /// Log only errors, and print no findings on standard error
     #[arg(short, long)]
     pub quiet: bool,
-    /// Another component than the one that is built in
+    /// Component to run instead of the built-in one
     #[arg(long, value_name = "FILE")]
     pub component: Option<PathBuf>,
 }
 
-/// How messages are written.
+/// Format of log messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// For people
     Text,
-    /// One JSON object a line
+    /// One JSON object per line
     Json,
 }
 
-/// A duration, written as in configurations.
+/// Parses a duration with the syntax of the configuration.
 fn duration(text: &str) -> Result<Duration, catena::ParseError> {
     text.parse::<catena::Duration>().map(Duration::from)
 }
 
-/// An address to listen at; a port alone is one of the loopback.
+/// Parses an address to listen on. A port alone means the loopback interface.
 fn address(text: &str) -> Result<SocketAddr, String> {
     let text = text.strip_prefix(':').unwrap_or(text);
     match text.parse::<u16>() {
@@ -175,19 +202,19 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     }
 }
 
-/// What becomes of the stream.
+/// What to do with the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
-    /// Everything passes; records that match a rule are annotated
+    /// Pass every record, and annotate those that match a rule
     Enrich,
-    /// Only records that match a rule pass, annotated
+    /// Pass only records that match a rule, annotated
     Filter,
-    /// Nothing passes; only findings are written
+    /// Pass nothing; write only findings
     Findings,
 }
 
 impl Mode {
-    /// The name in configurations.
+    /// The name used in configuration files.
     pub fn name(self) -> &'static str {
         match self {
             Self::Enrich => "enrich",
@@ -207,12 +234,12 @@ impl From<Mode> for catena_host::Mode {
     }
 }
 
-/// How findings are written.
+/// Format of findings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// OCSF Detection Findings, one JSON object a line
+    /// OCSF Detection Findings, one JSON object per line
     Ocsf,
-    /// Alerts of the Elastic Common Schema
+    /// Elastic Common Schema alerts
     Ecs,
     /// Flat rows for Microsoft Sentinel
     Sentinel,
@@ -220,60 +247,61 @@ pub enum Format {
     Text,
 }
 
-/// Show what a component is: its world, exports, imports, size and rules.
+/// Show the size, world, imports, exports and rules of a component.
 #[derive(Debug, Args)]
 pub struct Inspect {
-    /// A component [default: the one that is built in]
+    /// Component to inspect [default: the built-in one]
     pub component: Option<PathBuf>,
 }
 
-/// Measure the component beside the native engine and a bare search for line ends, in one run.
+/// Compare the throughput of the component, the native engine and a bare newline scan.
 ///
-/// Each combination of batch size and share of records that matter is measured in turns, so that a busy machine disturbs
-/// all alike. The table gives the medians; what to compare is the ratios.
+/// For each combination of batch size and share of records that matter, the contenders take turns, so that load on the
+/// machine affects them alike. The table shows median throughput. Absolute numbers vary between machines and runs:
+/// compare the ratios.
 #[derive(Debug, Args)]
 pub struct Bench {
-    /// A file of NDJSON to measure with [default: made-up CloudTrail records of 1.3 KB]
+    /// NDJSON file to process [default: synthetic CloudTrail records of 1.3 KB]
     pub input: Option<PathBuf>,
-    /// Sizes of batches, in KiB
+    /// Batch sizes, in KiB
     #[arg(long, value_delimiter = ',', default_values_t = [64, 256, 1024, 4096])]
     pub batch_kib: Vec<u32>,
-    /// Shares of the made-up records that matter, in percent
+    /// Shares of synthetic records that matter, that is, of calls named by rules, in percent
     #[arg(long, value_delimiter = ',', default_values_t = [0.0, 0.1, 1.0, 10.0])]
     pub shares: Vec<f64>,
-    /// For how long each combination is measured
+    /// Time to spend on each combination
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration)]
     pub time: Duration,
-    /// Draw the throughput over the share of records that matter, as SVG
+    /// Plot throughput against the share of records that matter, as SVG
     #[arg(long, value_name = "FILE")]
     pub plot: Option<PathBuf>,
-    /// Another component than the one that is built in
+    /// Component to run instead of the built-in one
     #[arg(long, value_name = "FILE")]
     pub component: Option<PathBuf>,
 }
 
-/// Write synthetic CloudTrail records to the standard output.
+/// Write synthetic CloudTrail records to standard output.
 ///
-/// A chain is hidden among noise, the order is disturbed as deliveries disturb it, and some records come twice. The same
-/// arguments give the same bytes.
+/// Chains are hidden among noise; records are late and out of order, as CloudTrail delivers them, and some are
+/// duplicated. The same arguments produce the same bytes. Try `catena sample | catena run --mode findings`.
 #[derive(Debug, Args)]
 pub struct Sample {
-    /// How many records of noise
+    /// Number of noise records
     #[arg(long, default_value_t = 100_000)]
     pub records: usize,
-    /// How many chains are hidden in them
+    /// Number of chains hidden among them
     #[arg(long, default_value_t = 1)]
     pub chains: usize,
-    /// How many of 10,000 records are calls that rules name without making a chain
+    /// Noise records per 10,000 that are calls named by rules, but part of no chain
     #[arg(long, default_value_t = 0)]
     pub of_interest: u32,
-    /// How many percent of the records come twice
+    /// Percentage of records that are duplicated
     #[arg(long, alias = "doubled", default_value_t = 5)]
     pub duplicates: usize,
-    /// How much later than its event a record comes at most, in seconds
+    /// Maximum delay between an event and its record, in seconds
     #[arg(long, default_value_t = 300)]
     pub disorder: u64,
-    /// What the ids are made from
+    /// Seed of the random number generator
     #[arg(long, default_value_t = 7)]
     pub seed: u64,
 }

@@ -1,4 +1,4 @@
-//! A finding as a person would want to read it.
+//! Findings as text for people.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-/// Puts an OCSF Detection Finding into words; another form is left as it is.
+/// Renders an OCSF Detection Finding as text. Other formats are returned unchanged.
 pub fn describe(body: &str) -> String {
     let finding = serde_json::from_str::<Value>(body).ok();
     let Some(finding) = finding.filter(|finding| finding.get("finding_info").is_some()) else { return body.to_owned() };
@@ -41,7 +41,7 @@ pub fn describe(body: &str) -> String {
     format!("{}  {}\n{words}", text("/severity").to_uppercase(), text("/finding_info/title"))
 }
 
-/// The text that a pointer leads to; empty where there is none.
+/// The string at a JSON pointer, or an empty one.
 fn text_at<'v>(value: &'v Value, pointer: &str) -> &'v str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or("")
 }

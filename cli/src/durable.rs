@@ -1,5 +1,5 @@
-//! What a run needs to go on after it was ended in any way: checkpoints, and how far inputs and outputs had come when
-//! they were taken, as one file that is there as a whole or not at all.
+//! The state from which a run resumes: checkpoints, and the positions of inputs and outputs at the time they were
+//! taken, in one file that is replaced atomically.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -13,41 +13,41 @@ use super::output::Written;
 use super::summary::Summary;
 use catena_input::Saved;
 
-/// The file's name in the folder.
+/// The name of the state file.
 const NAME: &str = "run.state";
 
-/// What every such file begins with.
+/// The first line of a state file.
 const MAGIC: &str = "catena run state 2\n";
 
-/// Everything but the checkpoints.
+/// Everything in a state file except the checkpoints.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
     pub inputs: Vec<Saved>,
     pub written: Written,
-    /// The name of the input that was last written of.
+    /// The name of the input of the batch written last.
     pub input: String,
     pub summary: Summary,
-    /// The bytes of each checkpoint. There is one for each job.
+    /// The length of each checkpoint in bytes. There is one per job.
     checkpoints: Vec<usize>,
 }
 
 impl Progress {
-    /// What is to be saved, but for the checkpoints.
+    /// Progress without checkpoints, which [`StateFolder::save`] adds.
     pub fn new(inputs: impl Iterator<Item = Saved>, written: Written, input: &str, summary: Summary) -> Self {
         Self { inputs: inputs.collect(), written, input: input.to_owned(), summary, checkpoints: Vec::new() }
     }
 }
 
-/// A folder that holds the state of a run. Nobody else can use it as long as this lives.
+/// The folder with the state of a run, locked against other runs until dropped.
 pub struct StateFolder {
     path: PathBuf,
     _lock: File,
 }
 
 impl StateFolder {
-    /// Opens a folder, which is made if it is not there.
+    /// Opens and locks a folder, creating it if necessary.
     pub fn open(path: &Path) -> Result<Self, CliError> {
-        let fail = |error: io::Error| CliError::new(format!("cannot use {}: {error}", path.display()));
+        let fail = |error: io::Error| CliError::new(format!("cannot open state folder {}: {error}", path.display()));
         fs::create_dir_all(path).map_err(fail)?;
         let lock = File::create(path.join("lock")).map_err(fail)?;
         match lock.try_lock() {
@@ -59,7 +59,7 @@ impl StateFolder {
         }
     }
 
-    /// What was saved last; `None` where nothing was.
+    /// Loads the last saved state; `None` if there is none.
     pub fn load(&self) -> Result<Option<(Progress, Vec<Bytes>)>, CliError> {
         let file = self.path.join(NAME);
         let bytes = match fs::read(&file) {
@@ -68,10 +68,10 @@ impl StateFolder {
             Err(error) => return Err(CliError::new(format!("cannot read {}: {error}", file.display()))),
         };
         let parsed = parse(&bytes);
-        parsed.map(Some).map_err(|why| CliError::new(format!("{} cannot be used: {why}", file.display())))
+        parsed.map(Some).map_err(|why| CliError::new(format!("cannot resume from {}: {why}", file.display())))
     }
 
-    /// Puts what is to be remembered in the place of what was. When this returns it is on the disk.
+    /// Replaces the saved state atomically. On return it is on disk.
     pub fn save(&self, mut progress: Progress, checkpoints: &[Bytes]) -> Result<(), CliError> {
         progress.checkpoints = checkpoints.iter().map(Bytes::len).collect();
         let (file, fresh) = (self.path.join(NAME), self.path.join("run.state.new"));
@@ -90,12 +90,12 @@ impl StateFolder {
 }
 
 fn parse(bytes: &Bytes) -> Result<(Progress, Vec<Bytes>), String> {
-    let rest = bytes.strip_prefix(MAGIC.as_bytes()).ok_or("it is not of this version of catena")?;
-    let end = memchr::memchr(b'\n', rest).ok_or("it is cut")?;
+    let rest = bytes.strip_prefix(MAGIC.as_bytes()).ok_or("it was not written by this version of catena")?;
+    let end = memchr::memchr(b'\n', rest).ok_or("it is truncated")?;
     let progress: Progress = serde_json::from_slice(&rest[..end]).map_err(|error| error.to_string())?;
     let mut rest = bytes.slice_ref(&rest[end + 1..]);
     if progress.checkpoints.iter().sum::<usize>() != rest.len() {
-        return Err("its checkpoints are cut".to_owned());
+        return Err("its checkpoints are truncated".to_owned());
     }
     let checkpoints = progress.checkpoints.iter().map(|length| rest.split_to(*length)).collect();
     Ok((progress, checkpoints))

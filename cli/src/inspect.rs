@@ -7,7 +7,7 @@ use wasmtime::component::types::ComponentItem;
 use super::setup::load;
 use super::{CliError, DONE, cli};
 
-/// The prefix of the metric that each rule has.
+/// The prefix of the metric that exists for each rule.
 const RULE: &str = "findings:";
 
 /// `catena inspect`.

@@ -1,4 +1,4 @@
-//! What the program says while it runs, on the standard error: for people, or as JSON for a collector.
+//! Log messages on standard error, as text for people or as JSON for a collector.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -11,19 +11,19 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::cli::LogFormat;
 
-/// Begins to write what is at least of `level`. It goes around a progress bar.
+/// Starts logging messages of at least `level`, without disturbing the progress bar.
 pub fn start(format: LogFormat, level: Level, progress: &ProgressBar) {
     let builder = tracing_subscriber::fmt().with_max_level(level).with_writer(Around(progress.clone()));
-    // Where messages cannot be written there is nowhere to say so.
+    // If messages cannot be written, there is nowhere to report that.
     let builder = builder.log_internal_errors(false);
-    // One that is there already stays.
+    // A subscriber that is already installed stays.
     let _ = match format {
         LogFormat::Text => tracing::subscriber::set_global_default(builder.event_format(Words).finish()),
         LogFormat::Json => tracing::subscriber::set_global_default(builder.json().flatten_event(true).finish()),
     };
 }
 
-/// `catena: ` and the message.
+/// Formats a message as `catena: MESSAGE`.
 struct Words;
 
 impl<S, N> FormatEvent<S, N> for Words
@@ -38,7 +38,7 @@ where
     }
 }
 
-/// The standard error, while a progress bar stands aside.
+/// Standard error, with the progress bar suspended during each write.
 struct Around(ProgressBar);
 
 impl<'a> MakeWriter<'a> for Around {

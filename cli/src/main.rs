@@ -1,4 +1,4 @@
-//! `catena`: correlates cloud audit logs, see `catena --help`.
+//! `catena`, the command-line program. See `catena --help`.
 
 #![deny(unsafe_code)]
 
@@ -24,14 +24,14 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-/// Everything was done.
+/// Success.
 const DONE: u8 = 0;
-/// Something could not be read or written, or the component failed.
+/// An input could not be read, an output could not be written, or the component failed.
 const FAILED: u8 = 1;
-/// The arguments or the configuration cannot be used.
+/// Invalid arguments or configuration.
 const USAGE: u8 = 2;
 
-/// Why the program gives up.
+/// A fatal error: the message to print and the exit code.
 #[derive(Debug)]
 pub struct CliError {
     code: u8,
@@ -70,16 +70,16 @@ fn main() -> ExitCode {
     }
 }
 
-/// The man page of the program or of a command.
+/// Prints the man page of the program or of one command.
 fn man(name: Option<&str>) -> Result<u8, CliError> {
     let mut program = cli::Arguments::command();
     program.build();
     let command = match name {
         None => &program,
         Some(name) => {
-            program.find_subcommand(name).ok_or_else(|| CliError::usage(format!("there is no command {name:?}")))?
+            program.find_subcommand(name).ok_or_else(|| CliError::usage(format!("no such command: {name:?}")))?
         }
     };
     let written = clap_mangen::Man::new(command.clone()).render(&mut io::stdout());
-    written.map(|()| DONE).map_err(|error| CliError::new(format!("cannot write to the standard output: {error}")))
+    written.map(|()| DONE).map_err(|error| CliError::new(format!("cannot write to standard output: {error}")))
 }

@@ -1,4 +1,4 @@
-//! What can be asked of a run while it runs: `/metrics` for Prometheus, `/health` for whoever restarts it.
+//! The HTTP endpoints of a run: `/metrics` for Prometheus and `/health` for a process supervisor.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -13,24 +13,24 @@ use super::CliError;
 use super::pipeline::Report;
 use super::summary::Summary;
 
-/// How long a run may make no step before it is said to be ill.
+/// A run without progress for this long is unhealthy.
 const STUCK: Duration = Duration::from_secs(30);
 
-/// What is told. The run sets it, the server reads it.
+/// The reported status. The run updates it, the server reads it.
 pub struct Status {
     pub summary: Summary,
     pub report: Report,
     /// When the state was last saved.
     pub saved: Option<SystemTime>,
-    /// When the run last made a step. Waiting for input is one.
+    /// When the run last made progress. Waiting for input counts as progress.
     pub alive: Instant,
 }
 
-/// The server's side of a run.
+/// The status of a run, shared with the server.
 #[derive(Clone)]
 pub struct Monitor {
     status: Arc<Mutex<Status>>,
-    /// How many bytes of the inputs have not been read.
+    /// Bytes of the inputs not read yet.
     pub backlog: Arc<AtomicU64>,
 }
 
@@ -41,29 +41,29 @@ impl Monitor {
         Self { status: Arc::new(Mutex::new(status)), backlog: Arc::default() }
     }
 
-    /// Changes what is told.
+    /// Updates the status.
     pub fn set(&self, change: impl FnOnce(&mut Status)) {
         change(&mut self.status.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Serves it, and gives the address.
+    /// Starts the server and returns the address it is bound to.
     pub fn serve(&self, address: SocketAddr) -> Result<SocketAddr, CliError> {
-        let fail = |why: String| CliError::new(format!("cannot listen at {address}: {why}"));
+        let fail = |why: String| CliError::new(format!("cannot listen on {address}: {why}"));
         let server = Server::http(address).map_err(|error| fail(error.to_string()))?;
-        let bound = server.server_addr().to_ip().ok_or_else(|| fail("no address".to_owned()))?;
+        let bound = server.server_addr().to_ip().ok_or_else(|| fail("no IP address".to_owned()))?;
         let monitor = self.clone();
         thread::spawn(move || {
             for request in server.incoming_requests() {
                 let (code, text) = match request.url() {
                     "/metrics" => (200, monitor.metrics()),
                     "/health" => monitor.health(),
-                    _ => (404, "there are /metrics and /health\n".to_owned()),
+                    _ => (404, "not found; see /metrics and /health\n".to_owned()),
                 };
                 let mut response = Response::from_string(text).with_status_code(code);
                 if let Ok(kind) = Header::from_bytes("Content-Type", "text/plain; version=0.0.4; charset=utf-8") {
                     response = response.with_header(kind);
                 }
-                // Who asked may have gone.
+                // The client may have disconnected.
                 let _ = request.respond(response);
             }
         });
@@ -75,7 +75,7 @@ impl Monitor {
         if still < STUCK {
             (200, "ok\n".to_owned())
         } else {
-            (503, format!("no step for {} s: does somebody read the output?\n", still.as_secs()))
+            (503, format!("no progress for {} s: is the output being consumed?\n", still.as_secs()))
         }
     }
 
@@ -84,30 +84,30 @@ impl Monitor {
         let mut text = Text::default();
         let Summary { records, passed, dropped, rejected, findings, bytes, files, skipped, .. } = status.summary;
         text.counter("records", "Records read.", records);
-        text.counter("records_passed", "Records that stay in the stream.", passed);
-        text.counter("records_dropped", "Records taken out of the stream.", dropped);
-        text.counter("records_rejected", "Records that cannot be read.", rejected);
-        text.counter("findings", "Findings made.", findings);
-        text.counter("read_bytes", "Bytes of records read, decompressed.", bytes);
+        text.counter("records_passed", "Records passed on in the stream.", passed);
+        text.counter("records_dropped", "Records removed from the stream.", dropped);
+        text.counter("records_rejected", "Records rejected.", rejected);
+        text.counter("findings", "Findings reported.", findings);
+        text.counter("read_bytes", "Bytes read, decompressed.", bytes);
         text.counter("inputs", "Inputs read.", files);
-        text.counter("inputs_skipped", "Files that are no input.", skipped);
+        text.counter("inputs_skipped", "Files skipped because they hold no audit records.", skipped);
         let health = status.report.health;
-        text.counter("restarts", "Instances of the component replaced after a trap.", health.restarts);
-        text.counter("recycled", "Instances of the component replaced because of their memory.", health.recycled);
-        text.counter("poison", "Records that the component fails on.", health.poison);
-        text.counter("state_lost", "Times that what was remembered had to be given up.", health.state_lost);
-        text.gauge("instances", "Instances of the component.", status.report.instances as u64);
-        text.gauge("instance_memory_bytes", "Memory of all instances.", status.report.memory as u64);
-        text.gauge("lag_bytes", "Bytes of the followed files that are not read.", self.backlog.load(Ordering::Relaxed));
+        text.counter("restarts", "Component instances restarted after a failure.", health.restarts);
+        text.counter("recycled", "Component instances replaced to free memory.", health.recycled);
+        text.counter("poison", "Records rejected because the component fails on them.", health.poison);
+        text.counter("state_lost", "Times that state was lost after a failure of the component.", health.state_lost);
+        text.gauge("instances", "Running component instances.", status.report.instances as u64);
+        text.gauge("instance_memory_bytes", "Memory of all component instances.", status.report.memory as u64);
+        text.gauge("lag_bytes", "Bytes of followed files not read yet.", self.backlog.load(Ordering::Relaxed));
         if let Some(saved) = status.saved.and_then(|saved| saved.duration_since(SystemTime::UNIX_EPOCH).ok()) {
-            text.gauge("checkpoint_timestamp_seconds", "When the state was last saved.", saved.as_secs());
+            text.gauge("checkpoint_timestamp_seconds", "Time of the last checkpoint.", saved.as_secs());
         }
         text.engine(&status.report);
         text.0
     }
 }
 
-/// The exposition format of Prometheus, version 0.0.4.
+/// Prometheus text exposition format, version 0.0.4.
 #[derive(Default)]
 struct Text(String);
 
@@ -133,7 +133,7 @@ impl Text {
         let _ = writeln!(self.0, "{name}{labels} {value}");
     }
 
-    /// What the engine itself counts: `now:NAME` is a gauge, `NAME:KIND` a counter of several kinds.
+    /// The metrics of the engine: `now:NAME` is a gauge, `NAME:KIND` a counter with a label.
     fn engine(&mut self, report: &Report) {
         let mut told = String::new();
         for metric in &report.metrics {
@@ -149,7 +149,7 @@ impl Text {
             if family != told {
                 self.family(
                     &family,
-                    "As the engine counts it, see docs/configuration.md.",
+                    "Engine metric, see docs/configuration.md.",
                     if gauge { "gauge" } else { "counter" },
                 );
                 told.clone_from(&family);

@@ -1,4 +1,4 @@
-//! What a run writes: the stream, the findings, and the records that cannot be read.
+//! The outputs of a run: the stream, the findings and the rejects.
 
 use std::collections::HashSet;
 use std::io::{self, IsTerminal, Write};
@@ -14,15 +14,15 @@ use super::cli::{Format, Mode, Run};
 use super::describe::describe;
 use super::sink::{Background, Sink, WriteError};
 use catena_input::framing::{Batch, line_feeds_in};
-use catena_input::{Inode, Inputs};
+use catena_input::{Inode, Inputs, World};
 
-/// Rejections that are told one by one where nobody keeps them.
+/// How many rejections to log if there is no `--rejects`.
 const TOLD: u64 = 10;
 
 /// All outputs of a run.
 pub struct Outputs {
     stream: Option<Background>,
-    /// Whether the last record of the stream still lacks the end of its line.
+    /// Whether the stream ends without a line feed so far.
     line_open: bool,
     filter: bool,
     findings: Option<Sink>,
@@ -32,7 +32,7 @@ pub struct Outputs {
     told: u64,
 }
 
-/// How much of each output counts.
+/// The length of each output at a checkpoint. Anything after it is redone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Written {
     stream: Option<u64>,
@@ -41,7 +41,7 @@ pub struct Written {
     rejects: Option<u64>,
 }
 
-/// A rejected record, as a line of the rejects file.
+/// A line of the rejects file.
 #[derive(Serialize)]
 struct RejectedRecord<'a> {
     input: &'a str,
@@ -49,40 +49,40 @@ struct RejectedRecord<'a> {
     offset: u64,
     code: &'a str,
     detail: &'a str,
-    /// The record; what is not UTF-8 in it is replaced.
+    /// The record, with invalid UTF-8 replaced.
     record: &'a str,
 }
 
 impl Outputs {
-    /// Takes what the run has written out of its inputs, where it lies in one of their folders. What is an input and was not
-    /// written by the run would be emptied: that is an error.
-    pub fn spare(arguments: &Run, written: Written, inputs: &mut Inputs) -> Result<(), CliError> {
+    /// Removes the outputs from the inputs, in case they are in an input folder. An output that is an input but was not
+    /// written by an earlier run of this state would be truncated: that is an error.
+    pub fn spare(arguments: &Run, written: Written, inputs: &mut Inputs, world: &World) -> Result<(), CliError> {
         for (name, target, written) in [
             ("--output", &arguments.output, written.stream),
             ("--findings", &arguments.findings, written.findings),
             ("--rejects", &arguments.rejects, written.rejects),
         ] {
             let Some(target) = target else { continue };
-            if inputs.leave_out(target) && written.is_none() {
+            if inputs.leave_out(&*world.files, target) && written.is_none() {
                 let target = target.display();
-                return Err(CliError::usage(format!("{name} {target} is an input, too, and would be emptied")));
+                return Err(CliError::usage(format!("{name} {target} is also an input and would be truncated")));
             }
         }
         Ok(())
     }
 
-    /// The files that are written, once they are open.
-    pub fn inodes(arguments: &Run) -> HashSet<Inode> {
+    /// The inodes of the output files. Call after opening them.
+    pub fn inodes(arguments: &Run, world: &World) -> HashSet<Inode> {
         let targets = [&arguments.output, &arguments.findings, &arguments.rejects];
-        targets.into_iter().flatten().filter_map(|target| Inode::of(target)).collect()
+        targets.into_iter().flatten().filter_map(|target| world.files.inode(target)).collect()
     }
 
-    /// Opens them all, to go on behind what is `written`.
+    /// Opens all outputs, to continue after what is `written`.
     pub fn open(arguments: &Run, mode: Mode, written: Written) -> Result<Self, CliError> {
         let standard = || PathBuf::from("-");
         let stream = match (&arguments.output, mode) {
             (Some(_), Mode::Findings) => {
-                return Err(CliError::usage("in mode findings there is no stream: --output does not apply"));
+                return Err(CliError::usage("--output cannot be used in mode findings, which has no stream"));
             }
             (None, Mode::Findings) => None,
             (output, _) => Some(output.clone().unwrap_or_else(standard)),
@@ -94,20 +94,20 @@ impl Outputs {
         let files = [&stream, &findings, &arguments.rejects].into_iter().flatten();
         let files: Vec<_> = files.filter(|target| target.as_os_str() != "/dev/null").collect();
         if files.iter().collect::<HashSet<_>>().len() < files.len() {
-            return Err(CliError::usage("the stream, the findings and the rejects need different outputs"));
+            return Err(CliError::usage("the stream, findings and rejects must go to different outputs"));
         }
         if arguments.state.is_some() {
             let targets = [(&stream, "--output"), (&findings, "--findings"), (&arguments.rejects, "--rejects")];
             for (target, argument) in targets {
                 if target.as_deref().is_some_and(|target| !is_file(target)) {
-                    let why = "what went elsewhere cannot be taken back after a crash";
-                    return Err(CliError::usage(format!("with --state, {argument} has to be a file: {why}")));
+                    let why = "other outputs cannot be rolled back after a crash";
+                    return Err(CliError::usage(format!("with --state, {argument} must be a regular file: {why}")));
                 }
             }
         }
         let to_terminal = match &findings {
             Some(target) => target.as_os_str() == "-" && io::stdout().is_terminal(),
-            // Without a place of their own they go to the standard error.
+            // By default they go to standard error.
             None => true,
         };
         let default = if to_terminal { Format::Text } else { Format::Ocsf };
@@ -125,12 +125,13 @@ impl Outputs {
         })
     }
 
-    /// Writes what a batch has led to: findings first, so that none is lost where the stream's reader has gone.
+    /// Writes the outcome of a batch: findings first, so that none is lost if the reader of the stream has closed its
+    /// pipe.
     pub fn write(&mut self, input: &str, batch: &Batch, outcome: Outcome) -> Result<(), WriteError> {
         for finding in &outcome.findings {
             self.finding(finding)?;
         }
-        // Counted on from one to the next: there may be very many.
+        // Count line feeds from one rejection to the next, not from the start: there may be very many.
         let (mut at, mut line) = (0, batch.line);
         for rejection in &outcome.rejections {
             let start = rejection.start as usize;
@@ -145,16 +146,16 @@ impl Outputs {
             return Ok(());
         }
         self.pass(outcome.pieces(&batch.original))?;
-        // What would have ended the line may be dropped with what comes behind it.
+        // The line feed may have been dropped along with the record after it.
         if self.filter { self.end_line() } else { Ok(()) }
     }
 
-    /// Another input begins: its records go on lines of their own.
+    /// Ends the current line, so that the records of the next input start on a new one.
     pub fn end_line(&mut self) -> Result<(), WriteError> {
         if self.line_open { self.pass(vec![Bytes::from_static(b"\n")]) } else { Ok(()) }
     }
 
-    /// Passes pieces of the stream on as they are.
+    /// Writes pieces of the stream as they are.
     pub fn pass(&mut self, pieces: Vec<Bytes>) -> Result<(), WriteError> {
         let last = pieces.iter().rev().find_map(|piece| piece.last());
         let (Some(stream), Some(last)) = (&self.stream, last) else { return Ok(()) };
@@ -171,7 +172,7 @@ impl Outputs {
             Some(sink) => sink.write(&[text.as_bytes()]),
             None => {
                 if !self.quiet {
-                    // A standard error that nobody reads must not end the run.
+                    // A closed standard error must not end the run.
                     let _ = io::stderr().write_all(text.as_bytes());
                 }
                 Ok(())
@@ -179,7 +180,7 @@ impl Outputs {
         }
     }
 
-    /// Tells of a record that cannot be read.
+    /// Writes a rejection to the rejects, or logs it if there are none.
     pub fn rejection(
         &mut self,
         input: &str,
@@ -207,20 +208,20 @@ impl Outputs {
                     warn!("{input}:{line}: rejected: {} ({})", rejection.detail, rejection.code);
                 }
                 if self.told == TOLD + 1 {
-                    warn!("further rejections are only counted; --rejects FILE keeps them all");
+                    warn!("further rejections are counted but not logged; use --rejects FILE to keep them all");
                 }
                 Ok(())
             }
         }
     }
 
-    /// Sends out what is buffered.
+    /// Flushes all buffers.
     pub fn flush(&mut self) -> Result<(), WriteError> {
         [&mut self.findings, &mut self.rejects].into_iter().flatten().try_for_each(Sink::flush)?;
         self.stream.as_ref().map_or(Ok(()), |stream| stream.flush(false).map(drop))
     }
 
-    /// Waits until all outputs are on the disk, and says how much of each that is.
+    /// Syncs all outputs to disk and returns their lengths.
     pub fn sync(&mut self) -> Result<Written, WriteError> {
         let length = |sink: &mut Option<Sink>| sink.as_mut().map(Sink::sync).transpose();
         Ok(Written {

@@ -1,4 +1,5 @@
-//! The component at work: on this thread, or on several, each with the identities that are its own.
+//! The correlation pipeline: one correlator on the calling thread, or several on worker threads, partitioned by
+//! identity.
 
 mod many;
 mod shards;
@@ -13,40 +14,41 @@ use super::sink::WriteError;
 use catena_input::framing::{Batch, Kind};
 use many::Many;
 
-/// A batch on its way, and where it is from.
+/// A batch and the input it came from.
 #[derive(Clone, Debug)]
 pub struct Job {
     pub input: Arc<str>,
     pub batch: Batch,
 }
 
-/// Takes what comes out of the pipeline, in the order in which it went in. No outcome: the component did not get it.
+/// Receives the outcomes of the pipeline, in the order of its batches.
 pub trait OutcomeSink {
-    /// Takes one batch.
+    /// Takes one batch. `outcome` is `None` if the batch was not given to the component: it is part of a record that is
+    /// too long.
     fn take(&mut self, job: Job, outcome: Option<Outcome>) -> Result<(), WriteError>;
 }
 
-/// One correlation, on one thread or several.
+/// The correlators, on one thread or several.
 pub enum Pipeline {
-    /// On the thread that calls.
+    /// One correlator, on the calling thread.
     One(Box<Supervisor>),
-    /// On threads of their own.
+    /// Several, each on a worker thread.
     Many(Many),
 }
 
-/// What is asked of the pipeline from time to time.
+/// A snapshot of the pipeline's metrics.
 #[derive(Default)]
 pub struct Report {
-    /// The metrics of all correlators, summed up.
+    /// The metrics of all correlators, summed.
     pub metrics: Vec<Metric>,
     pub health: Health,
-    /// The memory of all instances, in bytes.
+    /// Memory of all instances, in bytes.
     pub memory: usize,
     pub instances: usize,
 }
 
 impl Pipeline {
-    /// Opens `jobs` correlators, from checkpoints where there are some.
+    /// Opens `jobs` correlators, each from its checkpoint if there is one.
     pub fn open(sandbox: Sandbox, config: &str, mode: Mode, jobs: usize, checkpoints: &[Bytes]) -> Result<Self, Error> {
         let sandbox = Arc::new(sandbox);
         let open = |job: usize| match checkpoints.get(job) {
@@ -62,7 +64,7 @@ impl Pipeline {
         Ok(Self::Many(Many::start(supervisors?)))
     }
 
-    /// Puts a batch in. What is done by then comes out, of this batch or of those before.
+    /// Submits a batch. Passes on all outcomes that are ready, of this batch or earlier ones.
     pub fn put(&mut self, job: Job, to: &mut impl OutcomeSink) -> Result<(), Fault> {
         match self {
             Self::One(supervisor) => {
@@ -77,7 +79,7 @@ impl Pipeline {
         }
     }
 
-    /// Waits until all that was put in has come out.
+    /// Waits for all submitted batches and passes on their outcomes.
     pub fn drain(&mut self, to: &mut impl OutcomeSink) -> Result<(), Fault> {
         match self {
             Self::One(_) => Ok(()),
@@ -85,7 +87,7 @@ impl Pipeline {
         }
     }
 
-    /// A checkpoint of each correlator. Nothing may be on its way.
+    /// Takes a checkpoint of each correlator. The pipeline must be drained.
     pub fn checkpoints(&mut self) -> Result<Vec<Bytes>, Error> {
         match self {
             Self::One(supervisor) => Ok(vec![supervisor.checkpoint()?]),
@@ -93,7 +95,7 @@ impl Pipeline {
         }
     }
 
-    /// How it goes.
+    /// Collects metrics and health from all correlators.
     pub fn report(&mut self) -> Report {
         let mut report = Report::default();
         match self {
@@ -106,10 +108,10 @@ impl Pipeline {
 
 impl Report {
     fn add(&mut self, supervisor: &mut Supervisor) {
-        // One that cannot tell is started again, which its health tells.
+        // A correlator that fails here is restarted, which its health shows.
         for metric in supervisor.metrics().unwrap_or_default() {
             match self.metrics.iter_mut().find(|known| known.name == metric.name) {
-                // Of times the earliest that is known, of everything else the sum.
+                // Watermarks merge to the earliest known one (0 is unknown); everything else is summed.
                 Some(known) if metric.name == "now:watermark" => {
                     let known_times = [known.value, metric.value].into_iter().filter(|time| *time > 0);
                     known.value = known_times.min().unwrap_or_default();
@@ -128,12 +130,12 @@ impl Report {
     }
 }
 
-/// Why the pipeline stands still.
+/// A fatal error of the pipeline.
 #[derive(Debug)]
 pub enum Fault {
-    /// The component refuses a batch, or cannot be started any more: where, and why.
+    /// The component refused a batch or could not be restarted.
     Component(String),
-    /// What comes out cannot be written.
+    /// An output could not be written.
     WriteError(WriteError),
 }
 
@@ -146,11 +148,11 @@ impl From<WriteError> for Fault {
 impl Fault {
     fn at(job: &Job, error: &Error) -> Self {
         let (input, Batch { original, line, .. }) = (&job.input, &job.batch);
-        Self::Component(format!("{input}, in the {} bytes from line {line}: {error}", original.len()))
+        Self::Component(format!("{input}:{line}: in a batch of {} bytes: {error}", original.len()))
     }
 }
 
-/// The time of this machine, in ms since 1970.
+/// The system time, in ms since the Unix epoch.
 fn now() -> u64 {
     SystemTime::UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_millis() as u64)
 }

@@ -1,4 +1,4 @@
-//! `catena run`: what has to be there before anything is read, and what is said at the end.
+//! `catena run`: sets up a run, drives it, and reports how it ended.
 
 mod out;
 mod running;
@@ -19,18 +19,19 @@ use super::sink::WriteError;
 use super::stop::Stop;
 use super::summary::Summary;
 use super::{CliError, DONE, FAILED, log};
-use catena_input::{self as input, Follow, Input, Inputs, Known};
+use catena_input::{self as input, Follow, Input, Inputs, Known, Session, World};
 use out::Out;
-use running::{Run, State};
+use running::{Run, State, Work};
 
-/// What shells know a process by that SIGPIPE has ended.
+/// The exit code by which shells report death by SIGPIPE.
 const READER_GONE: u8 = 128 + 13;
 
 /// `catena run`.
 pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
     let began = Instant::now();
-    let mut inputs = Inputs::find(&arguments.inputs);
-    check(arguments, &inputs)?;
+    let world = World::real();
+    let mut inputs = Inputs::find(&*world.files, &arguments.inputs);
+    check(arguments, &inputs, &world)?;
     let progress = progress(arguments, &inputs);
     log::start(arguments.log_format, if arguments.quiet { Level::ERROR } else { arguments.log_level }, &progress);
     let (config, mode) = configuration(arguments)?;
@@ -43,7 +44,7 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
     if !checkpoints.is_empty() && checkpoints.len() != jobs {
         let before = checkpoints.len();
         return Err(CliError::usage(format!(
-            "the state is that of a run with --jobs {before}: it cannot be shared anew"
+            "the state was saved with --jobs {before} and can only be resumed with the same number"
         )));
     }
     let sandbox = load(arguments.component.as_deref(), !arguments.no_cache)?;
@@ -57,14 +58,15 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
     let monitor = Monitor::new();
     if let Some(address) = arguments.metrics {
         let address = monitor.serve(address)?;
-        info!("metrics at http://{address}/metrics");
+        info!("serving metrics at http://{address}/metrics");
     }
-    Outputs::spare(arguments, saved.written, &mut inputs)?;
+    Outputs::spare(arguments, saved.written, &mut inputs, &world)?;
     let outputs = Outputs::open(arguments, mode, saved.written)?;
-    let stop = Stop::on_signals().map_err(|error| CliError::new(format!("cannot listen for signals: {error}")))?;
-    let own = Outputs::inodes(arguments);
-    let plan = input::plan(inputs.list, saved.inputs, &own, arguments.follow);
-    let waiting = plan.inputs.iter().filter(|input| input.known).filter_map(|input| input.saved(input.position, None));
+    let stop = Stop::on_signals().map_err(|error| CliError::new(format!("cannot install signal handlers: {error}")))?;
+    let own = Outputs::inodes(arguments, &world);
+    let plan = input::plan(inputs.list, saved.inputs, &own, arguments.follow, &world);
+    let waiting = plan.inputs.iter().filter(|input| input.known);
+    let waiting = waiting.filter_map(|input| input.saved(input.position, None, &world));
     let known = Known::new(plan.known.iter().cloned().chain(waiting));
     let longest = arguments.max_record_bytes.max(arguments.batch_bytes) as usize;
     let out = Out {
@@ -75,31 +77,33 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
         progress,
         input: saved.input.into(),
     };
-    let state = state.map(|folder| State::new(folder, arguments.save_every, known));
-    let mut run = Run::new(pipeline, state, arguments.follow, arguments.metrics.map(|_| monitor.clone()), out);
+    let session = Session::new(world.clone(), arguments.follow, longest, state.is_some().then_some(known));
+    let state = state.map(|folder| State::new(folder, arguments.save_every));
+    let work = Work { pipeline, out, failed: false };
+    let mut run = Run::new(work, session, state, arguments.metrics.map(|_| monitor.clone()));
     for (name, error) in &inputs.failed {
-        run.fail(&format!("cannot read {name}: {error}"));
+        run.work.fail(&format!("cannot read {name}: {error}"));
     }
     for name in &inputs.duplicates {
-        warn!("{}: is an input already, under another name; read once", name.display());
+        warn!("{}: already an input under another name; reading it only once", name.display());
     }
     plan.warnings.iter().for_each(|warning| warn!("{warning}"));
-    let (processing, bytes_before) = (Instant::now(), run.out.summary.bytes);
+    let (processing, bytes_before) = (Instant::now(), run.work.out.summary.bytes);
     let chunk = arguments.batch_bytes as usize;
     let events = if arguments.follow {
         let inputs = Follow { arguments: arguments.inputs.clone(), inputs: plan.inputs, known: plan.known, own, chunk };
-        input::follow(inputs, &stop.flag(), Arc::clone(&monitor.backlog))
+        input::follow(inputs, &world, &stop.flag(), Arc::clone(&monitor.backlog))
     } else {
-        input::read(plan.inputs, chunk, jobs, arguments.state.is_some(), &stop.flag())
+        input::read(plan.inputs, chunk, jobs, arguments.state.is_some(), &world, &stop.flag())
     };
     let end = run.all(events, &stop);
-    let Out { mut summary, progress, .. } = run.out;
+    let Work { out: Out { mut summary, progress, .. }, failed, .. } = run.work;
     progress.finish_and_clear();
     summary.seconds = began.elapsed().as_secs_f64();
     let code = match end {
-        Ok(()) => stop.exit_code().unwrap_or(if run.failed { FAILED } else { DONE }),
+        Ok(()) => stop.exit_code().unwrap_or(if failed { FAILED } else { DONE }),
         Err(Fault::WriteError(WriteError::ReaderGone { name })) => {
-            warn!("the reader of {name} has gone");
+            warn!("the reader of {name} closed the pipe");
             READER_GONE
         }
         Err(Fault::WriteError(WriteError::Failed(failure))) => {
@@ -118,24 +122,24 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
     Ok(code)
 }
 
-/// What cannot go together, and clap cannot know.
-fn check(arguments: &cli::Run, inputs: &Inputs) -> Result<(), CliError> {
+/// Checks for conflicts between arguments that clap cannot express.
+fn check(arguments: &cli::Run, inputs: &Inputs, world: &World) -> Result<(), CliError> {
     let standard = inputs.list.contains(&Input::Standard);
     if arguments.state.is_some()
-        && let Some(input) = inputs.irregular()
+        && let Some(input) = inputs.irregular(&*world.files)
     {
         return Err(CliError::usage(format!(
-            "with --state, inputs have to be files: what came through a pipe cannot be read again ({})",
+            "with --state, inputs must be regular files, because a pipe cannot be read again: {}",
             input.name()
         )));
     }
     if standard && arguments.follow {
         return Err(CliError::usage(
-            "--follow is for files and folders; the standard input is read as it comes anyway",
+            "--follow applies to files and folders only; standard input is always read until it ends",
         ));
     }
     if arguments.log_format == LogFormat::Json && arguments.summary {
-        return Err(CliError::usage("--summary is a line of its own kind: it does not go with --log-format json"));
+        return Err(CliError::usage("--summary cannot be used with --log-format json: its line is not a log message"));
     }
     Ok(())
 }

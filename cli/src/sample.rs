@@ -4,7 +4,7 @@ use catena_synthetic::Stream;
 
 use super::{CliError, DONE, cli};
 
-/// Writes synthetic records. A reader that leaves early has what it wanted.
+/// Writes synthetic records. A closed pipe is not an error: the reader has what it wanted.
 pub fn sample(arguments: &cli::Sample) -> Result<u8, CliError> {
     let stream = Stream {
         seed: arguments.seed,
@@ -19,7 +19,7 @@ pub fn sample(arguments: &cli::Sample) -> Result<u8, CliError> {
     let written = stream.lines().iter().try_for_each(|line| writeln!(output, "{line}")).and_then(|()| output.flush());
     match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(CliError::new(format!("cannot write to the standard output: {error}")))
+            Err(CliError::new(format!("cannot write to standard output: {error}")))
         }
         _ => Ok(DONE),
     }

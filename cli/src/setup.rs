@@ -1,4 +1,4 @@
-//! What a run needs before it begins: its configuration, the component, a progress bar.
+//! Preparation of a run: configuration, component and progress bar.
 
 use std::env;
 use std::fs;
@@ -16,7 +16,7 @@ use super::cli::{self, Format, Mode};
 use super::rules::{RuleFile, to_json};
 use catena_input::{Input, Inputs};
 
-/// The configuration as the component takes it, and its mode.
+/// Loads the configuration as the JSON that the component takes, and the mode it selects.
 pub fn configuration(arguments: &cli::Run) -> Result<(String, Mode), CliError> {
     let mut config = match &arguments.config {
         None => json!({}),
@@ -28,7 +28,7 @@ pub fn configuration(arguments: &cli::Run) -> Result<(String, Mode), CliError> {
         }
     };
     let Some(members) = config.as_object_mut() else {
-        return Err(CliError::usage("the configuration is not a mapping"));
+        return Err(CliError::usage("the configuration must be a mapping"));
     };
     add_rule_files(members, arguments.config.as_deref())?;
     if let Some(mode) = arguments.mode {
@@ -36,14 +36,14 @@ pub fn configuration(arguments: &cli::Run) -> Result<(String, Mode), CliError> {
     }
     if let Some(format) = arguments.findings_format {
         let name = match format {
-            // Words are made of OCSF's.
+            // Text is rendered from OCSF.
             Format::Ocsf | Format::Text => "ocsf",
             Format::Ecs => "ecs",
             Format::Sentinel => "sentinel",
         };
         members.insert("findings".to_owned(), name.into());
     }
-    // The component refuses anything else.
+    // The component refuses any other mode.
     let mode = match members.get("mode").and_then(Value::as_str) {
         Some("filter") => Mode::Filter,
         Some("findings") => Mode::Findings,
@@ -52,8 +52,8 @@ pub fn configuration(arguments: &cli::Run) -> Result<(String, Mode), CliError> {
     Ok((config.to_string(), mode))
 }
 
-/// Replaces `rule_files`, which only the program knows, by the rules in them. Their paths are relative to the
-/// configuration's folder.
+/// Replaces `rule_files`, a setting of the program only, with the rules in those files. Paths are relative to the
+/// folder of the configuration file.
 fn add_rule_files(members: &mut serde_json::Map<String, Value>, config: Option<&Path>) -> Result<(), CliError> {
     let Some(files) = members.remove("rule_files") else { return Ok(()) };
     let files: Option<Vec<&str>> = files.as_array().and_then(|files| files.iter().map(Value::as_str).collect());
@@ -71,31 +71,32 @@ fn add_rule_files(members: &mut serde_json::Map<String, Value>, config: Option<&
     Ok(())
 }
 
-/// The component, ready to run; from the cache if it is in there and `cached`.
+/// Loads and compiles the component, using the cache if `cached`.
 pub fn load(file: Option<&Path>, cached: bool) -> Result<Sandbox, CliError> {
     let bytes = component(file)?;
     let name = file.map_or("the built-in component".to_owned(), |file| file.display().to_string());
     if let Some(folder) = cache_folder().filter(|_| cached) {
         match Sandbox::cached(&bytes, Limits::default(), &folder) {
             Ok(sandbox) => return Ok(sandbox),
-            // A folder that cannot be used costs some tenths of a second, a component that cannot be is told of below.
-            Err(error) => debug!("{}: not used as cache: {error}", folder.display()),
+            // An unusable cache costs some tenths of a second. If the component is at fault, compiling it below says
+            // so.
+            Err(error) => debug!("cannot use {} as a cache: {error}", folder.display()),
         }
     }
     Sandbox::new(&bytes, Limits::default()).map_err(|error| CliError::usage(format!("{name}: {error}")))
 }
 
-/// The bytes of a component, of the built-in one where no file is named.
+/// Reads a component; the built-in one if `file` is `None`.
 pub fn component(file: Option<&Path>) -> Result<Vec<u8>, CliError> {
     file.map_or_else(|| Ok(COMPONENT.to_vec()), read)
 }
 
-/// The bytes of a file that an argument names.
+/// Reads a file named by an argument.
 pub fn read(file: &Path) -> Result<Vec<u8>, CliError> {
     fs::read(file).map_err(|error| CliError::usage(format!("cannot read {}: {error}", file.display())))
 }
 
-/// Where compiled components are kept: what the XDG base directory specification says.
+/// The folder for compiled components, per the XDG Base Directory Specification.
 fn cache_folder() -> Option<PathBuf> {
     let folder = |name, below: &str| {
         let folder = env::var_os(name).map(PathBuf::from).filter(|folder| folder.is_absolute())?;
@@ -104,9 +105,9 @@ fn cache_folder() -> Option<PathBuf> {
     folder("XDG_CACHE_HOME", "catena").or_else(|| folder("HOME", ".cache/catena"))
 }
 
-/// The progress bar of a run; a hidden one where nobody would see it.
+/// Creates the progress bar of a run, hidden unless standard error is a terminal of its own.
 pub fn progress(arguments: &cli::Run, inputs: &Inputs) -> ProgressBar {
-    // A stream on the same terminal would be torn by it.
+    // A bar would garble a stream written to the same terminal.
     if arguments.quiet || !io::stderr().is_terminal() || io::stdout().is_terminal() {
         return ProgressBar::hidden();
     }

@@ -1,4 +1,4 @@
-//! Where bytes go: a file or the standard output, buffered, with large pieces written from where they lie.
+//! Buffered output to a file or standard output. Large pieces are written without copying.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Seek, SeekFrom, Write};
@@ -15,25 +15,25 @@ use catena_input::folder;
 
 use super::CliError;
 
-/// Why something was not written.
+/// Why a write failed.
 #[derive(Debug)]
 pub enum WriteError {
-    /// Whoever read the output has gone. `name` is the output's.
+    /// The reader of the output called `name` closed the pipe.
     ReaderGone { name: String },
-    /// Anything else.
+    /// Any other error.
     Failed(CliError),
 }
 
-/// Less than this is gathered before it is written.
+/// Writes are buffered up to this size, in bytes.
 const BUFFER: usize = 64 << 10;
 
-/// How many pieces one call of the system takes (`IOV_MAX` of Linux and macOS).
+/// The most slices per system call (`IOV_MAX` on Linux and macOS).
 const MAX_PIECES: usize = 1_024;
 
-/// How many batches may wait to be written. Who has more waits himself.
+/// The most batches that may be queued for writing; beyond that, [`Background::write`] blocks.
 const MAX_WAITING: usize = 8;
 
-/// A sink that is written on a thread of its own, so that the component need not wait for the system to copy.
+/// A sink with its own thread, so that the component does not wait for the kernel to copy output.
 pub struct Background {
     tasks: Sender<Task>,
     failed: Arc<AtomicBool>,
@@ -41,7 +41,7 @@ pub struct Background {
 
 enum Task {
     Write(Vec<Bytes>),
-    /// Says how much there is once it has gone out, and with `true` once it is on the disk.
+    /// Flush (or sync to disk, if `true`) and reply with the length.
     Flush(bool, Sender<Result<u64, WriteError>>),
 }
 
@@ -55,7 +55,7 @@ impl Background {
         Self { tasks, failed }
     }
 
-    /// Has the pieces written one behind the other. An error is that of what was given before.
+    /// Queues the pieces to be written in order. An error is that of an earlier write.
     pub fn write(&self, pieces: Vec<Bytes>) -> Result<(), WriteError> {
         if self.failed.load(Ordering::Relaxed) || self.tasks.send(Task::Write(pieces)).is_err() {
             return self.flush(false).map(drop);
@@ -63,16 +63,16 @@ impl Background {
         Ok(())
     }
 
-    /// Waits until all of it has gone out, or is on the disk, and says how much that is.
+    /// Waits until everything is written, or on disk if `to_disk`, and returns the length.
     pub fn flush(&self, to_disk: bool) -> Result<u64, WriteError> {
         let (answer, answered) = bounded(1);
-        let gone = || WriteError::Failed(CliError::new("the thread that writes the output has ended"));
+        let gone = || WriteError::Failed(CliError::new("the output thread terminated unexpectedly"));
         self.tasks.send(Task::Flush(to_disk, answer)).map_err(|_| gone())?;
         answered.recv().unwrap_or_else(|_| Err(gone()))
     }
 }
 
-/// Writes what is given. After an error nothing more is written, and whoever asks is told.
+/// The loop of the output thread. After an error it writes nothing more, and reports the error at the next flush.
 fn write_on(mut sink: Sink, tasks: &Receiver<Task>, told: &AtomicBool) {
     let mut failed = None;
     for task in tasks {
@@ -89,7 +89,7 @@ fn write_on(mut sink: Sink, tasks: &Receiver<Task>, told: &AtomicBool) {
                     None if to_disk => sink.sync(),
                     None => sink.flush().map(|()| sink.length),
                 };
-                // Who asked is told why; who asks again would be told that all is well.
+                // The error is reported once. Stop here, or the next flush would report success.
                 let end = flushed.is_err();
                 let _ = answer.send(flushed);
                 if end {
@@ -100,23 +100,22 @@ fn write_on(mut sink: Sink, tasks: &Receiver<Task>, told: &AtomicBool) {
     }
 }
 
-/// A file or the standard output.
+/// A file or standard output.
 pub struct Sink {
     name: String,
     file: File,
     buffer: Vec<u8>,
-    /// How many bytes it has, those in the buffer included.
+    /// Length in bytes, including the buffer.
     length: u64,
-    /// The folder of a file whose name may not be on the disk yet.
+    /// The folder to sync, because the file's directory entry may not be on disk yet.
     fresh: Option<PathBuf>,
 }
 
 impl Sink {
-    /// Opens an output, `-` for the standard one. A file is made or emptied; where `length` says how much of it counts,
-    /// what is behind that goes and what is before it stays.
+    /// Opens an output, `-` for standard output. A file is created or truncated: to `length` if given, else to nothing.
     pub fn open(target: &Path, length: Option<u64>) -> Result<Self, CliError> {
         let standard = target.as_os_str() == "-";
-        let name = if standard { "the standard output".to_owned() } else { target.display().to_string() };
+        let name = if standard { "standard output".to_owned() } else { target.display().to_string() };
         let file = match length {
             _ if standard => io::stdout().as_fd().try_clone_to_owned().map(File::from),
             None => File::create(target),
@@ -127,7 +126,7 @@ impl Sink {
         Ok(Self { name, file, buffer: Vec::with_capacity(2 * BUFFER), length: length.unwrap_or_default(), fresh })
     }
 
-    /// Writes the pieces one behind the other.
+    /// Writes the pieces in order.
     pub fn write(&mut self, pieces: &[&[u8]]) -> Result<(), WriteError> {
         let total: usize = pieces.iter().map(|piece| piece.len()).sum();
         self.length += total as u64;
@@ -143,14 +142,14 @@ impl Sink {
         written.map_err(|error| self.unwritten(&error))
     }
 
-    /// Sends out what is buffered.
+    /// Flushes the buffer.
     pub fn flush(&mut self) -> Result<(), WriteError> {
         let written = self.file.write_all(&self.buffer);
         self.buffer.clear();
         written.map_err(|error| self.unwritten(&error))
     }
 
-    /// Waits until all of it is on the disk, and says how much that is.
+    /// Flushes, syncs to disk and returns the length.
     pub fn sync(&mut self) -> Result<u64, WriteError> {
         self.flush()?;
         let synced = self.file.sync_data().and_then(|()| match &self.fresh {
@@ -174,7 +173,7 @@ fn reopen(target: &Path, length: u64) -> io::Result<File> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(target)?;
     let found = file.metadata()?.len();
     if found < length {
-        let why = format!("it has {found} bytes, and the state says that {length} were written to it");
+        let why = format!("it has {found} bytes, but according to the state {length} were written");
         return Err(io::Error::new(io::ErrorKind::InvalidData, why));
     }
     file.set_len(length)?;

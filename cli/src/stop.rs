@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
-/// Whether the run has been asked to end. A second signal ends it at once.
+/// A request to stop the run, made by a signal or an error. A second signal terminates the process at once.
 #[derive(Clone, Debug)]
 pub struct Stop {
     asked: Arc<AtomicBool>,
@@ -24,22 +24,22 @@ impl Stop {
         Ok(stop)
     }
 
-    /// Asks for the end without a signal.
+    /// Requests a stop without a signal.
     pub fn ask(&self) {
         self.asked.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the end has been asked for.
+    /// Whether a stop has been requested.
     pub fn asked(&self) -> bool {
         self.asked.load(Ordering::Relaxed)
     }
 
-    /// The flag itself, for others to look at.
+    /// The flag itself, to be shared with other threads.
     pub fn flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.asked)
     }
 
-    /// The exit code that shells know the signal by.
+    /// The exit code by which shells report the signal; `None` if there was none.
     pub fn exit_code(&self) -> Option<u8> {
         match self.signal.load(Ordering::Relaxed) {
             0 => None,

@@ -3,31 +3,31 @@ use std::time::Duration;
 use catena_host::Outcome;
 use serde::{Deserialize, Serialize};
 
-/// What a run has done. `records = passed + dropped + rejected`.
+/// Totals of a run. `records = passed + dropped + rejected`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// Records read.
     pub records: u64,
-    /// Records that stay in the stream.
+    /// Records passed on in the stream.
     pub passed: u64,
-    /// Records taken out of the stream.
+    /// Records removed from the stream.
     pub dropped: u64,
-    /// Records that cannot be read.
+    /// Records rejected.
     pub rejected: u64,
-    /// Findings made.
+    /// Findings reported.
     pub findings: u64,
-    /// Bytes of records, decompressed.
+    /// Bytes read, decompressed.
     pub bytes: u64,
-    /// Time taken, start-up included.
+    /// Elapsed time, start-up included.
     pub seconds: f64,
     /// Inputs read.
     pub files: u64,
-    /// Files that are no input.
+    /// Files skipped because they hold no audit records.
     pub skipped: u64,
 }
 
 impl Summary {
-    /// Adds what a batch has led to.
+    /// Adds the outcome of a batch.
     pub fn add(&mut self, outcome: &Outcome) {
         let (records, dropped) = (u64::from(outcome.records), u64::from(outcome.dropped));
         let rejected = outcome.rejections.len() as u64;
@@ -43,7 +43,8 @@ impl Summary {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// The summary in words. `processing` is the time since the component was ready, in which `read` bytes were read.
+    /// The summary as text. `processing` is the time since the component was ready, during which `read` bytes were
+    /// read.
     pub fn describe(&self, read: u64, processing: Duration) -> String {
         let seconds = processing.as_secs_f64().max(1e-9);
         let [records, bytes] = [self.records as f64, read as f64].map(|count| count / seconds);

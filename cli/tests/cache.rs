@@ -1,4 +1,4 @@
-//! What was compiled is kept, and a folder that cannot be used for it costs time and nothing else.
+//! Compiled components are cached; an unusable cache costs time and nothing else.
 
 use std::path::Path;
 
@@ -26,13 +26,13 @@ fn a_component_is_compiled_once() {
     assert_eq!((kept.len(), process(&first)), (1, 2));
     let second = Sandbox::cached(COMPONENT, Limits::default(), folder.path()).expect("it is taken from there");
     assert_eq!((files(folder.path()).len(), process(&second)), (1, 2));
-    // What is compiled without interruption is something else.
+    // Code compiled without epoch interruption is cached separately.
     Sandbox::cached(COMPONENT, Limits::NONE, folder.path()).expect("it is compiled");
     assert_eq!(files(folder.path()).len(), 2);
 }
 
 #[test]
-fn a_folder_that_cannot_be_used_is_done_without() {
+fn an_unusable_cache_folder_is_ignored() {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let no_folder = file(folder.path(), "file", "");
     assert!(Sandbox::cached(COMPONENT, Limits::default(), &no_folder).is_err());
@@ -40,5 +40,5 @@ fn a_folder_that_cannot_be_used_is_done_without() {
     let output = catena(["run", "--log-level", "debug"]).arg(input).env("XDG_CACHE_HOME", &no_folder).output();
     let output = output.expect("it runs");
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    assert!(stderr(&output).contains("not used as cache"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("as a cache"), "{}", stderr(&output));
 }

@@ -1,5 +1,5 @@
-//! Copies of files that are read, compressed or not, whole or still being written: nothing of them is read twice, and what
-//! only they have is read.
+//! Copies of input files, compressed or not, complete or still being written: nothing is read twice, and content that
+//! only the copy has is read.
 
 use std::fs;
 use std::process::Command;
@@ -10,9 +10,9 @@ use crate::common::following::assert_becomes;
 use crate::common::gzip;
 use crate::common::runs::{Runs, append, lines, text};
 
-/// Files of which the first 1024 bytes are equal were taken for one that had been renamed and compressed.
+/// Regression: files with the same first 1024 bytes were taken for one file, renamed and compressed.
 #[test]
-fn files_that_begin_alike_are_not_one() {
+fn files_with_a_common_prefix_are_distinct() {
     let runs = Runs::new();
     let (first, second) =
         ([lines("a", 0..100), lines("b", 0..5)].concat(), [lines("a", 0..100), lines("c", 0..9)].concat());
@@ -25,7 +25,7 @@ fn files_that_begin_alike_are_not_one() {
 }
 
 #[test]
-fn what_came_before_a_log_was_copied_and_cut_is_read_from_the_copy() {
+fn records_appended_before_copytruncate_are_read_from_the_copy() {
     let runs = Runs::new();
     let log = runs.file("audit.log", text(&lines("a", 0..50)));
     runs.run(&[&log]);
@@ -34,13 +34,13 @@ fn what_came_before_a_log_was_copied_and_cut_is_read_from_the_copy() {
     fs::write(&log, text(&lines("b", 0..90))).expect("it is written anew");
     runs.run(&[&log]);
     assert_eq!(runs.output(), [lines("a", 0..60), lines("b", 0..90)].concat());
-    // In a folder the copy is an input of its own.
+    // In a folder, the copy is an input in its own right.
     runs.run(&[&runs.path("logs")]);
     assert_eq!(runs.output().len(), 150);
 }
 
 #[test]
-fn a_copy_is_not_read_again_and_what_begins_like_it_is() {
+fn a_copy_is_not_read_but_a_file_with_a_common_prefix_is() {
     let runs = Runs::new();
     runs.file("a.log", text(&lines("a", 0..50)));
     let run = runs.follow();
@@ -55,9 +55,9 @@ fn a_copy_is_not_read_again_and_what_begins_like_it_is() {
     assert_eq!(runs.output().len(), 130);
 }
 
-/// It was read as a file of its own as soon as it was seen, and all of it was doubled.
+/// Regression: the copy was read as a new file as soon as it was seen, and all of its records were duplicated.
 #[test]
-fn a_copy_that_is_still_being_written_is_waited_for() {
+fn a_copy_still_being_written_is_held_back() {
     let runs = Runs::new();
     let text = text(&lines("a", 0..10_000));
     runs.file("a.log", &text);
@@ -71,7 +71,7 @@ fn a_copy_that_is_still_being_written_is_waited_for() {
         append(&compressed, &zipped[cut(zipped.len())]);
         thread::sleep(Duration::from_millis(1_300));
     }
-    // A file of its own that begins as one is read, too, only later.
+    // A new file with a known prefix is read as well, only later.
     runs.file("d.log", text[..text.len() / 2].to_owned() + "{\"d\":1}\n");
     runs.file("e.log", "{\"e\":1}\n");
     runs.wait(|output| output.len() == 15_002);
@@ -80,9 +80,9 @@ fn a_copy_that_is_still_being_written_is_waited_for() {
     assert_eq!(runs.output().len(), 15_002);
 }
 
-/// The copy was not known any more, and was read from its beginning.
+/// Regression: the copy was no longer recognised, and was read from the start.
 #[test]
-fn what_came_before_a_followed_log_was_copied_and_cut_is_read_from_the_copy() {
+fn a_copytruncate_copy_of_a_followed_log_is_not_read_again() {
     let runs = Runs::new();
     let log = runs.file("audit.log", text(&lines("a", 0..50)));
     let run = runs.follow();
@@ -92,15 +92,15 @@ fn what_came_before_a_followed_log_was_copied_and_cut_is_read_from_the_copy() {
     runs.wait(|output| output.len() == 53);
     thread::sleep(Duration::from_millis(2_500));
     run.end();
-    // The copy is known to the next run, too.
+    // The next run recognises the copy, too.
     fs::remove_file(&log).expect("it is removed");
     let (summary, _) = runs.run(&[&runs.path("logs")]);
     assert_eq!((&summary["records"], runs.output().len()), (&53.into(), 53));
 }
 
-/// A copy was known only as long as the run lasted.
+/// Regression: a copy was remembered only until the end of the run.
 #[test]
-fn a_copy_is_known_to_the_next_run() {
+fn a_copy_is_recognised_by_the_next_run() {
     let runs = Runs::new();
     let log = runs.file("a.log", text(&lines("a", 0..50)));
     let run = runs.follow();
@@ -114,9 +114,9 @@ fn a_copy_is_known_to_the_next_run() {
     assert_eq!(runs.output().len(), 55);
 }
 
-/// It was read as a file of its own when a run began before it was whole.
+/// Regression: the copy was read as a new file if a run started before it was complete.
 #[test]
-fn a_copy_that_is_half_there_when_a_run_begins_is_waited_for() {
+fn a_copy_that_is_incomplete_when_a_run_starts_is_held_back() {
     let runs = Runs::new();
     let text = text(&lines("a", 0..10_000));
     let log = runs.file("a.log.1", &text);
@@ -149,9 +149,9 @@ fn a_copy_of_a_log_that_has_grown_since_is_not_read() {
     run.end();
 }
 
-/// Its two halves were rejected.
+/// Regression: both halves of the record were rejected.
 #[test]
-fn a_record_of_which_a_copy_has_the_rest_is_whole() {
+fn a_partial_record_is_completed_from_a_copy() {
     let runs = Runs::new();
     let half = "{\"name\":\"half\",\"number\":1}";
     let log = runs.file("a.log", text(&lines("a", 0..100)) + &half[..12]);

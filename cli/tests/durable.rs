@@ -1,4 +1,4 @@
-//! A run with `--state` goes on after any end as if it had not ended.
+//! A run with `--state` resumes after any kind of exit as if it had never stopped.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::common::{catena, file, gzip, records, stderr, summary};
 use catena_synthetic::Stream;
 
-/// A folder with an input, and what a run of it without interruption writes.
+/// A temporary folder with inputs and outputs, and the arguments common to its runs.
 struct Case {
     folder: tempfile::TempDir,
     arguments: Vec<String>,
@@ -26,7 +26,7 @@ impl Case {
         self.folder.path().join(name)
     }
 
-    /// The arguments of a run that writes to files with this prefix.
+    /// The arguments of a run that writes to files with the given prefix.
     fn run(&self, prefix: &str, inputs: &[PathBuf], state: bool) -> Vec<String> {
         let path = |name: &str| self.path(&format!("{prefix}-{name}")).display().to_string();
         let mut arguments =
@@ -61,7 +61,7 @@ impl Case {
     }
 }
 
-/// Records of which some are steps, some cannot be read, and some make chains.
+/// Records of which some match steps, some are invalid, and some form chains.
 fn stream(records: usize) -> Vec<u8> {
     let stream = Stream { records, of_interest_per_10_000: 200, chains: records / 500, ..Stream::default() };
     let mut lines = stream.lines();
@@ -71,7 +71,7 @@ fn stream(records: usize) -> Vec<u8> {
     (lines.join("\n") + "\n").into_bytes()
 }
 
-/// Numbers that look like chance and are the same each time (the constants of Numerical Recipes).
+/// A deterministic pseudo-random generator (LCG with the constants of Numerical Recipes).
 struct Chance(u32);
 
 impl Chance {
@@ -85,7 +85,7 @@ fn start(arguments: &[String]) -> Child {
     catena(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts")
 }
 
-/// Kills runs at moments that chance chooses, and lets the last one end.
+/// Kills runs at random moments, then lets the last one finish.
 fn with_kills(case: &Case, inputs: &[PathBuf], kills: usize) {
     let mut chance = Chance(7);
     let (mut killed, mut ended) = (0, 0);
@@ -95,7 +95,7 @@ fn with_kills(case: &Case, inputs: &[PathBuf], kills: usize) {
         child.kill().expect("it can be killed");
         match child.wait().expect("it has ended").code() {
             None => killed += 1,
-            // Done: from the beginning again, to find other moments.
+            // Finished: start over, to kill at other moments.
             Some(code) => {
                 assert_eq!(code, 0);
                 case.assert_same("whole", "killed");
@@ -113,7 +113,7 @@ fn with_kills(case: &Case, inputs: &[PathBuf], kills: usize) {
 }
 
 #[test]
-fn two_hundred_kills_change_nothing() {
+fn two_hundred_kills_do_not_change_the_output() {
     let case = Case::new(&["--batch-bytes", "65536"]);
     let input = file(case.folder.path(), "in.ndjson", stream(20_000));
     case.to_end("whole", std::slice::from_ref(&input), false);
@@ -122,14 +122,14 @@ fn two_hundred_kills_change_nothing() {
 }
 
 #[test]
-fn kills_among_compressed_files_change_nothing() {
+fn kills_with_compressed_inputs_do_not_change_the_output() {
     let case = Case::new(&["--mode", "filter", "--batch-bytes", "65536"]);
     let all = stream(8_000);
     let lines: Vec<_> = all.split_inclusive(|byte| *byte == b'\n').collect();
     let part = |at: usize| lines[at * lines.len() / 4..(at + 1) * lines.len() / 4].concat();
     let zipped = |name: &str, at| file(case.folder.path(), name, gzip(&part(at)));
     let zstd = file(case.folder.path(), "c.zst", zstd::encode_all(&*part(2), 3).expect("is compressed"));
-    // Documents over several lines, of which one is a container, and lines that Windows has ended.
+    // Multi-line documents, one of them a container, and lines with CRLF.
     let pretty = |text: &[u8]| {
         let value: serde_json::Value = serde_json::from_slice(text).expect("is JSON");
         serde_json::to_string_pretty(&value).expect("is text") + "\n"
@@ -158,9 +158,9 @@ fn kills_among_compressed_files_change_nothing() {
     with_kills(&case, &inputs, 20);
 }
 
-/// The order of findings is that of the shards, and those depend on where batches end.
+/// Findings are ordered by shard, and shards depend on the batch boundaries.
 #[test]
-fn kills_of_several_jobs_change_nothing_but_the_order_of_findings() {
+fn kills_with_several_jobs_change_only_the_order_of_findings() {
     let case = Case::new(&["--batch-bytes", "65536", "--jobs", "3"]);
     let input = file(case.folder.path(), "in.ndjson", stream(20_000));
     case.to_end("whole", std::slice::from_ref(&input), false);
@@ -183,7 +183,7 @@ fn kills_of_several_jobs_change_nothing_but_the_order_of_findings() {
 }
 
 #[test]
-fn what_has_been_read_is_not_read_again_and_what_is_new_is() {
+fn only_new_data_is_read_by_the_next_run() {
     let case = Case::new(&["--summary"]);
     let lines = records();
     let input = file(case.folder.path(), "in.ndjson", lines[..10].join("\n") + "\n");
@@ -202,9 +202,9 @@ fn what_has_been_read_is_not_read_again_and_what_is_new_is() {
     case.assert_same("whole", "run");
 }
 
-/// How far files had been read that a run had not come to was forgotten with each save.
+/// Regression: the positions of files that a run had not reached yet were lost with each save.
 #[test]
-fn a_file_that_a_run_did_not_come_to_is_not_read_again() {
+fn a_file_that_a_killed_run_did_not_reach_is_not_read_again() {
     let case = Case::new(&["--batch-bytes", "65536"]);
     let first = file(case.folder.path(), "a.json", stream(100));
     let second = file(case.folder.path(), "b.json", "{\"second\":1}\n");
@@ -230,9 +230,9 @@ fn a_file_that_a_run_did_not_come_to_is_not_read_again() {
     );
 }
 
-/// A file is known by its first bytes; those of half a record that is read again count once.
+/// A file is identified by its first bytes; the bytes of a partial record that is read again count once.
 #[test]
-fn a_short_file_stays_the_same_while_it_grows() {
+fn a_short_file_keeps_its_identity_while_it_grows() {
     let case = Case::new(&["--summary"]);
     let input = file(case.folder.path(), "in.ndjson", "{\"a\":1}\n{\"b\"");
     case.to_end("run", std::slice::from_ref(&input), true);
@@ -247,9 +247,9 @@ fn a_short_file_stays_the_same_while_it_grows() {
     assert_eq!(fs::read(case.path("run-output")).expect("it is there"), fs::read(&input).expect("it is there"));
 }
 
-/// What came to a file after it had been read, and before it was rotated, was forgotten with the file.
+/// Regression: records appended to a file between the last read and its rotation were lost.
 #[test]
-fn a_file_that_is_rotated_while_another_is_read_is_read_to_its_end() {
+fn a_file_rotated_while_another_is_read_is_read_to_its_end() {
     let case = Case::new(&[]);
     let (first, second) = (case.path("a.log"), case.path("b.log"));
     fs::write(&first, "{\"a\":1}\n").expect("it is written");
@@ -261,7 +261,7 @@ fn a_file_that_is_rotated_while_another_is_read_is_read_to_its_end() {
         .open(case.path("a.log.1"))
         .and_then(|mut file| file.write_all(b"{\"a\":2}\n"))
         .expect("it grows");
-    // Nothing has its name yet when the next run saves.
+    // No file has its name yet when the next run saves.
     case.to_end("run", std::slice::from_ref(&second), true);
     fs::write(&first, "{\"a\":3}\n").expect("it is written");
     case.to_end("run", &[first, second], true);
@@ -270,13 +270,13 @@ fn a_file_that_is_rotated_while_another_is_read_is_read_to_its_end() {
 }
 
 #[test]
-fn a_file_that_was_rotated_is_read_to_its_end_first() {
+fn a_rotated_file_is_read_to_its_end_before_its_successor() {
     let lines = records();
     for compressed in [false, true] {
         let case = Case::new(&[]);
         let input = file(case.folder.path(), "audit.log", lines[..8].join("\n") + "\n");
         case.to_end("run", std::slice::from_ref(&input), true);
-        // Some records more came before it was rotated.
+        // Some more records arrive before the rotation.
         let old = lines[..12].join("\n") + "\n";
         let rotated = case.path("audit.log.1");
         if compressed {
@@ -299,7 +299,7 @@ fn a_file_that_was_rotated_is_read_to_its_end_first() {
 }
 
 #[test]
-fn a_file_that_was_cut_is_read_from_its_beginning_and_that_is_told() {
+fn a_truncated_file_is_read_from_the_start_with_a_warning() {
     let case = Case::new(&["--summary"]);
     let lines = records();
     let input = file(case.folder.path(), "in.ndjson", lines.join("\n") + "\n");
@@ -319,11 +319,11 @@ fn a_file_that_was_cut_is_read_from_its_beginning_and_that_is_told() {
 }
 
 #[test]
-fn an_output_that_cannot_be_written_is_an_error_that_loses_nothing() {
+fn a_write_error_ends_the_run_but_loses_nothing() {
     let case = Case::new(&["--batch-bytes", "65536"]);
     let input = file(case.folder.path(), "in.ndjson", stream(4_000));
     case.to_end("whole", std::slice::from_ref(&input), false);
-    // The system lets no file be larger than 1 MiB, as if the disk were full.
+    // The file size limit of 1 MiB acts like a full disk.
     let arguments = case.run("run", std::slice::from_ref(&input), true);
     let full = std::process::Command::new("bash")
         .args(["-c", "trap '' XFSZ; ulimit -f 1024; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_catena")])
@@ -337,16 +337,16 @@ fn an_output_that_cannot_be_written_is_an_error_that_loses_nothing() {
 }
 
 #[test]
-fn what_cannot_be_kept_is_refused_with_its_reason() {
+fn arguments_that_rule_out_a_resume_are_refused_with_the_reason() {
     let case = Case::new(&[]);
     let input = file(case.folder.path(), "in.ndjson", stream(10));
     let (input, state) = (input.display().to_string(), case.path("state").display().to_string());
     for (arguments, why) in [
-        (vec!["run", "--state", &state], "inputs have to be files"),
-        (vec!["run", "--state", &state, &input], "--output has to be a file"),
-        (vec!["run", "--state", &state, "--mode", "findings", &input], "--findings has to be a file"),
+        (vec!["run", "--state", &state], "inputs must be regular files"),
+        (vec!["run", "--state", &state, &input], "--output must be a regular file"),
+        (vec!["run", "--state", &state, "--mode", "findings", &input], "--findings must be a regular file"),
         (vec!["run", "--save-every", "1s", &input], "--state"),
-        (vec!["run", "--follow"], "--follow is for files and folders"),
+        (vec!["run", "--follow"], "--follow applies to files and folders"),
     ] {
         let output = catena(&arguments).stdin(Stdio::null()).output().expect("it runs");
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
@@ -360,7 +360,7 @@ fn what_cannot_be_kept_is_refused_with_its_reason() {
 }
 
 #[test]
-fn a_state_that_is_damaged_is_named() {
+fn a_damaged_state_is_reported() {
     let case = Case::new(&[]);
     let input = file(case.folder.path(), "in.ndjson", stream(100));
     case.to_end("run", std::slice::from_ref(&input), true);
@@ -369,11 +369,11 @@ fn a_state_that_is_damaged_is_named() {
     fs::write(&state, &bytes[..bytes.len() - 1]).expect("it is cut");
     let output = catena(case.run("run", &[input], true)).output().expect("it runs");
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("run.state cannot be used: its checkpoints are cut"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("run.state: its checkpoints are truncated"), "{}", stderr(&output));
 }
 
 #[test]
-fn two_runs_do_not_share_a_state() {
+fn two_runs_cannot_share_a_state() {
     let case = Case::new(&["--follow"]);
     let input = file(case.folder.path(), "in.ndjson", stream(10));
     let mut first = start(&case.run("run", std::slice::from_ref(&input), true));

@@ -1,4 +1,4 @@
-//! `--follow`: files that grow, come, are rotated and cut; and what can be asked of a run while it runs.
+//! `--follow`: files that grow, appear, are rotated and truncated; metrics and health of a running program.
 
 use std::fs::{self, OpenOptions};
 use std::io::{Read, Write};
@@ -11,7 +11,7 @@ use crate::common::{catena, file, gzip, records, stderr};
 use serde_json::Value;
 
 #[test]
-fn what_comes_to_be_in_a_folder_is_read_as_it_comes() {
+fn growing_new_and_rotated_files_in_a_folder_are_read_as_they_change() {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let logs = folder.path().join("logs");
     let lines = records();
@@ -24,17 +24,17 @@ fn what_comes_to_be_in_a_folder_is_read_as_it_comes() {
     assert_becomes(&output, &lines[..3]);
     append(&log, &lines[3..5]);
     assert_becomes(&output, &lines[..5]);
-    // Another file.
+    // A new file.
     file(&logs, "b.json.gz", gzip((lines[5..8].join("\n") + "\n").as_bytes()));
     assert_becomes(&output, &lines[..8]);
-    // Rotated, with records that came in the last moment, and later compressed under a name that is looked at.
+    // Rotated, with records appended after the rename, and later compressed under a name that is picked up.
     let rotated = logs.join("audit.log.1");
     fs::rename(&log, &rotated).expect("it is renamed");
     append(&rotated, &lines[8..9]);
     assert_becomes(&output, &lines[..9]);
     append(&log, &lines[9..11]);
     assert_becomes(&output, &lines[..11]);
-    // Ended in any way, and started again.
+    // Killed and restarted.
     drop(run);
     append(&log, &lines[11..14]);
     let run = Following::start(&arguments);
@@ -47,14 +47,14 @@ fn what_comes_to_be_in_a_folder_is_read_as_it_comes() {
 }
 
 #[test]
-fn a_file_that_is_cut_is_read_from_its_beginning_and_that_is_told() {
+fn a_truncated_file_is_read_from_the_start_with_a_warning() {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let lines = records();
     let log = file(folder.path(), "audit.log", lines[..6].join("\n") + "\n");
     let output = folder.path().join("out");
     let run = Following::start(&["--output", &output.display().to_string(), &log.display().to_string()]);
     assert_becomes(&output, &lines[..6]);
-    // As `copytruncate` does it.
+    // As `copytruncate` does.
     OpenOptions::new().write(true).open(&log).and_then(|file| file.set_len(0)).expect("it is cut");
     thread::sleep(Duration::from_millis(500));
     append(&log, &lines[6..8]);
@@ -62,9 +62,9 @@ fn a_file_that_is_cut_is_read_from_its_beginning_and_that_is_told() {
     assert!(run.end().contains("was cut to 0 bytes"));
 }
 
-/// What a server answers.
+/// The response to a GET request.
 fn get(address: &str, path: &str) -> String {
-    let mut stream = TcpStream::connect(address).expect("somebody listens");
+    let mut stream = TcpStream::connect(address).expect("the server listens");
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").expect("it can be asked");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("it answers");
@@ -72,7 +72,7 @@ fn get(address: &str, path: &str) -> String {
 }
 
 #[test]
-fn metrics_and_health_can_be_asked_for_and_messages_be_json() {
+fn metrics_and_health_are_served_and_messages_can_be_json() {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let log = file(folder.path(), "audit.log", records().join("\n") + "\n");
     let (output, log) = (folder.path().join("out").display().to_string(), log.display().to_string());
@@ -114,7 +114,7 @@ fn metrics_and_health_can_be_asked_for_and_messages_be_json() {
     ] {
         assert!(metrics.contains(expected), "{expected} is not in {metrics}");
     }
-    // What the dashboard and the guide speak of is there.
+    // Every metric named by the dashboard and the guide exists.
     for document in [include_str!("../../docs/dashboard.json"), include_str!("../../docs/operating.md")] {
         for (at, _) in document.match_indices("catena_") {
             let name: String =
@@ -127,7 +127,7 @@ fn metrics_and_health_can_be_asked_for_and_messages_be_json() {
 }
 
 #[test]
-fn a_record_that_the_component_fails_on_is_kept_apart_and_the_run_goes_on() {
+fn a_record_that_the_component_fails_on_is_rejected_and_the_run_continues() {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let component = file(folder.path(), "fails.wasm", crate::guest::FAILS_ON_EXCLAMATION.component());
     let lines = ["{\"a\":1}", "{\"b\":\"!\"}", "{\"a\":2}"];
@@ -152,7 +152,7 @@ fn a_record_that_the_component_fails_on_is_kept_apart_and_the_run_goes_on() {
 }
 
 #[test]
-fn more_files_than_are_kept_open_are_followed() {
+fn more_files_than_are_kept_open_can_be_followed() {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let logs = folder.path().join("logs");
     let lines: Vec<_> = (0..600).map(|at| format!("{{\"a\":{at}}}")).collect();
@@ -175,9 +175,9 @@ fn more_files_than_are_kept_open_are_followed() {
     assert!(told.contains("600 passed"), "{told}");
 }
 
-/// A log that is written, rotated and read while whoever reads it is killed again and again.
+/// A log is written and rotated while the run that reads it is killed again and again.
 #[test]
-fn rotations_and_kills_together_lose_and_double_nothing() {
+fn rotations_and_kills_neither_lose_nor_duplicate_records() {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let logs = folder.path().join("logs");
     fs::create_dir(&logs).expect("a folder can be made");
@@ -193,7 +193,7 @@ fn rotations_and_kills_together_lose_and_double_nothing() {
         let more: Vec<_> =
             (0..1 + random.below(40)).map(|at| format!("{{\"a\":{}}}", lines.len() as u64 + at)).collect();
         let text = more.join("\n") + "\n";
-        // In two pieces: the first may end within a record.
+        // In two writes: the first may end within a record.
         let (first, second) = text.split_at(random.below(text.len() as u64) as usize);
         let mut growing = OpenOptions::new().append(true).create(true).open(&log).expect("it opens");
         growing.write_all(first.as_bytes()).expect("it grows");
@@ -223,9 +223,9 @@ fn rotations_and_kills_together_lose_and_double_nothing() {
     assert!(rotations > 3 && kills > 3);
 }
 
-/// A file that was seen before its content came was taken for one that is not compressed.
+/// Regression: a file first seen empty was taken for uncompressed.
 #[test]
-fn a_compressed_file_that_begins_empty_is_decompressed() {
+fn a_compressed_file_that_is_empty_at_first_is_decompressed() {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let logs = folder.path().join("logs");
     let lines = records();

@@ -1,4 +1,4 @@
-//! The rule of the guide, `docs/rules.md`, does what the guide says.
+//! The examples in the guide, `docs/rules.md`, work as described.
 
 use std::path::Path;
 
@@ -28,7 +28,7 @@ fn block(beginning: &str) -> String {
 }
 
 #[test]
-fn the_detection_of_the_guide_is_a_rule() {
+fn the_detection_in_the_guide_is_a_valid_rule() {
     let folder = tempfile::tempdir().unwrap();
     let path = file(folder.path(), "trail-deleted.yaml", block("id: trail-deleted"));
     let output = crate::common::catena(["rules", "check"]).arg(&path).output().unwrap();
@@ -36,7 +36,7 @@ fn the_detection_of_the_guide_is_a_rule() {
 }
 
 #[test]
-fn the_chain_of_the_guide_does_what_its_examples_say() {
+fn the_chain_in_the_guide_passes_its_examples() {
     let folder = tempfile::tempdir().unwrap();
     let path = file(folder.path(), "key-role-trail.yaml", block("id: key-role-trail") + &block("examples:"));
     let output = crate::common::catena(["rules", "test"]).arg(&path).output().unwrap();
@@ -49,7 +49,7 @@ fn the_chain_of_the_guide_does_what_its_examples_say() {
 }
 
 #[test]
-fn the_exception_of_the_guide_is_one() {
+fn the_exceptions_in_the_guide_are_valid() {
     let folder = tempfile::tempdir().unwrap();
     let config = file(folder.path(), "catena.yaml", block("exceptions:") + &block("built_in_exceptions:"));
     let output = run(["run", "-q", "-c", config.to_str().unwrap()], b"");

@@ -1,4 +1,4 @@
-//! Which file is which, from run to run and while files are followed: none is read twice, and none is taken for another.
+//! File identity, across runs and while files are followed: no file is read twice, and none is mistaken for another.
 
 use std::fs::{self, OpenOptions};
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::common::following::{Following, assert_becomes};
 use crate::common::runs::{Runs, append, lines, text};
 use crate::common::{catena, gzip, stderr, summary};
 
-/// A file that was listed twice, or by a link, was read twice, and again in each run.
+/// Regression: a file listed twice, or through a link, was read twice, and again in each run.
 #[test]
 fn a_file_with_several_names_is_read_once() {
     let runs = Runs::new();
@@ -20,14 +20,14 @@ fn a_file_with_several_names_is_read_once() {
     for _ in 0..2 {
         let (summary, told) = runs.run(&[&log, &link, &hard, &log]);
         assert_eq!(summary["records"], 10);
-        assert!(told.contains("b.log: is an input already"), "{told}");
+        assert!(told.contains("b.log: already an input"), "{told}");
     }
     assert_eq!(runs.output(), lines("a", 0..10));
 }
 
-/// An inode that is used again was not read again.
+/// Regression: a file that reused a known inode was not read.
 #[test]
-fn what_is_written_in_place_of_a_file_is_read() {
+fn a_file_that_replaces_another_is_read() {
     let runs = Runs::new();
     let path = runs.file("a.json.gz", gzip(text(&lines("a", 0..50)).as_bytes()));
     runs.run(&[&path]);
@@ -41,9 +41,9 @@ fn what_is_written_in_place_of_a_file_is_read() {
     run.end();
 }
 
-/// Members that came to a gzip file after its end had been read were never read.
+/// Regression: members appended to a gzip file after its end had been read were never read.
 #[test]
-fn a_compressed_file_that_grows_is_read_on() {
+fn members_appended_to_a_compressed_file_are_read() {
     let runs = Runs::new();
     let path = runs.file("a.json.gz", gzip(text(&lines("a", 0..50)).as_bytes()));
     runs.run(&[&path]);
@@ -58,9 +58,9 @@ fn a_compressed_file_that_grows_is_read_on() {
     run.end();
 }
 
-/// What is not there for one run was forgotten, and read anew when it was there again.
+/// Regression: a file missing during one run was forgotten, and read again when it came back.
 #[test]
-fn a_file_that_was_away_for_a_run_is_known() {
+fn a_file_missing_for_one_run_is_remembered() {
     let runs = Runs::new();
     let (plain, compressed) =
         (runs.file("a.log", text(&lines("a", 0..3))), runs.file("b.json.gz", gzip(text(&lines("b", 0..3)).as_bytes())));
@@ -70,30 +70,30 @@ fn a_file_that_was_away_for_a_run_is_known() {
     let away = |path: &Path| path.with_extension("away");
     [&plain, &compressed].into_iter().for_each(|path| fs::rename(path, away(path)).expect("it is renamed"));
     let output = catena(["run", "-q"]).args(runs.arguments()).args(all).output().expect("it runs");
-    assert_eq!(output.status.code(), Some(1), "two are not there");
+    assert_eq!(output.status.code(), Some(1), "two are missing");
     [&plain, &compressed].into_iter().for_each(|path| fs::rename(away(path), path).expect("it is renamed"));
     append(&plain, text(&lines("a", 3..4)));
     let (summary, _) = runs.run(&all);
     assert_eq!((&summary["records"], &summary["files"]), (&10.into(), &3.into()));
 }
 
-/// A log that was cut, and had grown beyond what had been read before that was seen, was read from the middle.
+/// Regression: a log truncated and regrown past the read position before the next poll was read from the middle.
 #[test]
-fn a_followed_log_that_is_cut_and_grows_beyond_what_was_read_is_read_from_its_beginning() {
+fn a_followed_log_truncated_and_regrown_past_the_read_position_is_read_from_the_start() {
     let runs = Runs::new();
     let log = runs.file("audit.log", text(&lines("a", 0..20)));
     let run = runs.follow();
     assert_becomes(&runs.path("out"), &lines("a", 0..20));
-    // At once: both lie between two looks.
+    // In one write: truncation and growth both happen between two polls.
     fs::write(&log, text(&lines("b", 0..200))).expect("it is written anew");
     assert_becomes(&runs.path("out"), &[lines("a", 0..20), lines("b", 0..200)].concat());
     let told = run.end();
     assert!(told.contains("audit.log: was"), "{told}");
 }
 
-/// The file that has the name now was read twice.
+/// Regression: the file that now has the name was read twice.
 #[test]
-fn an_old_log_may_be_cut_after_another_has_its_name() {
+fn truncating_a_rotated_log_does_not_affect_its_successor() {
     let runs = Runs::new();
     let log = runs.file("audit.log", text(&lines("a", 0..50)));
     let (out, old) = (runs.path("out").display().to_string(), runs.path("old"));
@@ -110,9 +110,9 @@ fn an_old_log_may_be_cut_after_another_has_its_name() {
     assert_eq!(runs.output().len(), 111);
 }
 
-/// All were opened at once, and the run ended when it could not save.
+/// Regression: all files were opened at once, and the run failed because it could not save its state.
 #[test]
-fn more_files_than_may_be_open_are_followed() {
+fn more_files_than_the_descriptor_limit_can_be_followed() {
     let runs = Runs::new();
     for at in 0..300 {
         runs.file(&format!("{at}.log"), text(&lines("a", at..at + 1)));
@@ -129,20 +129,20 @@ fn more_files_than_may_be_open_are_followed() {
     assert!(told.contains("600 passed") && !told.contains("Too many open files"), "{told}");
 }
 
-/// What came through it was lost with the second run.
+/// Regression: data from the pipe was lost in the second run.
 #[test]
-fn a_pipe_with_a_name_is_refused_where_a_state_is_kept() {
+fn a_named_pipe_is_refused_with_a_state() {
     let runs = Runs::new();
     let pipe = runs.path("pipe");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
     let output = catena(["run"]).args(runs.arguments()).arg(&pipe).output().expect("it runs");
     assert_eq!(output.status.code(), Some(2));
-    assert!(stderr(&output).contains("inputs have to be files"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("inputs must be regular files"), "{}", stderr(&output));
 }
 
-/// The last record of a file that is followed was not processed if nothing ended its line.
+/// Regression: the last record of a followed file was not processed without a line feed after it.
 #[test]
-fn a_followed_file_without_a_last_line_feed_is_read_to_its_end() {
+fn a_followed_file_without_a_final_line_feed_is_read_to_its_end() {
     let runs = Runs::new();
     let records = "{\"Records\":[{\"a\":1},{\"a\":2}]}".to_owned();
     let log = runs.file("a.json", &records);
@@ -153,9 +153,9 @@ fn a_followed_file_without_a_last_line_feed_is_read_to_its_end() {
     assert!(run.end().contains("3 passed"));
 }
 
-/// A file that could not be read once was given up.
+/// Regression: a file was abandoned after one read error.
 #[test]
-fn a_followed_file_that_cannot_be_read_is_tried_again() {
+fn reading_a_followed_file_is_retried_after_an_error() {
     let runs = Runs::new();
     let broken = runs.file("a.json.gz", [&gzip(b"")[..10], b"\x07 no kind of block"].concat());
     runs.file("b.log", text(&lines("b", 0..3)));
@@ -168,7 +168,7 @@ fn a_followed_file_that_cannot_be_read_is_tried_again() {
 }
 
 #[test]
-fn a_compressed_file_that_is_replaced_while_it_is_written_is_read_from_its_beginning() {
+fn a_compressed_file_replaced_while_being_written_is_read_from_the_start() {
     let runs = Runs::new();
     let whole = gzip(text(&lines("a", 0..2_000)).as_bytes());
     let path = runs.file("a.json.gz", &whole[..whole.len() / 2]);
@@ -180,15 +180,15 @@ fn a_compressed_file_that_is_replaced_while_it_is_written_is_read_from_its_begin
     assert_eq!(runs.output().iter().filter(|line| line.contains("\"b\"")).count(), 2_000);
 }
 
-/// It was emptied before it was read.
+/// Regression: such an output was truncated before it was read.
 #[test]
-fn an_output_that_is_an_input_is_refused_and_what_the_run_has_written_is_no_input() {
+fn an_output_that_is_an_input_is_refused_and_own_outputs_are_not_read() {
     let runs = Runs::new();
     let log = runs.file("a.log", text(&lines("a", 0..10)));
     for argument in ["--output", "--findings", "--rejects"] {
         let output = catena(["run", argument]).arg(&log).arg(runs.path("logs")).output().expect("it runs");
         assert_eq!(output.status.code(), Some(2));
-        assert!(stderr(&output).contains("is an input, too, and would be emptied"), "{}", stderr(&output));
+        assert!(stderr(&output).contains("is also an input and would be truncated"), "{}", stderr(&output));
     }
     assert_eq!(fs::read_to_string(&log).expect("it is there"), text(&lines("a", 0..10)));
     let inside = runs.path("logs/out.json").display().to_string();
@@ -202,9 +202,9 @@ fn an_output_that_is_an_input_is_refused_and_what_the_run_has_written_is_no_inpu
     assert_eq!(fs::read_to_string(inside).expect("it is there"), text(&lines("a", 0..10)));
 }
 
-/// What had been read and not processed when the state was saved was counted again.
+/// Regression: bytes read but not processed when the state was saved were counted twice.
 #[test]
-fn what_is_left_to_the_next_run_is_counted_once() {
+fn a_partial_record_left_to_the_next_run_is_counted_once() {
     let runs = Runs::new();
     let log = runs.file("a.log", "{\"a\":1}\n{\"b\"");
     let (summary, _) = runs.run(&[&log]);
@@ -214,9 +214,9 @@ fn what_is_left_to_the_next_run_is_counted_once() {
     assert_eq!((&summary["files"], &summary["bytes"]), (&1.into(), &16.into()));
 }
 
-/// It was never read: it seemed to be one that is still being written.
+/// Regression: the new file was never read, because it was taken for one still being written.
 #[test]
-fn a_compressed_file_that_is_written_anew_and_shorter_is_read() {
+fn a_compressed_file_rewritten_with_less_content_is_read() {
     let runs = Runs::new();
     let whole = gzip(text(&lines("a", 0..2_000)).as_bytes());
     let path = runs.file("a.json.gz", &whole[..whole.len() / 2]);
@@ -228,7 +228,7 @@ fn a_compressed_file_that_is_written_anew_and_shorter_is_read() {
 }
 
 #[test]
-fn a_followed_log_that_is_written_anew_at_the_same_length_is_read() {
+fn a_followed_log_rewritten_at_the_same_length_is_read() {
     let runs = Runs::new();
     let log = runs.file("a.log", text(&lines("a", 0..3)));
     let run = runs.follow();
@@ -239,9 +239,9 @@ fn a_followed_log_that_is_written_anew_at_the_same_length_is_read() {
     run.end();
 }
 
-/// It was taken off the count again.
+/// Regression: the digest was subtracted from the count of files once more.
 #[test]
-fn a_digest_that_is_touched_counts_as_no_input() {
+fn a_rewritten_digest_is_not_counted_as_an_input() {
     let runs = Runs::new();
     let digest = "{\"awsAccountId\":\"123456789012\",\"digestStartTime\":\"2026-01-05T10:00:00Z\"}";
     let path = runs.file("a.json", digest);

@@ -1,9 +1,9 @@
-//! `catena inspect` tells what a component is.
+//! `catena inspect` describes a component.
 
 use crate::common::{file, run, stderr, stdout};
 
 #[test]
-fn the_built_in_component_is_told() {
+fn the_built_in_component_is_described() {
     let told = stdout(&run(["inspect"], b""));
     for expected in [
         &format!("built-in component: {} bytes", catena_component::COMPONENT.len()),
@@ -17,7 +17,7 @@ fn the_built_in_component_is_told() {
 }
 
 #[test]
-fn a_component_in_a_file_is_told_and_run_like_the_built_in_one() {
+fn a_component_file_is_described_and_run_like_the_built_in_one() {
     let folder = tempfile::tempdir().unwrap();
     let component = file(folder.path(), "catena.wasm", catena_component::COMPONENT);
     let told = run(["inspect".as_ref(), component.as_os_str()], b"");

@@ -1,4 +1,4 @@
-//! All tests of the program, one behaviour a module.
+//! All tests of the program in one binary, one module per behaviour.
 
 mod cache;
 mod common;

@@ -1,4 +1,4 @@
-//! Logs that are rotated in every way, while runs that follow them are killed: each record is read once.
+//! Logs are rotated in every way while the runs that follow them are killed: each record is read exactly once.
 
 use std::fs;
 use std::thread;
@@ -9,13 +9,14 @@ use crate::common::gzip;
 use crate::common::runs::{Runs, append, lines, text};
 use catena_synthetic::Random;
 
-/// Longer than a file is held that may become a copy of another.
+/// Longer than a possible copy is held back.
 const SETTLED: Duration = Duration::from_secs(8);
 
-/// Each finding of a stress by hand that this repeats lost or doubled records: what an inode had held before was forgotten
-/// with a restart, equal files that came at once were both read, a line feed was missing where a name was used again.
+/// Regressions, found by manual stress tests, that lost or duplicated records: the former content of an inode was
+/// forgotten at a restart; identical files that appeared together were both read; a line feed was missing when a name
+/// was reused.
 #[test]
-fn renamed_compressed_and_cut_logs_are_read_once_whatever_runs_are_killed() {
+fn renamed_compressed_and_truncated_logs_are_read_once_despite_kills() {
     let runs = Runs::new();
     let logs = runs.path("logs");
     fs::create_dir(&logs).expect("a folder can be made");
@@ -63,7 +64,7 @@ fn renamed_compressed_and_cut_logs_are_read_once_whatever_runs_are_killed() {
             }
             _ => {
                 let lines = more(1, &mut random);
-                // In two pieces: the first may end within a record.
+                // In two writes: the first may end within a record.
                 let (first, second) = lines.split_at(random.below(lines.len() as u64) as usize);
                 append(&log, first);
                 thread::sleep(Duration::from_millis(random.below(15)));

@@ -1,4 +1,4 @@
-//! `catena rules`: files are checked with the line of every error, explained in words, and tried on their examples.
+//! `catena rules`: rule files are checked with line numbers, explained in plain English, and tested on their examples.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -41,7 +41,7 @@ fn built_in_files() -> Vec<PathBuf> {
 }
 
 #[test]
-fn every_built_in_rule_does_what_its_examples_say() {
+fn every_built_in_rule_passes_its_examples() {
     let files = built_in_files();
     assert_eq!(files.len(), catena::built_in().unwrap().len());
     let output = crate::common::catena(["rules", "test"]).args(&files).output().unwrap();
@@ -75,7 +75,7 @@ fn errors_name_file_and_line() {
     for (part, by, line, expected) in [
         ("severity: high", "severity: awful", 4, "severity: unknown variant `awful`"),
         ("actions: [CreateAccessKey]", "actions: []", 10, "steps[0].actions: expected at least one action"),
-        ("      - AssumeRole", "      - Assume Role", 17, "steps[1].actions[0]: \"Assume Role\" is no action"),
+        ("      - AssumeRole", "      - Assume Role", 17, "steps[1].actions[0]: \"Assume Role\" is not a valid action"),
         (
             "      key: userIdentity.accessKeyId",
             "      key: userIdentity..accessKeyId",
@@ -101,7 +101,7 @@ fn errors_name_file_and_line() {
 }
 
 #[test]
-fn every_file_is_checked_whatever_is_wrong_with_the_others() {
+fn every_file_is_checked_even_after_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let bad = file(folder.path(), "bad.yaml", "id: [\n");
     let good = file(folder.path(), "good.yaml", RULE);
@@ -112,16 +112,16 @@ fn every_file_is_checked_whatever_is_wrong_with_the_others() {
 }
 
 #[test]
-fn an_example_that_does_not_hold_fails() {
+fn an_example_with_another_number_of_findings_fails() {
     let folder = tempfile::tempdir().unwrap();
     let path = file(folder.path(), "rule.yaml", RULE.replacen("findings: 1", "findings: 2", 1));
     let output = crate::common::catena(["rules", "test"]).arg(&path).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
-    let expected = "key-then-trail: FAILED: the key is used: expected 2 findings, there are 1";
+    let expected = "key-then-trail: FAILED: the key is used: expected 2 findings, found 1";
     assert!(stdout(&output).contains(expected), "{}", stdout(&output));
 }
 
-/// The members that the engine knows at a place, from what it says of one that it does not know.
+/// The members that the engine accepts at a place, taken from its error about an unknown one.
 fn known_members(part: &str, by: &str) -> BTreeSet<String> {
     let folder = tempfile::tempdir().unwrap();
     let path = file(folder.path(), "rule.yaml", RULE.replacen(part, by, 1));
@@ -131,7 +131,7 @@ fn known_members(part: &str, by: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_schema_names_exactly_the_members_that_the_engine_knows() {
+fn the_schema_lists_exactly_the_members_that_the_engine_accepts() {
     let schema: serde_json::Value = serde_json::from_slice(&run(["rules", "schema"], b"").stdout).unwrap();
     for (pointer, part, by) in [
         ("/properties", "version: 1", "version: 1\nnonsense: 1"),
@@ -145,7 +145,7 @@ fn the_schema_names_exactly_the_members_that_the_engine_knows() {
 }
 
 #[test]
-fn a_rule_file_runs_from_a_configuration() {
+fn a_configuration_can_load_rule_files() {
     let folder = tempfile::tempdir().unwrap();
     let rule = file(folder.path(), "rules/key-then-trail.yaml", RULE);
     let config = file(folder.path(), "catena.yaml", "built_in_rules: false\nrule_files: [rules/key-then-trail.yaml]\n");

@@ -1,4 +1,4 @@
-//! Which files are read, and what is said of those that cannot be.
+//! Which files are read, and how files and records that cannot be read are reported.
 
 use crate::common::{catena, file, gzip, records, rules, run, stderr, stdout, summary};
 
@@ -7,7 +7,7 @@ fn lines() -> String {
 }
 
 #[test]
-fn folders_are_read_and_what_is_no_record_file_is_skipped_and_counted() {
+fn folders_are_searched_and_other_files_are_skipped_and_counted() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
     file(
@@ -29,7 +29,7 @@ fn folders_are_read_and_what_is_no_record_file_is_skipped_and_counted() {
 }
 
 #[test]
-fn a_file_that_is_not_there_is_named_and_the_others_are_read() {
+fn a_missing_file_is_reported_and_the_others_are_read() {
     let folder = tempfile::tempdir().unwrap();
     let good = file(folder.path(), "good.ndjson", lines());
     let missing = folder.path().join("missing.ndjson");
@@ -44,7 +44,7 @@ fn a_file_that_is_not_there_is_named_and_the_others_are_read() {
 }
 
 #[test]
-fn a_gzip_file_that_is_cut_is_named_and_read_as_far_as_it_goes() {
+fn a_truncated_gzip_file_is_reported_and_read_as_far_as_possible() {
     let folder = tempfile::tempdir().unwrap();
     let whole = gzip(lines().as_bytes());
     let cut = file(folder.path(), "cut.json.gz", &whole[..whole.len() - 12]);
@@ -55,7 +55,7 @@ fn a_gzip_file_that_is_cut_is_named_and_read_as_far_as_it_goes() {
 }
 
 #[test]
-fn rejections_name_file_line_and_cause_and_are_kept_where_asked() {
+fn rejections_name_file_line_and_cause_and_can_be_kept() {
     let folder = tempfile::tempdir().unwrap();
     let input = file(folder.path(), "input.ndjson", format!("\n{}nonsense\n", lines()));
     let output = run(["run".as_ref(), "--mode=findings".as_ref(), input.as_os_str()], b"");
@@ -74,7 +74,7 @@ fn rejections_name_file_line_and_cause_and_are_kept_where_asked() {
 }
 
 #[test]
-fn a_record_that_is_too_long_is_rejected_and_passed_on_unread() {
+fn a_record_that_is_too_long_is_rejected_and_passed_on_unparsed() {
     let long = format!("{{\"note\":\"{}\"}}\n", "x".repeat(100_000));
     let input = format!("{long}{}{long}{long}", lines());
     for batch in ["1000", "20000"] {
@@ -93,7 +93,7 @@ fn a_record_that_is_too_long_is_rejected_and_passed_on_unread() {
 }
 
 #[test]
-fn a_file_gives_the_same_findings_compressed_and_not() {
+fn compression_does_not_change_the_findings() {
     let folder = tempfile::tempdir().unwrap();
     let mut all = std::collections::BTreeSet::new();
     for known in catena_synthetic::files().into_iter().filter(|file| file.name.starts_with("trail")) {
@@ -107,9 +107,10 @@ fn a_file_gives_the_same_findings_compressed_and_not() {
     assert_eq!(all.len(), 1);
 }
 
-/// Any file with the name of a digest's member in its first record was skipped, and callers choose their user agent.
+/// Regression: any file whose first record mentioned a member of digests was skipped, and callers choose their user
+/// agent.
 #[test]
-fn a_record_that_names_a_member_of_digests_is_no_digest() {
+fn a_record_that_mentions_a_digest_member_is_not_taken_for_a_digest() {
     let folder = tempfile::tempdir().unwrap();
     let text = lines().replacen(
         "\"eventVersion\"",

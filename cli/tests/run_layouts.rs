@@ -1,4 +1,4 @@
-//! Whatever the layout of an input, its records are found, and `enrich` gives it back to the byte.
+//! Records are found in every layout of an input, and mode `enrich` reproduces the input byte for byte.
 
 use crate::common::{file, gzip, records, rules, run, summary, without_annotations};
 use serde_json::Value;
@@ -65,7 +65,7 @@ fn every_layout_gives_the_same_findings() {
 }
 
 #[test]
-fn every_layout_is_given_back_to_the_byte() {
+fn every_layout_is_reproduced_byte_for_byte() {
     for (name, content) in layouts() {
         let output = run(["run", "--mode", "enrich", "-o", "-", "-q"], &content);
         let plain = match content.starts_with(b"\x1F\x8B") {
@@ -82,7 +82,7 @@ fn every_layout_is_given_back_to_the_byte() {
 }
 
 #[test]
-fn every_form_of_file_is_given_back_to_the_byte_and_its_chain_is_found() {
+fn every_known_file_format_is_reproduced_byte_for_byte_and_its_chain_is_found() {
     let folder = tempfile::tempdir().unwrap();
     for known in catena_synthetic::files() {
         let path = file(folder.path(), known.name, &known.bytes);
@@ -104,7 +104,7 @@ fn every_form_of_file_is_given_back_to_the_byte_and_its_chain_is_found() {
 }
 
 #[test]
-fn records_of_different_inputs_are_not_joined() {
+fn records_of_different_inputs_stay_on_separate_lines() {
     let folder = tempfile::tempdir().unwrap();
     let records = records();
     let files: Vec<_> =
@@ -116,7 +116,7 @@ fn records_of_different_inputs_are_not_joined() {
 }
 
 #[test]
-fn filtered_documents_stay_in_lines_of_their_own() {
+fn filtered_documents_stay_on_separate_lines() {
     let pretty: Vec<_> = records()
         .iter()
         .map(|record| serde_json::to_string_pretty(&serde_json::from_str::<Value>(record).unwrap()).unwrap())

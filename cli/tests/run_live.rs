@@ -1,4 +1,4 @@
-//! In a live pipeline: answers while the input pauses, and a clean end whoever ends it.
+//! Live pipelines: output appears while the input pauses, and every way to stop is clean.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Stdio};
@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::common::{START, catena, summary};
 use catena_synthetic::chain;
 
-/// Long enough for the slowest machine; what waits for more input would wait for ever.
+/// Timeout, long enough for the slowest machine. A program that waits for more input would hang forever.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn live(arguments: &[&str]) -> Child {
@@ -21,7 +21,7 @@ fn live(arguments: &[&str]) -> Child {
         .expect("the program starts")
 }
 
-/// Gives the lines of an output as they come.
+/// Sends the lines of an output as they arrive.
 fn lines(output: impl Read + Send + 'static) -> mpsc::Receiver<String> {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
@@ -40,12 +40,12 @@ fn signal(child: &Child, signal: &str) {
 }
 
 #[test]
-fn every_line_is_answered_while_the_input_stays_open() {
+fn every_line_is_passed_on_while_the_input_stays_open() {
     let mut child = live(&["--mode=enrich"]);
     let mut input = child.stdin.take().unwrap();
     let output = lines(child.stdout.take().unwrap());
     for record in chain("mallory", START, 5) {
-        // In two pieces: half a record must wait.
+        // In two writes: half a record must wait.
         let (first, second) = record.split_at(record.len() / 2);
         input.write_all(first.as_bytes()).unwrap();
         input.flush().unwrap();
@@ -61,7 +61,7 @@ fn every_line_is_answered_while_the_input_stays_open() {
 }
 
 #[test]
-fn signals_end_it_with_everything_read_accounted_for() {
+fn signals_stop_the_run_with_all_input_accounted_for() {
     for (name, code) in [("-INT", 130), ("-TERM", 143)] {
         let mut child = live(&["--mode=enrich"]);
         let mut input = child.stdin.take().unwrap();
@@ -70,10 +70,10 @@ fn signals_end_it_with_everything_read_accounted_for() {
         let half = &snapshot[..snapshot.len() / 2];
         input.write_all(format!("{volume}\n{half}").as_bytes()).unwrap();
         output.recv_timeout(PATIENCE).expect("the first record is answered");
-        // The half may still be on its way.
+        // The half may still be in the pipe.
         std::thread::sleep(Duration::from_millis(100));
         signal(&child, name);
-        assert_eq!(output.recv_timeout(PATIENCE).as_deref(), Ok(half), "what was read goes out as it came");
+        assert_eq!(output.recv_timeout(PATIENCE).as_deref(), Ok(half), "a partial record is passed on unchanged");
         let ended = child.wait_with_output().unwrap();
         assert_eq!(ended.status.code(), Some(code));
         let summary = summary(&ended);
@@ -83,13 +83,13 @@ fn signals_end_it_with_everything_read_accounted_for() {
 }
 
 #[test]
-fn a_reader_that_leaves_ends_it() {
+fn the_run_stops_if_the_reader_closes_the_pipe() {
     let mut child = live(&["--mode=enrich"]);
     let mut input = child.stdin.take().unwrap();
     drop(child.stdout.take());
     let writer = std::thread::spawn(move || {
         let line = chain("mallory", START, 5)[0].clone() + "\n";
-        // Ends when the program does.
+        // Fails once the program has exited.
         while input.write_all(line.as_bytes()).is_ok() {}
     });
     let ended = child.wait_with_output().unwrap();
@@ -99,5 +99,5 @@ fn a_reader_that_leaves_ends_it() {
     let count = |name: &str| summary[name].as_u64().unwrap();
     assert!(count("records") > 0);
     assert_eq!(count("records"), count("passed") + count("dropped") + count("rejected"));
-    assert!(crate::common::stderr(&ended).contains("the reader of the standard output has gone"));
+    assert!(crate::common::stderr(&ended).contains("the reader of standard output closed the pipe"));
 }

@@ -1,9 +1,9 @@
-//! Arguments, configurations and outputs that cannot be used end with a message that says why, and a code of their own.
+//! Invalid arguments, configurations and outputs are reported with the reason and a distinct exit code.
 
 use crate::common::{file, records, run, stderr, stdout, summary};
 
 #[test]
-fn what_cannot_be_used_is_named() {
+fn invalid_arguments_and_files_are_reported() {
     let folder = tempfile::tempdir().unwrap();
     let yaml = file(folder.path(), "bad.yaml", "mode: enrich\nrules: [\n");
     let setting = file(folder.path(), "setting.yaml", "mode: filter\nlimits:\n  pending: many\n");
@@ -22,8 +22,8 @@ fn what_cannot_be_used_is_named() {
             2,
             format!("{}: the component cannot be loaded", nonsense.display()),
         ),
-        (vec!["run", "--mode=findings", "-o", "x"], 2, "in mode findings there is no stream".to_owned()),
-        (vec!["run", "--findings", "-"], 2, "need different outputs".to_owned()),
+        (vec!["run", "--mode=findings", "-o", "x"], 2, "--output cannot be used in mode findings".to_owned()),
+        (vec!["run", "--findings", "-"], 2, "must go to different outputs".to_owned()),
         (vec!["run", "-o", "/nowhere/x"], 1, "cannot write /nowhere/x: No such file".to_owned()),
     ] {
         let output = run(&arguments, b"");
@@ -33,14 +33,14 @@ fn what_cannot_be_used_is_named() {
 }
 
 #[test]
-fn findings_and_rejects_may_both_be_thrown_away() {
+fn findings_and_rejects_may_both_be_discarded() {
     let output = run(["run", "--mode=findings", "--findings=/dev/null", "--rejects=/dev/null"], b"nonsense\n");
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
 }
 
-/// Messages that could not be written ended the run with nothing of its output.
+/// Regression: a message that could not be written ended the run before it wrote any output.
 #[test]
-fn a_standard_error_that_is_full_costs_messages_only() {
+fn a_full_standard_error_loses_only_messages() {
     let folder = tempfile::tempdir().unwrap();
     let input = crate::common::file(folder.path(), "in.ndjson", crate::common::records().join("\n") + "\nnonsense\n");
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
@@ -50,7 +50,7 @@ fn a_standard_error_that_is_full_costs_messages_only() {
 }
 
 #[test]
-fn an_output_that_is_full_is_an_error_that_names_it() {
+fn a_full_output_is_reported_by_name() {
     let input = records().join("\n").repeat(200);
     let output = run(["run", "--mode", "enrich", "-o", "/dev/full"], input.as_bytes());
     assert_eq!(output.status.code(), Some(1));
@@ -58,7 +58,7 @@ fn an_output_that_is_full_is_an_error_that_names_it() {
 }
 
 #[test]
-fn the_configuration_sets_the_mode_and_the_argument_wins() {
+fn the_argument_overrides_the_mode_in_the_configuration() {
     let folder = tempfile::tempdir().unwrap();
     let config = file(folder.path(), "catena.yaml", "mode: filter\nannotation: detection\n");
     let config = config.to_str().unwrap();
@@ -71,7 +71,7 @@ fn the_configuration_sets_the_mode_and_the_argument_wins() {
 }
 
 #[test]
-fn findings_are_told_in_words_where_nobody_else_takes_them() {
+fn findings_without_a_destination_are_printed_as_text() {
     let output = run(["run", "-o", "/dev/null"], records().join("\n").as_bytes());
     let told = stderr(&output);
     for expected in [
@@ -87,7 +87,7 @@ fn findings_are_told_in_words_where_nobody_else_takes_them() {
 }
 
 #[test]
-fn help_teaches_the_exit_codes() {
+fn help_lists_commands_and_exit_codes() {
     let help = stdout(&run(["--help"], b""));
     for expected in ["run", "inspect", "sample", "Exit codes", "141"] {
         assert!(help.contains(expected), "{expected}: {help}");

@@ -1,4 +1,4 @@
-//! `catena sample` makes the stream of the demonstration.
+//! `catena sample` produces the stream of the demonstration.
 
 use crate::common::{rules, run, stdout, summary};
 

@@ -1,9 +1,9 @@
-//! What the program can do besides running: completions, a man page, a benchmark.
+//! The smaller commands: completions, man pages and the benchmark.
 
 use crate::common::{catena, file, stderr, stdout};
 
 #[test]
-fn completions_and_the_man_page_know_every_argument() {
+fn completions_and_man_pages_include_the_arguments() {
     for shell in ["bash", "zsh", "fish"] {
         let output = catena(["completions", shell]).output().expect("it runs");
         assert!(output.status.success());
@@ -21,7 +21,7 @@ fn completions_and_the_man_page_know_every_argument() {
 }
 
 #[test]
-fn the_benchmark_compares_in_one_table_and_draws_it() {
+fn the_benchmark_prints_a_table_and_plots_it() {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let input = file(folder.path(), "in.ndjson", crate::common::records().join("\n") + "\n");
     let plot = folder.path().join("plot.svg");
@@ -32,12 +32,12 @@ fn the_benchmark_compares_in_one_table_and_draws_it() {
     let rows: Vec<_> = table.lines().filter(|line| line.contains("KiB")).collect();
     assert_eq!(rows.len(), 2, "{table}");
     for row in rows {
-        // Four speeds and two ratios, which are those of the speeds.
+        // Four speeds, and two ratios of them.
         let numbers: Vec<f64> =
             row.split_whitespace().rev().take(6).map(|number| number.parse().expect("a number")).collect();
         let [to_scan, to_native, _, component, native, scan] = numbers[..] else { panic!("{row}") };
         assert!((to_native - component / native).abs() < 0.3 && (to_scan - component / scan).abs() < 0.3, "{row}");
     }
-    assert!(table.contains("one record a call"), "{table}");
+    assert!(table.contains("one record per call"), "{table}");
     assert!(std::fs::read_to_string(plot).expect("it is drawn").contains("newline scan"));
 }

@@ -1,4 +1,4 @@
-//! Law L6: with and without the prefilter the outcome is the same, for any bytes.
+//! Law L6: for any bytes, the outcome is the same with and without the prefilter.
 
 #![no_main]
 
@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 
 const NOW: u64 = 1_900_000_000_000;
 
-/// Few rules, so that the time goes into records and not into rules.
+/// Few rules, so that the time is spent on records and not on rules.
 const RULES: &str = r#"[{"id":"chain","version":1,"title":"t","severity":"low","within":"15m","steps":[
     {"id":"volume","provider":"aws","service":"ec2.amazonaws.com","actions":["CreateVolume"],"bind":{"volume":"responseElements.volumeId"}},
     {"id":"launch","provider":"aws","service":"ec2.amazonaws.com","actions":["CreateSnapshot","RunInstances"],"bind":{"volume":"requestParameters.volumeId"}}]},
@@ -18,13 +18,13 @@ fuzz_target!(|batch: &[u8]| {
     let mode = if batch.len() % 2 == 0 { "enrich" } else { "filter" };
     let process = |prefilter: bool| {
         let config = format!(r#"{{"mode":"{mode}","prefilter":{prefilter},"built_in_rules":false,"rules":{RULES}}}"#);
-        let mut correlator = Correlator::open(&config).expect("the configuration is right");
-        correlator.process(batch, NOW).expect("the batch is short enough")
+        let mut correlator = Correlator::open(&config).expect("the configuration should be valid");
+        correlator.process(batch, NOW).expect("the batch should be within the limit")
     };
     let outcome = process(true);
     assert_eq!(outcome, process(false));
     assert_eq!(outcome.records, outcome.passed() + outcome.dropped + outcome.rejections.len() as u32);
-    // Splices must be in order and within the batch.
+    // Splices must be in order, disjoint and within the batch.
     let mut at = 0;
     for splice in &outcome.splices {
         assert!(at <= splice.start && splice.start <= splice.end && splice.end as usize <= batch.len());

@@ -1,6 +1,8 @@
-//! How fast batches are processed: the component beside the same engine native, beside the bare newline scan.
+//! Throughput of batch processing: the component against the same engine compiled natively, and against a bare newline
+//! scan.
 //!
-//! 1.3 KB CloudTrail records, batches of 1 MiB. Compare the lines of one run; the machine decides the absolute numbers.
+//! CloudTrail records of 1.3 KB, batches of 1 MiB. Compare results within one run; absolute numbers depend on the
+//! machine.
 
 use std::hint::black_box;
 
@@ -14,7 +16,7 @@ const BATCH: usize = 1 << 20;
 const NOW: u64 = 1_900_000_000_000;
 const FINDINGS: &str = r#"{"mode":"findings"}"#;
 
-/// The stream cut into batches of whole lines.
+/// Splits the stream into batches of whole lines.
 fn batches(bytes: &[u8]) -> Vec<&[u8]> {
     let mut rest = bytes;
     let mut batches = Vec::new();
@@ -28,7 +30,7 @@ fn batches(bytes: &[u8]) -> Vec<&[u8]> {
     batches
 }
 
-/// One run over the stream, in the component; how many findings there are.
+/// Processes the stream once in the component. Returns the number of findings.
 fn in_the_component(sandbox: &Sandbox, batches: &[&[u8]]) -> usize {
     let mut correlator = sandbox.open(FINDINGS).expect("opens");
     batches.iter().map(|batch| correlator.process(black_box(batch), NOW).expect("fits").findings.len()).sum()
@@ -67,7 +69,8 @@ fn throughput(criterion: &mut Criterion) {
     }
 }
 
-/// An hour of a busy account, 28 records a second, of one cloud and of three: one record in a hundred is of interest in each.
+/// An hour of a busy account at 28 records a second, from one cloud and from three. In each, one record in a hundred
+/// matches a rule.
 fn clouds(criterion: &mut Criterion) {
     let sandbox = Sandbox::new(COMPONENT, Limits::default()).expect("the built-in component loads");
     let aws = Stream { records: 100_000, chains: 10, per_second: 28, ..Stream::default() };

@@ -6,18 +6,18 @@ use crate::sandbox::Fault;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// The bytes are no component, it imports something, or its world is another than `wit/catena.wit`.
+    /// The bytes are not a component, the component has imports, or its world is not that of `wit/catena.wit`.
     Component(wasmtime::Error),
-    /// The component refused a call. It can go on.
+    /// The component refused a call. It remains usable.
     Fault(Fault),
-    /// The component failed: it ran into a bug or a limit. It cannot go on.
+    /// The component trapped, because of a bug or a limit. It is no longer usable.
     Trap(wasmtime::Error),
-    /// The component's answer is none that `wit/catena.wit` allows. What it remembers cannot be trusted.
+    /// The component's answer violates `wit/catena.wit`. Its state cannot be trusted.
     Answer(String),
 }
 
 impl Error {
-    /// Whether the component can go on after it.
+    /// Whether the component remains usable after this error.
     pub fn is_fault(&self) -> bool {
         matches!(self, Self::Fault(_))
     }
@@ -34,7 +34,7 @@ impl fmt::Display for Error {
                 | Fault::Other(why),
             ) => f.write_str(why),
             Self::Trap(error) => write!(f, "the component failed: {error:#}"),
-            Self::Answer(why) => write!(f, "the component's answer breaks its contract: {why}"),
+            Self::Answer(why) => write!(f, "the component's answer violates its contract: {why}"),
         }
     }
 }

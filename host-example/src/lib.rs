@@ -1,7 +1,7 @@
-//! A host for the Catena component, on wasmtime: small enough to read in one sitting and to copy from.
+//! A host for the Catena component, built on wasmtime: small enough to read in one sitting and to copy from.
 //!
-//! It depends on nothing but the contract in `wit/catena.wit`. [`Sandbox`] loads a component and calls it under
-//! [`Limits`]; [`Supervisor`] survives its traps.
+//! It depends only on the contract in `wit/catena.wit`. [`Sandbox`] loads a component and calls it under [`Limits`];
+//! [`Supervisor`] recovers from its traps.
 //!
 //! # Example
 //!

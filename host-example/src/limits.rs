@@ -1,4 +1,4 @@
-//! What a component may use, and what holds it to that.
+//! Resource limits of a component, and their enforcement.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,43 +7,43 @@ use std::time::Duration;
 
 use wasmtime::{Engine, ResourceLimiter};
 
-/// How often the epoch counts up: the grain of [`Limits::call`].
+/// The interval between epochs: the resolution of [`Limits::call`].
 pub(crate) const EPOCH: Duration = Duration::from_millis(10);
 
-/// What one correlator may use.
+/// The resource limits of one correlator.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// How long one call may take. It traps where it takes longer. [`Duration::MAX`] stands for no limit, which is also
-    /// compiled in then: a little faster, and nothing ends an endless loop.
+    /// Maximum duration of one call; a longer one traps. [`Duration::MAX`] means no limit: the code is then compiled
+    /// without epoch checks, which is slightly faster, and an endless loop never ends.
     pub call: Duration,
-    /// How much memory it may have, in bytes.
+    /// Maximum linear memory, in bytes.
     pub memory: usize,
-    /// How much one batch may bring out of the sandbox, in bytes as they lie in memory: splices, findings, rejections.
+    /// Maximum size of the outcome of one batch (splices, findings, rejections), in bytes of memory.
     pub output: usize,
 }
 
 impl Default for Limits {
-    /// Ten seconds, far more than any batch takes; 1 GiB; 256 MiB.
+    /// `call`: 10 s, far more than any batch takes; `memory`: 1 GiB; `output`: 256 MiB.
     fn default() -> Self {
         Self { call: Duration::from_secs(10), memory: 1 << 30, output: 256 << 20 }
     }
 }
 
 impl Limits {
-    /// Without any limit but that of the address space. To measure what limits cost, not to run with.
+    /// No limits but the address space. For measuring the cost of the limits, not for production.
     pub const NONE: Self = Self { call: Duration::MAX, memory: usize::MAX, output: usize::MAX };
 
-    /// The deadline of a call in epochs.
+    /// The deadline of a call, in epochs.
     pub(crate) fn epochs(&self) -> u64 {
         u64::try_from(self.call.as_millis() / EPOCH.as_millis()).unwrap_or(u64::MAX - 1) + 1
     }
 }
 
-/// What a correlator has taken of what it may.
+/// The memory use of a correlator, against its limit.
 pub(crate) struct Usage {
     most_memory: usize,
     pub memory: usize,
-    /// Whether it asked for more memory than it may have.
+    /// Whether a request for memory has been refused.
     pub refused: bool,
 }
 
@@ -53,7 +53,7 @@ impl Usage {
     }
 }
 
-/// Functions that are called through pointers: some hundreds in the engine.
+/// Maximum number of table elements (functions that are called indirectly). The engine has some hundreds.
 const MAX_TABLE_ELEMENTS: usize = 20_000;
 
 impl ResourceLimiter for Usage {
@@ -71,7 +71,7 @@ impl ResourceLimiter for Usage {
     }
 }
 
-/// Counts the engine's epochs up for as long as the sandbox lives.
+/// Increments the engine's epoch every [`EPOCH`], in a thread of its own, until dropped.
 pub(crate) struct Epochs {
     stop: Arc<AtomicBool>,
 }

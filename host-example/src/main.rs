@@ -1,7 +1,7 @@
 //! Filters standard input through a Catena component: `catena-host catena.wasm [mode] < audit.ndjson > out.ndjson`.
 //!
-//! Findings go to standard error, a JSON object per line. This is all that a host has to do; the program `catena` does it
-//! for files, folders and live streams.
+//! Findings go to standard error, one JSON object per line. A host has to do no more than this; the program `catena`
+//! does it for files, folders and live streams.
 
 use std::error::Error;
 use std::io::{self, Read, Write};
@@ -16,10 +16,10 @@ use memchr::memrchr;
 
 const USAGE: &str = "usage: catena-host COMPONENT [enrich|filter|findings] < records > output";
 
-/// How much is read at a time. A batch is what whole lines there are.
+/// Bytes read at a time. A batch consists of the complete lines read so far.
 const CHUNK: usize = 1 << 20;
 
-/// The longest line: what is longer does not fit a batch.
+/// The longest line, in bytes. A longer one does not fit a batch.
 const MAX_LINE: usize = 64 << 20;
 
 fn main() -> ExitCode {
@@ -39,7 +39,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         None | Some("enrich") => (Mode::Enrich, r#"{"mode":"enrich"}"#),
         Some("filter") => (Mode::Filter, r#"{"mode":"filter"}"#),
         Some("findings") => (Mode::Findings, r#"{"mode":"findings"}"#),
-        Some(other) => return Err(format!("{other:?} is not a mode\n{USAGE}").into()),
+        Some(other) => return Err(format!("{other:?} is not a valid mode\n{USAGE}").into()),
     };
     let component = fs::read(&file).map_err(|error| format!("cannot read {file}: {error}"))?;
     let sandbox = Arc::new(Sandbox::new(&component, Limits::default())?);
@@ -65,12 +65,12 @@ fn run() -> Result<(), Box<dyn Error>> {
 
 struct Filter {
     supervisor: Supervisor,
-    /// The line that the next batch begins with.
+    /// The number of the first line of the next batch.
     line: usize,
 }
 
 impl Filter {
-    /// Processes a batch and writes what comes out of it.
+    /// Processes a batch and writes its output, findings and rejections.
     fn pass(&mut self, batch: &Bytes) -> Result<(), Box<dyn Error>> {
         let now = SystemTime::UNIX_EPOCH.elapsed()?.as_millis() as u64;
         let outcome = self.supervisor.process(batch, now)?;

@@ -1,4 +1,4 @@
-//! The outcome of a batch that was processed in parts.
+//! Merges the outcomes of the parts of a batch.
 
 use std::ops::Range;
 
@@ -7,30 +7,30 @@ use memchr::{memchr, memrchr};
 use crate::Mode;
 use crate::sandbox::{Outcome, Splice};
 
-/// What became of a part of a batch.
+/// How a part of a batch was handled.
 pub enum Fate {
-    /// It was processed. The splices lie in it, counted from the batch's first byte.
+    /// It was processed. The splices are within the part; their offsets count from the start of the batch.
     Processed(Vec<Splice>),
-    /// It was not processed, and in mode `enrich` it stays in the stream: no rule asks for it, or it is rejected.
+    /// It was not processed, because no rule can match it or it was rejected. Mode `enrich` keeps it in the stream.
     Left,
 }
 
-/// Puts the splices of parts together, so that the stream is what it would have been of the whole. Parts come in order
-/// and are whole lines, or records of a container without what is around them.
+/// Merges the splices of parts, so that the output equals that of the whole batch. Parts must be added in order. Each
+/// is whole lines, or one record of a container without the bytes around it.
 pub struct Merge<'b> {
     batch: &'b [u8],
     mode: Mode,
-    /// The counts, findings and rejections are added by whoever has them.
+    /// The merged outcome. Callers that do not use [`add`](Self::add) add counts, findings and rejections themselves.
     pub outcome: Outcome,
     container: Option<Container>,
 }
 
-/// A container of which some elements have come.
+/// A container of which some elements have been added.
 struct Container {
     first: usize,
-    /// Behind the latest element.
+    /// The end of the latest element.
     end: usize,
-    /// Behind the latest element that stays.
+    /// The end of the latest element that is kept.
     kept_end: Option<usize>,
 }
 
@@ -48,7 +48,7 @@ impl<'b> Merge<'b> {
         Self { batch, mode, outcome, container: None }
     }
 
-    /// Adds the counts, findings and rejections of a part that begins at `start`, and its splices.
+    /// Adds the outcome of a part: counts, findings, rejections and splices, with offsets relative to the part.
     pub fn add(&mut self, part: Range<usize>, mut outcome: Outcome) {
         let start = part.start as u32;
         self.count(&mut outcome);
@@ -62,7 +62,7 @@ impl<'b> Merge<'b> {
         self.part(part, Fate::Processed(outcome.splices));
     }
 
-    /// Adds the counts and takes the findings.
+    /// Adds the counts, and moves the findings out of `outcome`.
     pub fn count(&mut self, outcome: &mut Outcome) {
         self.outcome.records += outcome.records;
         self.outcome.matched += outcome.matched;
@@ -70,7 +70,7 @@ impl<'b> Merge<'b> {
         self.outcome.findings.append(&mut outcome.findings);
     }
 
-    /// Adds the next part of the stream.
+    /// Adds the next part of the batch.
     pub fn part(&mut self, part: Range<usize>, fate: Fate) {
         match (self.mode, fate) {
             (Mode::Findings, _) | (Mode::Enrich, Fate::Left) => {}
@@ -142,7 +142,7 @@ impl<'b> Merge<'b> {
     }
 }
 
-/// Whether a splice takes a part out.
+/// Whether a splice deletes the whole part.
 fn is_whole(splice: &Splice, part: &Range<usize>) -> bool {
     splice.text.is_empty() && splice.start as usize <= part.start && splice.end as usize >= part.end
 }

@@ -2,8 +2,7 @@ use bytes::Bytes;
 
 use crate::sandbox::Outcome;
 
-/// What happens to the stream: the `mode` of the configuration, which the host has to know to put the outcomes of parts
-/// together.
+/// Which records pass to the output: the `mode` of the configuration. The host needs it to merge the outcomes of parts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
     /// Everything passes; records that match a rule are annotated.
@@ -29,7 +28,7 @@ impl Outcome {
         output
     }
 
-    /// The output in pieces that share the memory of `batch`; only what was spliced in is new.
+    /// The output in pieces that share the memory of `batch`, except for the inserted texts.
     pub fn pieces(self, batch: &Bytes) -> Vec<Bytes> {
         let mut pieces = Vec::with_capacity(2 * self.splices.len() + 1);
         let mut from = 0;

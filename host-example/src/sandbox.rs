@@ -1,4 +1,4 @@
-//! The component behind wasmtime: loading it and calling it.
+//! Loads a component into wasmtime and calls it.
 
 use std::path::Path;
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub use bindings::exports::catena::pipeline::correlation::{
 
 /// A component, compiled and ready to be instantiated.
 ///
-/// Compiling takes some tenths of a second, or some milliseconds with a cache; instantiating takes microseconds.
+/// Compilation takes some tenths of a second, or some milliseconds with a cache; instantiation takes microseconds.
 pub struct Sandbox {
     engine: Engine,
     ready: bindings::PluginPre<Usage>,
@@ -34,9 +34,9 @@ pub struct Sandbox {
     _epochs: Epochs,
 }
 
-/// One correlation in a sandbox of its own.
+/// A correlator in a sandbox of its own.
 ///
-/// After a trap it is unusable: every call gives [`Error::Trap`].
+/// After a trap it is unusable: every call returns [`Error::Trap`].
 pub struct Correlator {
     store: Store<Usage>,
     plugin: bindings::Plugin,
@@ -49,18 +49,18 @@ impl Sandbox {
     ///
     /// # Errors
     ///
-    /// [`Error::Component`] where the bytes are no component, where it imports anything, or where its world is another.
+    /// [`Error::Component`] if the bytes are not a component, or if it has imports or a different world.
     pub fn new(component: &[u8], limits: Limits) -> Result<Self, Error> {
         Self::compile(component, limits, None)
     }
 
-    /// Compiles a component, or takes what was compiled of it before from a folder, which is made if it is not there.
+    /// Compiles a component, or loads the compiled code from a cache folder, which is created if necessary.
     ///
-    /// What lies in the folder is run as it is: nobody else may write to it.
+    /// Code in the folder is run unchecked: no other user may have write access to it.
     ///
     /// # Errors
     ///
-    /// As [`new`](Self::new); [`Error::Component`] too where the folder cannot be used.
+    /// As for [`new`](Self::new); also [`Error::Component`] if the folder cannot be used.
     pub fn cached(component: &[u8], limits: Limits, folder: &Path) -> Result<Self, Error> {
         let mut cache = CacheConfig::new();
         cache.with_directory(folder);
@@ -72,7 +72,7 @@ impl Sandbox {
         config.epoch_interruption(limits.call < Duration::MAX).concurrency_support(false).cache(cache);
         let engine = Engine::new(&config).map_err(Error::Component)?;
         let component = Component::new(&engine, component).map_err(Error::Component)?;
-        // Nothing is linked: a component that asks for something does not get in.
+        // The linker is empty, so a component with imports is rejected.
         let linker = Linker::<Usage>::new(&engine);
         let ready = linker.instantiate_pre(&component).and_then(bindings::PluginPre::new).map_err(Error::Component)?;
         let epochs = Epochs::start(engine.clone());
@@ -89,11 +89,11 @@ impl Sandbox {
         &self.engine
     }
 
-    /// A correlator that remembers nothing yet. `config` is JSON, see `docs/configuration.md`.
+    /// Opens a correlator with empty state. `config` is JSON, see `docs/configuration.md`.
     ///
     /// # Errors
     ///
-    /// [`Error::Fault`] where the configuration is refused, [`Error::Trap`] where the component fails.
+    /// [`Error::Fault`] if the component refuses the configuration, [`Error::Trap`] if it traps.
     pub fn open(&self, config: &str) -> Result<Correlator, Error> {
         self.start(|store, plugin| {
             let correlation = plugin.catena_pipeline_correlation();
@@ -101,11 +101,11 @@ impl Sandbox {
         })
     }
 
-    /// A correlator that goes on from a checkpoint.
+    /// Opens a correlator that resumes from a checkpoint.
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open); [`Error::Fault`] too where the checkpoint is refused.
+    /// As for [`open`](Self::open); also [`Error::Fault`] if the component refuses the checkpoint.
     pub fn resume(&self, config: &str, checkpoint: &[u8]) -> Result<Correlator, Error> {
         self.start(|store, plugin| {
             let correlation = plugin.catena_pipeline_correlation();
@@ -128,7 +128,7 @@ impl Sandbox {
     }
 }
 
-/// The error of a call that did not come back, with the limit that was behind it.
+/// The error of a call that trapped, with the limit that caused it as context.
 fn trapped(error: wasmtime::Error, store: &Store<Usage>, limits: &Limits) -> Error {
     Error::Trap(match error.downcast_ref::<Trap>() {
         Some(Trap::Interrupt) => error.context(format!("the call took longer than {:?}", limits.call)),
@@ -142,16 +142,17 @@ impl Correlator {
     ///
     /// # Errors
     ///
-    /// [`Error::Fault`]: nothing was consumed, the correlator can go on. [`Error::Trap`], [`Error::Answer`]: it cannot.
+    /// After [`Error::Fault`], nothing was consumed and the correlator remains usable. After [`Error::Trap`] or
+    /// [`Error::Answer`], it is unusable.
     pub fn process(&mut self, batch: &[u8], now: u64) -> Result<Outcome, Error> {
         self.process_batch(Batch::Bytes(batch), now)
     }
 
-    /// Processes a batch that is text already. Offsets in the outcome count bytes all the same.
+    /// Processes a batch passed as text. Offsets in the outcome still count bytes.
     ///
     /// # Errors
     ///
-    /// As [`process`](Self::process).
+    /// As for [`process`](Self::process).
     pub fn process_text(&mut self, batch: &str, now: u64) -> Result<Outcome, Error> {
         self.process_batch(Batch::Text(batch), now)
     }
@@ -167,11 +168,11 @@ impl Correlator {
         Ok(outcome)
     }
 
-    /// Cuts a batch by identity, see `wit/catena.wit`.
+    /// Partitions a batch by identity, see `wit/catena.wit`.
     ///
     /// # Errors
     ///
-    /// As [`process`](Self::process).
+    /// As for [`process`](Self::process).
     pub fn route(&mut self, batch: &[u8], partitions: u32) -> Result<Vec<Route>, Error> {
         let bytes = Batch::Bytes(batch);
         let routes = self
@@ -181,17 +182,17 @@ impl Correlator {
         Ok(routes)
     }
 
-    /// All that [`Sandbox::resume`] needs to go on from here.
+    /// Takes a checkpoint for [`Sandbox::resume`].
     ///
     /// # Errors
     ///
     /// [`Error::Trap`].
     pub fn checkpoint(&mut self) -> Result<Vec<u8>, Error> {
-        // It holds what the memory does.
+        // A checkpoint can be as large as the memory.
         self.call_within(self.limits.memory, |guest, store, handle| guest.call_checkpoint(store, handle))
     }
 
-    /// How much memory the correlator has, in bytes. It never gets less.
+    /// The memory of the correlator, in bytes. It never shrinks.
     pub fn memory(&self) -> usize {
         self.store.data().memory
     }
@@ -212,7 +213,7 @@ impl Correlator {
         self.call_within(self.limits.output, call)
     }
 
-    /// Makes one call, which may bring so many bytes out, under the deadline that each call has.
+    /// Makes one call under the deadline of each call. Its result may take at most `output` bytes.
     fn call_within<T>(
         &mut self,
         output: usize,

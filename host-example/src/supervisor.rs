@@ -1,4 +1,4 @@
-//! A correlator that outlives its instances: after a trap it goes on from its last checkpoint.
+//! A correlator that survives traps: it restarts from the last checkpoint and replays the batches since.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,56 +12,55 @@ use crate::merge::{Fate, Merge};
 use crate::sandbox::{Correlator, Metric, Outcome, Rejection, Route, Sandbox};
 use crate::{Error, Mode};
 
-/// The code of the rejection of a record that the component fails on.
+/// The rejection code of a poison record: one on which the component fails.
 pub const POISON: &str = "poison";
 
-/// What a supervisor keeps to be able to start again, and when it does so unasked.
+/// Limits on the replay buffer of a supervisor and on the memory of its instances.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// How many bytes of batches are kept to be replayed. A checkpoint is taken before there are more.
+    /// Maximum bytes of batches kept for replay. A checkpoint is taken when it is reached.
     pub replay: usize,
-    /// The memory of an instance, in bytes, beyond which it is replaced. Memory never shrinks by itself.
+    /// The memory of an instance, in bytes, from which on it is replaced. Its memory never shrinks.
     pub recycle: usize,
 }
 
 impl Default for Bounds {
-    /// 64 MiB; 512 MiB.
+    /// `replay`: 64 MiB; `recycle`: 512 MiB.
     fn default() -> Self {
         Self { replay: 64 << 20, recycle: 512 << 20 }
     }
 }
 
-/// What went wrong since the start. All only count up.
+/// Failures since the start. All counters are monotonic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Health {
     /// Instances that were replaced after a trap.
     pub restarts: u64,
     /// Instances that were replaced because of their memory.
     pub recycled: u64,
-    /// Records, or whole lines, that the component fails on.
+    /// Poison records, or whole lines, on which the component fails.
     pub poison: u64,
-    /// How often what was remembered had to be given up, because neither checkpoint nor replay went through.
+    /// Restarts that lost all state, or the state since the last checkpoint, because resume and replay failed twice.
     pub state_lost: u64,
 }
 
-/// Batches that fewer bytes than this were in are not worth a checkpoint, unless they are many.
+/// With fewer bytes of batches than this, a checkpoint is not worthwhile, unless there are [`MAX_BATCHES`].
 const MIN_REPLAY: usize = 4 << 20;
 
-/// So many batches are, however small.
+/// This many batches are worth a checkpoint, however small.
 const MAX_BATCHES: usize = 1_024;
 
-/// The share of the time that checkpoints may take while there is room for batches, as a divisor.
+/// Checkpoints may take one part in this many of the processing time, as long as the replay buffer has room.
 const CHECKPOINT_SHARE: u32 = 50;
 
-/// How much of a batch may prove to be poison before the rest of it is taken for that.
+/// After this many poison records in one batch, the rest of the batch is rejected as poison too.
 const MAX_POISON: u64 = 16;
 
-/// A [`Correlator`] that is started again when it fails.
+/// A [`Correlator`] that is restarted when it fails.
 ///
-/// After a trap its store is dropped; a new instance resumes from the last checkpoint and is given the batches since,
-/// whose outcomes are known already. Then the batch that failed is tried once more, and if it fails again it is halved
-/// until the record that the component fails on stands alone. That is rejected as [`POISON`]; everything around it is
-/// processed.
+/// After a trap its store is dropped. A new instance resumes from the last checkpoint and replays the batches since,
+/// whose outcomes are known already. Then the failed batch is retried; if it fails again, it is bisected down to the
+/// poison record. That record is rejected as [`POISON`]; all others are processed.
 ///
 /// # Example
 ///
@@ -76,7 +75,7 @@ const MAX_POISON: u64 = 16;
 /// let mut supervisor = Supervisor::open(sandbox, "{}", Mode::Enrich, Bounds::default())?;
 /// let batch = Bytes::from_static(b"{\"eventName\":\"DescribeInstances\"}\n");
 /// supervisor.process(&batch, 1_767_607_200_000)?;
-/// // As after a trap: what was remembered is still there.
+/// // As after a trap: the state is preserved.
 /// supervisor.restart()?;
 /// assert_eq!(supervisor.process(&batch, 1_767_607_200_000)?.records, 1);
 /// # Ok::<(), catena_host::Error>(())
@@ -87,37 +86,37 @@ pub struct Supervisor {
     mode: Mode,
     bounds: Bounds,
     correlator: Correlator,
-    /// What the correlator was when it had been given none of `since`.
+    /// The checkpoint taken before the first batch of `since`.
     checkpoint: Option<Bytes>,
-    /// What it was given since, with the time it was told.
+    /// The replay buffer: the batches since the checkpoint, each with its `now`.
     since: Vec<(Bytes, u64)>,
     since_bytes: usize,
-    /// How long the calls since took, and the last checkpoint.
+    /// Total duration of the calls since the checkpoint (`working`), and that of the last checkpoint (`saving`).
     working: Duration,
     saving: Duration,
-    /// How many bytes of batches there were when a checkpoint failed.
+    /// The size of the replay buffer when a checkpoint failed, in bytes.
     unsaved: usize,
-    /// What the instance had when it had caught up.
+    /// The memory of the instance when its replay was complete, in bytes.
     memory_at_start: usize,
     health: Health,
 }
 
 impl Supervisor {
-    /// A supervisor of a correlator that remembers nothing yet.
+    /// Opens a correlator with empty state under a supervisor.
     ///
     /// # Errors
     ///
-    /// As [`Sandbox::open`].
+    /// As for [`Sandbox::open`].
     pub fn open(sandbox: Arc<Sandbox>, config: &str, mode: Mode, bounds: Bounds) -> Result<Self, Error> {
         let correlator = sandbox.open(config)?;
         Ok(Self::new(sandbox, config, mode, bounds, correlator, None))
     }
 
-    /// A supervisor of a correlator that goes on from a checkpoint.
+    /// Opens a correlator that resumes from a checkpoint under a supervisor.
     ///
     /// # Errors
     ///
-    /// As [`Sandbox::resume`].
+    /// As for [`Sandbox::resume`].
     pub fn resume(
         sandbox: Arc<Sandbox>,
         config: &str,
@@ -154,11 +153,11 @@ impl Supervisor {
         }
     }
 
-    /// Processes a batch, see [`Correlator::process`]. Keeps it for as long as it may have to be replayed.
+    /// Processes a batch, see [`Correlator::process`]. Keeps the batch for replay until the next checkpoint.
     ///
     /// # Errors
     ///
-    /// [`Error::Fault`]: nothing was consumed. Anything else only where no new instance can be opened.
+    /// [`Error::Fault`]: nothing was consumed. Any other error means that no new instance could be opened.
     pub fn process(&mut self, batch: &Bytes, now: u64) -> Result<Outcome, Error> {
         let outcome = match self.attempt(batch, now) {
             Ok(outcome) => outcome,
@@ -178,19 +177,19 @@ impl Supervisor {
         Ok(outcome)
     }
 
-    /// Gets through a batch that failed, without what it fails on.
+    /// Processes a batch that failed, except for its poison records.
     fn recover(&mut self, batch: &Bytes, now: u64, error: &Error) -> Result<Outcome, Error> {
         self.replace(error)?;
-        // What was no fault of the batch, such as a busy machine, costs it nothing.
+        // The batch may not be the cause of the failure: a busy machine can exceed the deadline.
         let error = match self.attempt(batch, now) {
             Ok(outcome) => return Ok(outcome),
             Err(error) if error.is_fault() => return Err(error),
             Err(error) => error,
         };
         self.replace(&error)?;
-        // Each part that fails costs a start: let those not replay more than they must.
+        // Each part that fails costs a restart: a checkpoint now keeps their replays short.
         if let Err(error) = self.checkpoint() {
-            warn!("no checkpoint could be taken: {error}");
+            warn!("cannot take a checkpoint: {error}");
         }
         let poison_before = self.health.poison;
         let mut merge = Merge::new(batch, self.mode);
@@ -198,7 +197,7 @@ impl Supervisor {
         Ok(merge.finish())
     }
 
-    /// Processes the parts of a part that fails as a whole. The instance is a new one.
+    /// Bisects a part that failed and processes its halves. The instance has just been replaced.
     fn halve(
         &mut self,
         batch: &Bytes,
@@ -213,7 +212,7 @@ impl Supervisor {
             None => self.elements(batch, whole.clone())?,
         };
         if parts.is_empty() {
-            // Once more, alone: a machine that is too busy must not make a record poison.
+            // Retry the record alone: a deadline exceeded on a busy machine must not make it poison.
             match self.attempt(&batch.slice(whole.clone()), now) {
                 Ok(outcome) => merge.add(whole, outcome),
                 Err(error) if error.is_fault() => return Err(error),
@@ -241,7 +240,7 @@ impl Supervisor {
         Ok(())
     }
 
-    /// The records of a container that fills a line; none where it is no container, or the component cannot say.
+    /// The records of a line that is a container. Empty if it is not one, or if the component fails on it.
     fn elements(&mut self, batch: &Bytes, line: Range<usize>) -> Result<Vec<Range<usize>>, Error> {
         let routes = match self.correlator.route(&batch[line.clone()], 1) {
             Ok(routes) => routes,
@@ -280,12 +279,12 @@ impl Supervisor {
         }
     }
 
-    /// Cuts a batch by identity, see [`Correlator::route`]. What the component cannot cut goes to the first partition
-    /// as a whole: there it turns out what is wrong with it.
+    /// Partitions a batch by identity, see [`Correlator::route`]. A line on which the component fails goes to the first
+    /// partition as a whole; processing it there determines whether it is poison.
     ///
     /// # Errors
     ///
-    /// As [`process`](Self::process).
+    /// As for [`process`](Self::process).
     pub fn route(&mut self, batch: &Bytes, partitions: u32) -> Result<Vec<Route>, Error> {
         let error = match self.correlator.route(batch, partitions) {
             Ok(routes) => return Ok(routes),
@@ -328,11 +327,11 @@ impl Supervisor {
         }
     }
 
-    /// All that [`resume`](Self::resume) needs to go on from here.
+    /// Takes a checkpoint for [`resume`](Self::resume).
     ///
     /// # Errors
     ///
-    /// What the component failed with, twice. It goes on all the same, without having been saved.
+    /// The error of the second attempt, if both fail. The supervisor remains usable, without a new checkpoint.
     pub fn checkpoint(&mut self) -> Result<Bytes, Error> {
         let began = Instant::now();
         let checkpoint = self.ask(Correlator::checkpoint).or_else(|_| self.ask(Correlator::checkpoint))?;
@@ -350,29 +349,29 @@ impl Supervisor {
         self.working = Duration::ZERO;
     }
 
-    /// Takes a checkpoint where there is no room for more batches or it costs next to nothing, and replaces an instance
-    /// that has become too large.
+    /// Takes a checkpoint if the replay buffer is full, the checkpoint is cheap, or the instance has grown too large.
+    /// In the last case, replaces the instance too.
     fn tidy(&mut self) -> Result<(), Error> {
         let worth = self.since_bytes >= MIN_REPLAY || self.since.len() >= MAX_BATCHES;
         let cheap = worth && self.saving * CHECKPOINT_SHARE <= self.working;
         let too_large = self.correlator.memory() >= self.bounds.recycle.max(2 * self.memory_at_start);
-        // One that failed is tried again when there is twice as much to be saved.
+        // After a failed checkpoint, retry once the replay buffer has doubled.
         let wanted = (cheap || too_large) && self.since_bytes >= 2 * self.unsaved;
         if !wanted && self.since_bytes < self.bounds.replay {
             return Ok(());
         }
         if let Err(error) = self.checkpoint() {
-            warn!("no checkpoint could be taken: {error}");
+            warn!("cannot take a checkpoint: {error}");
             self.unsaved = self.since_bytes.max(MIN_REPLAY);
             if self.since_bytes >= self.bounds.replay {
-                // Nothing can be kept for ever. If it fails again, what these batches left is forgotten.
+                // The buffer must stay bounded. If the instance traps now, the state from these batches is lost.
                 self.forget_batches();
             }
         } else if too_large {
             let memory = self.correlator.memory();
             self.restart()?;
             self.health.recycled += 1;
-            warn!(memory, left = self.correlator.memory(), "the instance was replaced because of its memory");
+            warn!(memory, left = self.correlator.memory(), "the instance was replaced because of its memory use");
         }
         Ok(())
     }
@@ -383,12 +382,12 @@ impl Supervisor {
         self.restart()
     }
 
-    /// Drops the instance and goes on with a new one that remembers the same.
+    /// Replaces the instance with a new one in the same state.
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open). Where the batches since the last checkpoint cannot be replayed, twice, the new
-    /// instance remembers only that checkpoint, or nothing where it fails on that too; [`Health::state_lost`] says so.
+    /// As for [`open`](Self::open). If replaying the batches since the last checkpoint fails twice, the new instance
+    /// has only the state of that checkpoint, or none if that fails too; [`Health::state_lost`] counts this.
     pub fn restart(&mut self) -> Result<(), Error> {
         let started = self.started().or_else(|_| self.started());
         self.correlator = match started {
@@ -400,11 +399,11 @@ impl Supervisor {
                 self.forget_batches();
                 match resumed {
                     Some(correlator) => {
-                        warn!(batches, bytes, "what the last batches left is forgotten: {error}");
+                        warn!(batches, bytes, "the state since the last checkpoint is lost: {error}");
                         correlator
                     }
                     None => {
-                        warn!("what was remembered is lost: {error}");
+                        warn!("all state is lost: {error}");
                         self.checkpoint = None;
                         self.sandbox.open(&self.config)?
                     }
@@ -430,12 +429,12 @@ impl Supervisor {
     ///
     /// # Errors
     ///
-    /// What the component failed with. It goes on all the same.
+    /// The error of the component. The supervisor remains usable.
     pub fn metrics(&mut self) -> Result<Vec<Metric>, Error> {
         self.ask(Correlator::metrics)
     }
 
-    /// Asks the instance for what changes nothing, and replaces it where it fails.
+    /// Makes a call that changes no state, and replaces the instance if it fails.
     fn ask<T>(&mut self, ask: impl FnOnce(&mut Correlator) -> Result<T, Error>) -> Result<T, Error> {
         let answer = ask(&mut self.correlator);
         if let Err(error) = &answer {
@@ -444,28 +443,28 @@ impl Supervisor {
         answer
     }
 
-    /// What went wrong since the start.
+    /// Failures since the start.
     pub fn health(&self) -> Health {
         self.health
     }
 
-    /// How many bytes of batches are kept to be replayed.
+    /// The size of the replay buffer, in bytes.
     pub fn replayable(&self) -> usize {
         self.since_bytes
     }
 
-    /// How much memory the instance has, in bytes.
+    /// The memory of the instance, in bytes.
     pub fn memory(&self) -> usize {
         self.correlator.memory()
     }
 
-    /// What becomes of the stream.
+    /// The mode it was opened with.
     pub fn mode(&self) -> Mode {
         self.mode
     }
 }
 
-/// The line's end nearest to the middle that leaves something on both sides.
+/// The end of a line near the middle, with bytes on both sides of it; `None` if there is none.
 fn middle(bytes: &[u8]) -> Option<usize> {
     let (left, right) = bytes.split_at(bytes.len() / 2);
     let at = memrchr(b'\n', left).or_else(|| memchr(b'\n', right).map(|at| left.len() + at))?;

@@ -1,12 +1,12 @@
-//! Whether an answer of the component is one that its contract allows: a host must not slice its buffer by what a
-//! component says before it has looked.
+//! Validates the component's answers against its contract: a host must not slice its buffer at offsets from a component
+//! that it has not checked.
 
 use crate::sandbox::{Outcome, Route};
 
-/// Checks what became of a batch of `length` bytes: everything lies in it, in order, and the counts agree.
+/// Checks the outcome of a batch of `length` bytes: all ranges are within it and in order, and the counts agree.
 pub(crate) fn check(outcome: &Outcome, length: usize) -> Result<(), String> {
     in_order("splice", length, outcome.splices.iter().map(|splice| (splice.start, splice.end)))?;
-    // A record in a container may be rejected beside others, so these may touch.
+    // Adjacent records of a container may be rejected, so these ranges may touch.
     in_order("rejection", length, outcome.rejections.iter().map(|rejection| (rejection.start, rejection.end)))?;
     let rejected = outcome.rejections.len() as u64;
     let Outcome { records, matched, dropped, .. } = *outcome;
@@ -19,7 +19,7 @@ pub(crate) fn check(outcome: &Outcome, length: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks how a batch of `length` bytes was cut up for so many partitions.
+/// Checks the routes of a batch of `length` bytes over `partitions` partitions.
 pub(crate) fn check_routes(routes: &[Route], length: usize, partitions: u32) -> Result<(), String> {
     in_order("route", length, routes.iter().map(|route| (route.start, route.end)))?;
     check_records(routes.iter().map(|route| u64::from(route.records)).sum(), length)?;
@@ -29,7 +29,7 @@ pub(crate) fn check_routes(routes: &[Route], length: usize, partitions: u32) -> 
     }
 }
 
-/// Each record has a byte, but for what is missing of the last container.
+/// A record takes at least one byte, except for the missing rest of a truncated last container.
 fn check_records(records: u64, length: usize) -> Result<(), String> {
     if records > length as u64 + 1 {
         return Err(format!("{records} records in {length} bytes"));

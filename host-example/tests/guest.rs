@@ -1,17 +1,17 @@
-//! Guests that do what they should not, as components of the world that the host loads.
+//! Misbehaving guests, as components with the world that the host loads.
 
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-/// What a guest does with a batch: instructions that may use the batch at `$at`, of `$length` bytes, and the outcome at
-/// address 1024, which is all zeros but for the number of records.
+/// A guest with its own `process`: instructions that may use the batch (`$length` bytes at `$at`) and the outcome at
+/// address 1024, which is zero except for the number of records.
 pub struct Guest {
     pub process: &'static str,
-    /// Declarations of its own.
+    /// Additional module-level declarations.
     pub more: &'static str,
 }
 
-/// Takes everything, and fails on a batch that has a `!` in it. A checkpoint is the number of records it has taken.
+/// Accepts every batch but traps on one that contains a `!`. Its checkpoint is the number of records accepted so far.
 pub const FAILS_ON_EXCLAMATION: Guest = Guest { process: "", more: "" };
 
 const EXPORT: &str = "catena:pipeline/correlation@0.1.0";
@@ -78,7 +78,7 @@ impl Guest {
     }
 }
 
-/// A core module in text as a component of a world of the contract.
+/// Encodes a core module, given as WAT, as a component with a world of the contract.
 pub fn encode(module: &str, world: &str) -> Vec<u8> {
     let mut module = wat::parse_str(module).expect("is WebAssembly");
     let mut resolve = Resolve::default();

@@ -1,4 +1,4 @@
-//! Guests that fail, or lie, cost their host an error and a new instance, and no record.
+//! A guest that traps or returns an invalid answer costs the host an error and a restart, but no record.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,8 @@ fn supervisor(guest: &Guest) -> Supervisor {
     Supervisor::open(sandbox(guest), "{}", Mode::Enrich, Bounds::default()).expect("it opens")
 }
 
-/// The guest fails on every batch, with an error that says how; under a supervisor each record is accounted for.
+/// Asserts that the guest fails on every batch with an error that contains `why`, and that a supervisor accounts for
+/// each record.
 #[track_caller]
 fn assert_fails(process: &'static str, more: &'static str, why: &str) {
     let guest = Guest { process, more };
@@ -32,35 +33,35 @@ fn assert_fails(process: &'static str, more: &'static str, why: &str) {
 }
 
 #[test]
-fn an_endless_loop_ends_at_its_deadline() {
+fn an_endless_loop_is_interrupted_at_the_deadline() {
     assert_fails("(loop $ever (br $ever))", "", "the call took longer than 200ms");
 }
 
 #[test]
-fn endless_recursion_ends_with_the_stack() {
+fn unbounded_recursion_exhausts_the_stack_and_traps() {
     let more = "(func $deeper (param i32) (result i32) (i32.add (call $deeper (local.get 0)) (i32.const 1)))";
     assert_fails("(drop (call $deeper (i32.const 0)))", more, "call stack exhausted");
 }
 
 #[test]
-fn a_memory_bomb_ends_at_its_bound() {
+fn unbounded_memory_growth_stops_at_the_memory_limit() {
     let bomb = "(loop $more (br_if $more (i32.ge_s (memory.grow (i32.const 16)) (i32.const 0)))) (unreachable)";
     assert_fails(bomb, "", "it asked for more than 67108864 bytes of memory");
 }
 
 #[test]
-fn more_records_than_bytes_are_an_error() {
+fn an_answer_with_more_records_than_bytes_is_rejected() {
     assert_fails("(i32.store (i32.const 1028) (i32.const 1000))", "", "1000 records in");
 }
 
 #[test]
-fn a_trap_is_an_error() {
+fn a_trap_is_reported_with_its_cause() {
     assert_fails("(unreachable)", "", "unreachable");
     assert_fails("(drop (i32.div_u (i32.const 1) (i32.const 0)))", "", "divide by zero");
     assert_fails("(drop (i32.load (i32.const -4)))", "", "out of bounds");
 }
 
-/// Instructions that give the outcome two splices.
+/// Instructions that add two splices to the outcome.
 macro_rules! splices {
     ($a:literal..$b:literal, $c:literal..$d:literal) => {
         concat!(
@@ -80,7 +81,7 @@ macro_rules! splices {
 }
 
 #[test]
-fn splices_that_do_not_fit_the_batch_are_an_error() {
+fn splices_outside_the_batch_or_out_of_order_are_rejected() {
     assert_fails(splices!(0..1, 5..1000), "", "splice 1 is at 5..1000 of");
     assert_fails(splices!(3..2, 5..6), "", "splice 0 is at 3..2 of");
     assert_fails(splices!(0..3, 2..4), "", "splice 1 at 2..4 begins before the one before it ends");
@@ -88,12 +89,12 @@ fn splices_that_do_not_fit_the_batch_are_an_error() {
 }
 
 #[test]
-fn counts_that_cannot_be_are_an_error() {
+fn inconsistent_counts_are_rejected() {
     assert_fails("(i32.store (i32.const 1036) (i32.const 1000))", "", "1000 were dropped");
 }
 
 #[test]
-fn millions_of_findings_end_at_the_bound_of_the_output() {
+fn millions_of_findings_exceed_the_output_limit() {
     let findings = "(i32.store (i32.const 1048) (i32.const 65536)) (i32.store (i32.const 1052) (i32.const 15000))";
     assert_fails(findings, "", "fuel");
     let beyond = "(i32.store (i32.const 1048) (i32.const 65536)) (i32.store (i32.const 1052) (i32.const 90000000))";
@@ -101,7 +102,7 @@ fn millions_of_findings_end_at_the_bound_of_the_output() {
 }
 
 #[test]
-fn what_imports_anything_or_is_of_another_world_does_not_get_in() {
+fn components_with_imports_or_another_world_are_not_loaded() {
     let imports = wat::parse_str(r#"(component (import "wasi:cli/environment@0.2.0" (instance)))"#).expect("is WAT");
     let other = wat::parse_str("(component)").expect("is WAT");
     let core = wat::parse_str("(module)").expect("is WAT");
@@ -116,14 +117,14 @@ fn codes(outcome: &Outcome) -> Vec<(u32, u32, &str)> {
     outcome.rejections.iter().map(|rejection| (rejection.start, rejection.end, &*rejection.code)).collect()
 }
 
-/// How many records the instance remembers.
+/// The number of records in the state of the instance.
 fn remembered(supervisor: &mut Supervisor) -> u32 {
     let checkpoint = supervisor.checkpoint().expect("is saved");
     u32::from_le_bytes(checkpoint[..].try_into().expect("is a number"))
 }
 
 #[test]
-fn the_record_that_a_guest_fails_on_is_found_and_everything_around_it_counts() {
+fn poison_records_are_isolated_and_all_others_are_processed() {
     let lines: Vec<_> =
         (0..1_000).map(|at| if at == 700 || at == 3 { "{!}".into() } else { format!("{{\"a\":{at}}}") }).collect();
     let batch = Bytes::from(lines.join("\n") + "\n");
@@ -141,7 +142,7 @@ fn the_record_that_a_guest_fails_on_is_found_and_everything_around_it_counts() {
 }
 
 #[test]
-fn what_was_remembered_survives_a_restart_with_and_without_a_checkpoint() {
+fn state_survives_restarts_with_and_without_a_checkpoint() {
     let mut supervisor = supervisor(&FAILS_ON_EXCLAMATION);
     let batch = Bytes::from_static(LINES);
     for round in 1..=5 {
@@ -154,10 +155,10 @@ fn what_was_remembered_survives_a_restart_with_and_without_a_checkpoint() {
     assert_eq!(remembered(&mut supervisor), 20);
 }
 
-/// Everything was forgotten where the batches since the last checkpoint could not be replayed.
+/// Regression: all state was lost if the batches since the last checkpoint could not be replayed.
 #[test]
-fn what_a_checkpoint_holds_survives_batches_that_cannot_be_replayed() {
-    // It takes an X from any but a new instance.
+fn checkpointed_state_survives_a_failed_replay() {
+    // A new instance traps on an X; one that has processed a batch accepts it.
     let process = "(if (i32.and (i32.eq (i32.load8_u (local.get $at)) (i32.const 0x58)) (i32.eqz (global.get $calls)))
         (then (unreachable)))
       (global.set $calls (i32.add (global.get $calls) (i32.const 1)))";
@@ -171,22 +172,22 @@ fn what_a_checkpoint_holds_survives_batches_that_cannot_be_replayed() {
 }
 
 #[test]
-fn batches_are_not_kept_without_bound() {
+fn the_replay_buffer_is_bounded() {
     let bounds = Bounds { replay: 1_000, ..Bounds::default() };
     let mut supervisor =
         Supervisor::open(sandbox(&FAILS_ON_EXCLAMATION), "{}", Mode::Enrich, bounds).expect("it opens");
     let batch = Bytes::from(LINES.to_vec());
     for _ in 0..100 {
         supervisor.process(&batch, 0).expect("is processed");
-        // The batch is shared with what is kept: its owners are the copies of it.
+        // The replay buffer shares the memory of the batch: each copy is only a reference.
         assert!(supervisor.replayable() < 1_000, "{}", supervisor.replayable());
     }
     assert_eq!(remembered(&mut supervisor), 400);
 }
 
 #[test]
-fn an_instance_whose_memory_has_grown_is_replaced() {
-    // A batch of 5 MB takes as much memory, and memory does not shrink.
+fn an_instance_with_too_much_memory_is_replaced() {
+    // A batch of 5 MiB takes as much memory, and memory does not shrink.
     let bounds = Bounds { recycle: 4 << 20, ..Bounds::default() };
     let mut supervisor =
         Supervisor::open(sandbox(&FAILS_ON_EXCLAMATION), "{}", Mode::Enrich, bounds).expect("it opens");
@@ -197,7 +198,7 @@ fn an_instance_whose_memory_has_grown_is_replaced() {
 }
 
 #[test]
-fn a_guest_that_fails_on_everything_is_not_asked_for_every_record() {
+fn a_guest_that_always_traps_is_not_restarted_for_every_record() {
     let guest = Guest { process: "(unreachable)", more: "" };
     let mut supervisor = supervisor(&guest);
     let outcome = supervisor.process(&Bytes::from("{}\n".repeat(10_000)), 0).expect("the host goes on");

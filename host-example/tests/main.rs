@@ -1,4 +1,4 @@
-//! All tests of the host, one behaviour a module.
+//! All tests of the host, one module per behaviour.
 
 mod guest;
 mod hostile;

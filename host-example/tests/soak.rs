@@ -1,6 +1,7 @@
-//! Hours in a minute: random batches through a supervisor whose instances are made to fail, beside the native engine.
+//! Soak test with fault injection: random batches run through a supervisor whose instances are made to trap, and every
+//! outcome is compared with that of the native engine. A minute covers hours of event time.
 //!
-//! `CATENA_SOAK_SECONDS` says for how long; `scripts/soak` does it for ten minutes.
+//! `CATENA_SOAK_SECONDS` sets the duration; `scripts/soak` runs it for ten minutes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,10 +13,10 @@ use catena_component::COMPONENT;
 use catena_host::{Bounds, Limits, Mode, Outcome, Sandbox, Supervisor};
 use catena_synthetic::{Random, Stream};
 
-/// Faults come at least so far apart that what makes up for one is not hit by the next.
+/// Minimum interval between faults, so that the recovery from one is not hit by the next.
 const BETWEEN_FAULTS: Duration = Duration::from_millis(150);
 
-/// How much more than after the first part of the time may be resident in the end.
+/// Maximum growth of resident memory after the first third of the run, in bytes.
 const MAX_GROWTH: u64 = 48 << 20;
 
 fn resident() -> u64 {
@@ -24,7 +25,7 @@ fn resident() -> u64 {
     pages * 4_096
 }
 
-/// A batch of records, some of them steps, doubled, late, cut, or in a container.
+/// A batch of records with steps, duplicates, late events and truncated records; some batches are a container.
 fn batch(random: &mut Random, at: u64) -> Bytes {
     let records = 1 + random.below(2_000) as usize;
     let stream = Stream {
@@ -47,11 +48,11 @@ fn batch(random: &mut Random, at: u64) -> Bytes {
     (lines.join("\n") + "\n").into()
 }
 
-/// The counts, the ids of the findings, the output, and what is rejected.
+/// The counts, the ids of the findings, the output, and the rejections.
 type Seen = ([u32; 3], Vec<String>, Vec<u8>, Vec<(u32, u32, String)>);
 
 fn seen(outcome: Outcome, batch: &[u8]) -> Seen {
-    // What is taken out may be told in other pieces where the batch was halved.
+    // After bisection, deletions may be split into different splices: compare the output instead.
     let output = outcome.apply(batch);
     (
         [outcome.records, outcome.matched, outcome.dropped],
@@ -75,7 +76,7 @@ fn expected(outcome: catena::Outcome, batch: &[u8]) -> Seen {
     )
 }
 
-/// Lets the time of calls run out, now and then, until told to stop.
+/// Forces calls past their deadline at random intervals until `stop` is set.
 fn fail(sandbox: &Sandbox, stop: &AtomicBool) {
     let mut random = Random::new(5);
     while !stop.load(Ordering::Relaxed) {
@@ -87,7 +88,7 @@ fn fail(sandbox: &Sandbox, stop: &AtomicBool) {
 }
 
 #[test]
-fn under_faults_everything_is_found_once_and_nothing_grows() {
+fn outcomes_equal_the_native_engines_under_faults_and_memory_stays_bounded() {
     let seconds = std::env::var("CATENA_SOAK_SECONDS").ok().and_then(|seconds| seconds.parse().ok()).unwrap_or(5);
     let sandbox = Arc::new(Sandbox::new(COMPONENT, Limits::default()).expect("it loads"));
     let bounds = Bounds { replay: 2 << 20, recycle: 48 << 20 };
@@ -124,7 +125,7 @@ fn under_faults_everything_is_found_once_and_nothing_grows() {
                 let checkpoint = supervisor.checkpoint().expect("is saved");
                 restarts += supervisor.health().restarts;
                 assert_eq!(supervisor.health().state_lost, 0);
-                // A fault may hit here, too.
+                // A fault may hit the resume too.
                 let resume =
                     || Supervisor::resume(Arc::clone(&sandbox), config, Mode::Filter, bounds, checkpoint.clone());
                 supervisor = resume().or_else(|_| resume()).expect("it resumes");
@@ -145,7 +146,7 @@ fn under_faults_everything_is_found_once_and_nothing_grows() {
         warm >> 20,
         last >> 20
     );
-    let metrics = supervisor.metrics().expect("it tells");
+    let metrics = supervisor.metrics().expect("returns the metrics");
     let counted = |is_it: &dyn Fn(&str) -> bool| -> u64 {
         metrics.iter().filter(|metric| is_it(&metric.name)).map(|metric| metric.value).sum()
     };

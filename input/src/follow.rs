@@ -9,12 +9,12 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::chunk::Pool;
-use super::identity::{Inode, Stamp};
+use super::world::{Inode, Stamp, World};
 use super::{Events, Input, InputEvent, Inputs, Piece, Planned, Saved};
 use followed::{Advance, Followed};
 use judge::{Ended, Held, Judgement};
@@ -36,9 +36,9 @@ const READ_AHEAD: usize = 8;
 
 /// What is to be followed.
 pub struct Follow {
-    /// Files, and folders in which files may come to be.
+    /// Files, and folders in which files may appear.
     pub arguments: Vec<PathBuf>,
-    /// What is to be read first.
+    /// What is read first.
     pub inputs: Vec<Planned>,
     /// Files that have been read to their end.
     pub known: Vec<Saved>,
@@ -48,23 +48,78 @@ pub struct Follow {
     pub chunk: usize,
 }
 
-/// Reads inputs and goes on reading what comes to be in them, and in folders, until `stop` is set.
+/// Reads inputs and keeps reading as they grow and as files appear in folders, on a thread of its own, until `stop` is set.
 ///
-/// `backlog` is told how many bytes there are that have not been read.
-pub fn follow(what: Follow, stop: &Arc<AtomicBool>, backlog: Arc<AtomicU64>) -> Events {
+/// `backlog` is kept at the number of bytes that exist and have not been read.
+pub fn follow(what: Follow, world: &World, stop: &Arc<AtomicBool>, backlog: Arc<AtomicU64>) -> Events {
     let (order, given) = sync_channel(1);
     let (events, receiver) = sync_channel(READ_AHEAD);
     // There is a receiver: this cannot fail.
     let _ = order.send(receiver);
-    let stop = Arc::clone(stop);
+    let (world, stop) = (world.clone(), Arc::clone(stop));
     thread::spawn(move || {
+        let send = move |event| events.send(event).map_err(|_| Closed);
+        let mut follower = Follower::new(what, world, max_open(), send);
+        while !stop.load(Ordering::Relaxed) {
+            match follower.round() {
+                Ok(true) => {}
+                Ok(false) => thread::sleep(PAUSE),
+                Err(Closed) => return,
+            }
+            backlog.store(follower.backlog(), Ordering::Relaxed);
+        }
+    });
+    Events { inputs: given, current: None }
+}
+
+/// The receiver of events is gone.
+#[derive(Clone, Copy, Debug)]
+pub struct Closed;
+
+/// Follows files and folders, one round at a time.
+///
+/// A state machine over [`World`]: it never sleeps and starts no thread, so that a simulator can drive it.
+pub struct Follower {
+    arguments: Vec<PathBuf>,
+    own: HashSet<Inode>,
+    files: HashMap<u64, Followed>,
+    /// The files being followed.
+    followed: HashMap<Inode, u64>,
+    /// Files that have been read to their end.
+    ended: HashMap<Inode, Ended>,
+    /// Those of them that no longer exist, or no longer hold what was read.
+    gone: VecDeque<Ended>,
+    /// Files of which next to nothing has been read yet, by the checksum of their beginning.
+    unread: HashMap<u32, u64>,
+    /// Files that may be copies.
+    held: HashMap<Inode, Held>,
+    next: u64,
+    max_open: usize,
+    pool: Arc<Pool>,
+    events: Box<dyn FnMut(InputEvent) -> Result<(), Closed> + Send>,
+    world: World,
+    /// The inputs to begin with, until the first round.
+    first: Vec<Planned>,
+    /// When the folders were last scanned.
+    scanned: Duration,
+    backlog: u64,
+}
+
+impl Follower {
+    /// A follower that keeps at most `max_open` files open and gives its events to `send`.
+    pub fn new(
+        what: Follow,
+        world: World,
+        max_open: usize,
+        send: impl FnMut(InputEvent) -> Result<(), Closed> + Send + 'static,
+    ) -> Self {
         let (mut ended, mut gone) = (HashMap::new(), VecDeque::new());
         for saved in &what.known {
             // An inode may have held others before.
             let before = ended.insert(saved.inode, Ended::from(saved));
             gone.extend(before.and_then(|current| ended.insert(saved.inode, current)));
         }
-        let mut follower = Follower {
+        Self {
             arguments: what.arguments,
             own: what.own,
             files: HashMap::new(),
@@ -74,87 +129,64 @@ pub fn follow(what: Follow, stop: &Arc<AtomicBool>, backlog: Arc<AtomicU64>) -> 
             unread: HashMap::new(),
             held: HashMap::new(),
             next: 0,
-            most_open: most_open(),
+            max_open,
             pool: Pool::new(what.chunk),
-            events,
-            stop,
-            backlog,
-        };
-        // An error is that nobody listens any more.
-        let _ = follower.run(what.inputs);
-    });
-    Events { inputs: given, current: None }
-}
-
-/// Nobody listens any more.
-struct Gone;
-
-struct Follower {
-    arguments: Vec<PathBuf>,
-    own: HashSet<Inode>,
-    files: HashMap<u64, Followed>,
-    /// The files that are followed.
-    followed: HashMap<Inode, u64>,
-    /// Those that have been read to their end.
-    ended: HashMap<Inode, Ended>,
-    /// Those of them that are not there any more, or have lost what was read.
-    gone: VecDeque<Ended>,
-    /// Those of which next to nothing has been read yet, by the checksums of how they begin.
-    unread: HashMap<u32, u64>,
-    /// Those of which it is not known yet whether they are copies.
-    held: HashMap<Inode, Held>,
-    next: u64,
-    most_open: usize,
-    pool: Arc<Pool>,
-    events: SyncSender<InputEvent>,
-    stop: Arc<AtomicBool>,
-    backlog: Arc<AtomicU64>,
-}
-
-impl Follower {
-    fn run(&mut self, inputs: Vec<Planned>) -> Result<(), Gone> {
-        for input in inputs {
-            self.begin(input)?;
+            events: Box::new(send),
+            scanned: world.clock.now(),
+            world,
+            first: what.inputs,
+            backlog: 0,
         }
-        let mut looked = Instant::now();
-        while !self.stop.load(Ordering::Relaxed) {
-            let mut found = false;
-            let mut ids: Vec<_> = self.files.keys().copied().collect();
-            ids.sort_unstable();
-            let mut open = self.files.values().filter(|file| file.is_open()).count();
-            let mut busy = false;
-            for id in ids {
-                let was_open = self.files.get(&id).is_some_and(Followed::is_open);
-                if !was_open && open >= self.most_open {
-                    let closed = if busy { 0 } else { self.close_one() };
-                    open -= closed;
-                    busy = closed == 0;
-                    if busy {
-                        // In the next round.
-                        continue;
-                    }
-                }
-                found |= self.advance(id)?;
-                let is_open = self.files.get(&id).is_some_and(Followed::is_open);
-                open = open + usize::from(is_open) - usize::from(was_open);
-            }
-            if looked.elapsed() >= LOOK {
-                looked = Instant::now();
-                found |= self.look()?;
-            }
-            if !found {
-                thread::sleep(PAUSE);
-            }
-        }
-        Ok(())
     }
 
-    fn send(&self, event: InputEvent) -> Result<(), Gone> {
-        self.events.send(event).map_err(|_| Gone)
+    /// The bytes that exist and have not been read, as of the last scan.
+    pub fn backlog(&self) -> u64 {
+        self.backlog
+    }
+
+    /// Reads what has been added to each file, at most a chunk of each, and scans the folders once a second. Returns whether
+    /// anything was found; if not, the caller pauses.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`] if the receiver of events is gone.
+    pub fn round(&mut self) -> Result<bool, Closed> {
+        for input in std::mem::take(&mut self.first) {
+            self.begin(input)?;
+        }
+        let mut found = false;
+        let mut ids: Vec<_> = self.files.keys().copied().collect();
+        ids.sort_unstable();
+        let mut open = self.files.values().filter(|file| file.is_open()).count();
+        let mut busy = false;
+        for id in ids {
+            let was_open = self.files.get(&id).is_some_and(Followed::is_open);
+            if !was_open && open >= self.max_open {
+                let closed = if busy { 0 } else { self.close_one() };
+                open -= closed;
+                busy = closed == 0;
+                if busy {
+                    // In the next round.
+                    continue;
+                }
+            }
+            found |= self.advance(id)?;
+            let is_open = self.files.get(&id).is_some_and(Followed::is_open);
+            open = open + usize::from(is_open) - usize::from(was_open);
+        }
+        if self.world.clock.now().saturating_sub(self.scanned) >= LOOK {
+            self.scanned = self.world.clock.now();
+            found |= self.look()?;
+        }
+        Ok(found)
+    }
+
+    fn send(&mut self, event: InputEvent) -> Result<(), Closed> {
+        (self.events)(event)
     }
 
     /// Begins to follow a file, which is opened when there is something to read.
-    fn begin(&mut self, planned: Planned) -> Result<(), Gone> {
+    fn begin(&mut self, planned: Planned) -> Result<(), Closed> {
         // One that is not there may come to be.
         let (Input::File(path), Some(inode)) = (planned.input.clone(), planned.inode) else { return Ok(()) };
         if self.followed.contains_key(&inode) {
@@ -164,7 +196,8 @@ impl Follower {
         self.followed.insert(inode, self.next);
         // What it was before may come again under another inode.
         self.gone.extend(self.ended.remove(&inode).filter(|ended| ended.fingerprint != planned.fingerprint));
-        self.files.insert(self.next, Followed::new(path, inode, planned.fingerprint, planned.position));
+        self.files
+            .insert(self.next, Followed::new(self.world.clone(), path, inode, planned.fingerprint, planned.position));
         self.send(InputEvent::Begin(self.next, planned))
     }
 
@@ -179,7 +212,7 @@ impl Follower {
     }
 
     /// Reads what has come to be in a file, and says whether that was anything.
-    fn advance(&mut self, id: u64) -> Result<bool, Gone> {
+    fn advance(&mut self, id: u64) -> Result<bool, Closed> {
         let Some(file) = self.files.get_mut(&id) else { return Ok(false) };
         let mut chunk = self.pool.take();
         match file.advance(&mut chunk) {
@@ -199,10 +232,11 @@ impl Follower {
                 self.end(id, Stamp::default());
                 self.send(InputEvent::Warning(why))?;
                 self.send(InputEvent::End(id, Some(Stamp::default())))?;
-                self.begin(Planned::whole(Input::File(path)))?;
+                self.begin(Planned::whole(Input::File(path), &*self.world.files))?;
             }
             Advance::Skipped(reason) => {
-                let stamp = file.path.metadata().as_ref().map(Stamp::from).unwrap_or_default();
+                let metadata = self.world.files.metadata(&file.path);
+                let stamp = metadata.map(|metadata| metadata.stamp).unwrap_or_default();
                 self.end(id, stamp);
                 self.send(InputEvent::Skipped(id, reason))?;
             }
@@ -219,15 +253,15 @@ impl Follower {
     }
 
     /// Looks for files that are not followed yet, and sums up what has not been read.
-    fn look(&mut self) -> Result<bool, Gone> {
-        let inputs = Inputs::find(&self.arguments);
+    fn look(&mut self) -> Result<bool, Closed> {
+        let inputs = Inputs::find(&*self.world.files, &self.arguments);
         let mut begun = false;
         let mut there = HashSet::new();
         let mut copies = None;
         for input in inputs.list {
             let Some(path) = input.path() else { continue };
-            let Ok(metadata) = path.metadata() else { continue };
-            let inode = Inode::from(&metadata);
+            let Ok(metadata) = self.world.files.metadata(path) else { continue };
+            let inode = metadata.inode;
             there.insert(inode);
             if self.own.contains(&inode) {
                 continue;
@@ -236,7 +270,7 @@ impl Follower {
                 self.rename(id, &input)?;
                 continue;
             }
-            let stamp = Stamp::from(&metadata);
+            let stamp = metadata.stamp;
             if let Some(ended) = self.ended.get_mut(&inode).filter(|ended| ended.stamp == stamp) {
                 if ended.path != path {
                     path.clone_into(&mut ended.path);
@@ -247,15 +281,15 @@ impl Follower {
             match self.look_into(path, inode, stamp, &mut copies)? {
                 Judgement::Begun | Judgement::Short | Judgement::Left => continue,
                 Judgement::New if self.is_like_unread(path) => continue,
-                Judgement::New => self.begin(Planned::whole(input))?,
+                Judgement::New => self.begin(Planned::whole(input, &*self.world.files))?,
                 Judgement::GoesOn(ended) => {
-                    self.begin(Planned::whole(input).from(ended.fingerprint, ended.position))?
+                    self.begin(Planned::whole(input, &*self.world.files).from(ended.fingerprint, ended.position))?
                 }
                 Judgement::CopyOf(ended) => {
                     self.next += 1;
                     self.send(InputEvent::Begin(
                         self.next,
-                        Planned::whole(input.clone()).from(ended.fingerprint, ended.position),
+                        Planned::whole(input.clone(), &*self.world.files).from(ended.fingerprint, ended.position),
                     ))?;
                     self.send(InputEvent::End(self.next, Some(stamp)))?;
                     self.ended.insert(inode, Ended { path: path.to_owned(), stamp, ..ended });
@@ -267,12 +301,12 @@ impl Follower {
         // Their inodes may be used again, but they may come again themselves, compressed.
         self.gone.extend(self.ended.extract_if(|inode, _| !there.contains(inode)).map(|(_, ended)| ended));
         self.gone.drain(..self.gone.len().saturating_sub(MAX_GONE));
-        self.backlog.store(self.files.values().map(Followed::backlog).sum(), Ordering::Relaxed);
+        self.backlog = self.files.values().map(Followed::backlog).sum();
         Ok(begun)
     }
 
     /// Follows a file on under another name.
-    fn rename(&mut self, id: u64, input: &Input) -> Result<(), Gone> {
+    fn rename(&mut self, id: u64, input: &Input) -> Result<(), Closed> {
         let (Some(path), Some(file)) = (input.path(), self.files.get_mut(&id)) else { return Ok(()) };
         if file.path == path || !file.lost_its_name() {
             return Ok(());
@@ -283,7 +317,7 @@ impl Follower {
 }
 
 /// How many files may be open at once: some must be left for everything else.
-fn most_open() -> usize {
+fn max_open() -> usize {
     // "Max open files            1024                 524288               files"
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let limit =

@@ -5,15 +5,14 @@
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, HashMap};
-use std::fs::Metadata;
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crc32fast::Hasher;
 use serde::{Deserialize, Serialize};
 
 use super::source::Source;
+use super::world::FileSystem;
 use crate::framing::line_feeds_in;
 
 /// How many of a file's first bytes, decompressed, tell it from others.
@@ -21,49 +20,6 @@ pub const HEAD: usize = 1024;
 
 /// Fewer bytes than this may well be in two files.
 pub const MIN_TELLING: u64 = 256;
-
-/// The place of a file in its file system.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Inode {
-    device: u64,
-    inode: u64,
-}
-
-impl From<&Metadata> for Inode {
-    fn from(metadata: &Metadata) -> Self {
-        Self { device: metadata.dev(), inode: metadata.ino() }
-    }
-}
-
-impl Inode {
-    /// That of the file with a name.
-    pub fn of(path: &Path) -> Option<Self> {
-        path.metadata().ok().map(|metadata| Self::from(&metadata))
-    }
-}
-
-/// What changes when a file is written to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stamp {
-    /// In bytes, as it lies on the disk.
-    size: u64,
-    /// In ns since 1970.
-    modified: i64,
-}
-
-impl From<&Metadata> for Stamp {
-    fn from(metadata: &Metadata) -> Self {
-        let modified = metadata.mtime().wrapping_mul(1_000_000_000).wrapping_add(metadata.mtime_nsec());
-        Self { size: metadata.len(), modified }
-    }
-}
-
-impl Stamp {
-    /// That of a file of so many bytes.
-    pub fn of_size(self, size: u64) -> Self {
-        Self { size, ..self }
-    }
-}
 
 /// What has been read of a file, decompressed, as checksums: of its beginning and of all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,13 +53,13 @@ impl Fingerprint {
     }
 
     /// Whether a file begins with all that was read. Reads as much of it.
-    pub fn is_of(&self, path: &Path) -> io::Result<bool> {
-        Ok(matches!(self.compare(path)?, Likeness::Same | Likeness::Longer))
+    pub fn is_of(&self, files: &dyn FileSystem, path: &Path) -> io::Result<bool> {
+        Ok(matches!(self.compare(files, path)?, Likeness::Same | Likeness::Longer))
     }
 
     /// How a file is to what was read. Reads as much of it.
-    fn compare(&self, path: &Path) -> io::Result<Likeness> {
-        let mut source = Source::open(path)?.take(self.length + 1);
+    fn compare(&self, files: &dyn FileSystem, path: &Path) -> io::Result<Likeness> {
+        let mut source = Source::open(files, path)?.take(self.length + 1);
         let mut hasher = Hasher::new();
         let mut buffer = vec![0; 64 << 10];
         let mut length = 0;
@@ -151,8 +107,8 @@ fn joined(first: u32, second: u32, length: usize) -> u32 {
 
 /// What a file is, and how many LFs it has, where it is the beginning of another one that is there. Reads all of it, and as
 /// much of the other.
-pub fn whole_of(path: &Path, other: &Path) -> io::Result<Option<(Fingerprint, u64)>> {
-    let (mut file, mut other) = (Source::open(path)?, Source::open(other)?);
+pub fn whole_of(files: &dyn FileSystem, path: &Path, other: &Path) -> io::Result<Option<(Fingerprint, u64)>> {
+    let (mut file, mut other) = (Source::open(files, path)?, Source::open(files, other)?);
     let (mut fingerprint, mut line_feeds) = (Fingerprint::default(), 0);
     let (mut here, mut there) = (vec![0; 64 << 10], vec![0; 64 << 10]);
     loop {
@@ -172,14 +128,14 @@ pub fn whole_of(path: &Path, other: &Path) -> io::Result<Option<(Fingerprint, u6
 }
 
 /// The first [`HEAD`] bytes of a file, decompressed, or all that it has.
-pub fn beginning(path: &Path) -> io::Result<Vec<u8>> {
-    beginning_so_far(path).map(|(beginning, _)| beginning)
+pub fn beginning(files: &dyn FileSystem, path: &Path) -> io::Result<Vec<u8>> {
+    beginning_so_far(files, path).map(|(beginning, _)| beginning)
 }
 
 /// The same, and whether that is less because it is compressed and still being written.
-fn beginning_so_far(path: &Path) -> io::Result<(Vec<u8>, bool)> {
+fn beginning_so_far(files: &dyn FileSystem, path: &Path) -> io::Result<(Vec<u8>, bool)> {
     let mut beginning = Vec::with_capacity(HEAD);
-    match Source::open(path)?.take(HEAD as u64).read_to_end(&mut beginning) {
+    match Source::open(files, path)?.take(HEAD as u64).read_to_end(&mut beginning) {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok((beginning, true)),
         read => read.map(|_| (beginning, false)),
     }
@@ -224,9 +180,9 @@ impl<K: Clone> HeadIndex<K> {
 
     /// Those that a file is a copy of, as far as they were read. Reads the beginning of the file, and where that is the
     /// same as another's, as much as was read of that one.
-    pub fn copied_by(&self, path: &Path) -> io::Result<Copied<K>> {
+    pub fn copied_by(&self, files: &dyn FileSystem, path: &Path) -> io::Result<Copied<K>> {
         let Some((longest, _)) = self.heads.last_key_value() else { return Ok(Copied::Nothing) };
-        let (beginning, is_cut) = beginning_so_far(path)?;
+        let (beginning, is_cut) = beginning_so_far(files, path)?;
         let mut alike: Vec<_> = Vec::new();
         for (length, heads) in &self.heads {
             let head = beginning.get(..*length).map(crc32fast::hash);
@@ -235,7 +191,7 @@ impl<K: Clone> HeadIndex<K> {
         alike.sort_by_key(|(fingerprint, _)| Reverse(fingerprint.length));
         let (mut copied, mut begun) = (Vec::new(), Vec::new());
         for (fingerprint, key) in alike {
-            match fingerprint.compare(path)? {
+            match fingerprint.compare(files, path)? {
                 Likeness::Same => copied.push((key.clone(), false)),
                 Likeness::Longer => copied.push((key.clone(), true)),
                 Likeness::Shorter => begun.push(key.clone()),
@@ -254,6 +210,7 @@ impl<K: Clone> HeadIndex<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::World;
 
     fn fingerprint(bytes: &[u8]) -> Fingerprint {
         let mut fingerprint = Fingerprint::default();
@@ -288,7 +245,8 @@ mod tests {
                 known.iter().enumerate().map(|(at, bytes)| (fingerprint(bytes), at)).collect::<Vec<_>>().into_iter(),
             )
         };
-        let copied = |beginnings: HeadIndex<usize>| beginnings.copied_by(&path).expect("it can be read");
+        let copied =
+            |beginnings: HeadIndex<usize>| beginnings.copied_by(&*World::real().files, &path).expect("it can be read");
         let other = [&bytes[..4_000], b"other"].concat();
         let all = known(&[&bytes[..3_000], &bytes, &bytes[..300], &bytes[..10], &other]);
         assert_eq!(copied(all), Copied::Of(vec![(1, false), (0, true), (2, true)]));
@@ -298,10 +256,10 @@ mod tests {
         let original = folder.path().join("original");
         std::fs::write(&original, &longer).expect("it is written");
         assert_eq!(
-            whole_of(&path, &original).expect("both can be read"),
+            whole_of(&*World::real().files, &path, &original).expect("both can be read"),
             Some((fingerprint(&bytes), line_feeds_in(&bytes)))
         );
-        assert_eq!(whole_of(&original, &path).expect("both can be read"), None);
+        assert_eq!(whole_of(&*World::real().files, &original, &path).expect("both can be read"), None);
         std::fs::write(&path, &bytes[..1_000]).expect("it is written");
         assert_eq!(copied(known(&[&bytes])), Copied::TooShort);
         assert_eq!(copied(known(&[])), Copied::Nothing);

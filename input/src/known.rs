@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::identity::{Inode, Stamp};
+use super::world::{Inode, Stamp, World};
 use super::{Planned, Saved};
 
 /// So many files that one inode has held are remembered.
@@ -49,9 +49,9 @@ impl Known {
     }
 
     /// Forgets what has not been there for long.
-    pub fn forget_old(&mut self) {
+    pub fn forget_old(&mut self, world: &World) {
         self.files.retain(|_, files| {
-            files.retain_mut(Saved::keep);
+            files.retain_mut(|saved| saved.keep(world));
             !files.is_empty()
         });
     }

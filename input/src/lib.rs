@@ -10,25 +10,25 @@ mod identity;
 mod known;
 mod read;
 mod resume;
+mod session;
 mod source;
+mod world;
 
 use std::collections::HashSet;
-use std::fs::Metadata;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use walkdir::WalkDir;
-
 use framing::Lines;
 
-pub use follow::{Follow, follow};
-pub use identity::{Inode, Stamp};
+pub use follow::{Closed, Follow, Follower, follow};
 pub use known::Known;
 pub use read::read;
 pub use resume::{Planned, Saved, plan};
+pub use session::{Consumer, Notice, Session};
+pub use world::{Clock, FileSystem, Inode, Metadata, OpenFile, Stamp, World};
 
 /// File names in folders that are taken for audit records.
 const ENDINGS: &[&str] = &[".json", ".jsonl", ".ndjson", ".log", ".gz", ".zst"];
@@ -117,7 +117,7 @@ pub struct Events {
 /// What [`Events::next`] gives.
 pub enum Next {
     /// What comes next.
-    InputEvent(InputEvent),
+    Event(InputEvent),
     /// Nothing has come in that time.
     Pause,
     /// There is no more.
@@ -137,7 +137,7 @@ impl Events {
                     Err(RecvTimeoutError::Disconnected) => return Next::End,
                 },
                 Some(input) => match input.recv_timeout(left) {
-                    Ok(event) => return Next::InputEvent(event),
+                    Ok(event) => return Next::Event(event),
                     Err(RecvTimeoutError::Timeout) => return Next::Pause,
                     Err(RecvTimeoutError::Disconnected) => self.current = None,
                 },
@@ -164,7 +164,7 @@ pub struct Inputs {
 
 impl Inputs {
     /// Finds the files that the arguments stand for; without any, the standard input.
-    pub fn find(arguments: &[PathBuf]) -> Self {
+    pub fn find(files: &dyn FileSystem, arguments: &[PathBuf]) -> Self {
         let mut inputs = Self::default();
         if arguments.is_empty() {
             inputs.list.push(Input::Standard);
@@ -172,58 +172,54 @@ impl Inputs {
         for argument in arguments {
             if argument.as_os_str() == "-" {
                 inputs.list.push(Input::Standard);
-            } else if argument.is_dir() {
-                inputs.folder(argument);
+            } else if files.metadata(argument).is_ok_and(|metadata| metadata.is_folder) {
+                inputs.folder(files, argument);
             } else {
-                inputs.file(argument.clone());
+                inputs.file(files, argument.clone());
             }
         }
         inputs
     }
 
-    fn file(&mut self, path: PathBuf) {
-        if let Some(metadata) = path.metadata().ok().filter(Metadata::is_file) {
-            if !self.files.insert(Inode::from(&metadata)) {
+    fn file(&mut self, files: &dyn FileSystem, path: PathBuf) {
+        if let Some(metadata) = files.metadata(&path).ok().filter(|metadata| metadata.is_file) {
+            if !self.files.insert(metadata.inode) {
                 self.duplicates.push(path);
                 return;
             }
-            self.bytes += metadata.len();
+            self.bytes += metadata.stamp.size;
         }
         self.list.push(Input::File(path));
     }
 
     /// The first that is no regular file.
-    pub fn irregular(&self) -> Option<&Input> {
-        let is_irregular = |path: &Path| path.metadata().is_ok_and(|metadata| !metadata.is_file());
+    pub fn irregular(&self, files: &dyn FileSystem) -> Option<&Input> {
+        let is_irregular = |path: &Path| files.metadata(path).is_ok_and(|metadata| !metadata.is_file);
         self.list.iter().find(|input| input.path().is_none_or(is_irregular))
     }
 
     /// Takes a file out of the list, and says whether it was in it.
-    pub fn leave_out(&mut self, file: &Path) -> bool {
-        let inode = Inode::of(file);
+    pub fn leave_out(&mut self, files: &dyn FileSystem, file: &Path) -> bool {
+        let inode = files.inode(file);
         let is_in = inode.is_some_and(|inode| self.files.remove(&inode));
         if is_in {
-            self.list.retain(|input| input.path().and_then(Inode::of) != inode);
+            self.list.retain(|input| input.path().and_then(|path| files.inode(path)) != inode);
         }
         is_in
     }
 
-    fn folder(&mut self, folder: &Path) {
-        for entry in WalkDir::new(folder).follow_links(true).sort_by_file_name() {
+    fn folder(&mut self, files: &dyn FileSystem, folder: &Path) {
+        for entry in files.walk(folder) {
             match entry {
-                Ok(entry) if entry.file_type().is_file() => {
-                    let name = entry.file_name().to_string_lossy();
-                    if is_record_file(&name) && !is_no_record_file(entry.path()) {
-                        self.file(entry.into_path());
+                Ok(path) => {
+                    let name = path.file_name().unwrap_or_default().to_string_lossy();
+                    if is_record_file(&name) && !is_no_record_file(&path) {
+                        self.file(files, path);
                     } else {
                         self.skipped += 1;
                     }
                 }
-                Ok(_) => {}
-                Err(error) => {
-                    let name = error.path().unwrap_or(folder).display().to_string();
-                    self.failed.push((name, error.into()));
-                }
+                Err((path, error)) => self.failed.push((path.display().to_string(), error)),
             }
         }
     }

@@ -8,6 +8,7 @@ use std::thread;
 
 use super::chunk::Pool;
 use super::source::Source;
+use super::world::World;
 use super::{Events, Input, InputEvent, Piece, Planned, is_digest, is_no_record_file};
 
 /// How many bytes, in chunks, each reader is ahead at most: a file of CloudTrail, decompressed.
@@ -15,16 +16,23 @@ const READ_AHEAD: usize = 8 << 20;
 
 /// Reads inputs in chunks of `chunk` bytes, `readers` of them at a time, until `stop` is set; with `checksums` where somebody
 /// keeps what was read.
-pub fn read(inputs: Vec<Planned>, chunk: usize, readers: usize, checksums: bool, stop: &Arc<AtomicBool>) -> Events {
+pub fn read(
+    inputs: Vec<Planned>,
+    chunk: usize,
+    readers: usize,
+    checksums: bool,
+    world: &World,
+    stop: &Arc<AtomicBool>,
+) -> Events {
     let (order, given) = sync_channel(readers);
     let ahead = (READ_AHEAD / chunk).clamp(4, 64);
     let queue = Arc::new(Mutex::new(Queue { inputs: inputs.into_iter(), next: 0, order }));
     let pool = Pool::new(chunk);
     for _ in 0..readers {
-        let (queue, pool, stop) = (Arc::clone(&queue), Arc::clone(&pool), Arc::clone(stop));
+        let (queue, pool, world, stop) = (Arc::clone(&queue), Arc::clone(&pool), world.clone(), Arc::clone(stop));
         thread::spawn(move || {
             while let Some((id, input, events)) = next(&queue, ahead) {
-                let reader = Reader { id, pool: &pool, events, checksums, stop: &stop };
+                let reader = Reader { id, pool: &pool, events, checksums, world: &world, stop: &stop };
                 let last = match reader.read(input) {
                     Ok(None) => return,
                     Ok(Some(last)) => last,
@@ -63,6 +71,7 @@ struct Reader<'r> {
     pool: &'r Arc<Pool>,
     events: SyncSender<InputEvent>,
     checksums: bool,
+    world: &'r World,
     stop: &'r AtomicBool,
 }
 
@@ -83,7 +92,7 @@ impl Reader<'_> {
                 Ok(Some(InputEvent::Skipped(self.id, "a CloudTrail digest or insight file")))
             }
             Input::File(path) => {
-                let source = Source::open_at(&path, offset)?;
+                let source = Source::open_at(&*self.world.files, &path, offset)?;
                 if self.checksums && inode.is_some_and(|inode| source.inode != Some(inode)) {
                     return Err(io::Error::other("another file has its name now; the next run reads both"));
                 }

@@ -1,16 +1,15 @@
 //! Where to go on in inputs that have been read before: files are renamed, compressed, cut and replaced meanwhile.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::Metadata;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
 use super::Input;
-use super::identity::{BEGUN, Copied, Fingerprint, HeadIndex, Inode, Stamp, beginning};
+use super::identity::{BEGUN, Copied, Fingerprint, HeadIndex, beginning};
 use super::source::Source;
+use super::world::{FileSystem, Inode, Metadata, Stamp, World};
 use crate::folder;
 use crate::framing::Position;
 
@@ -38,24 +37,28 @@ pub struct Saved {
 
 impl Saved {
     /// Whether it is to be remembered: it is there, or was not long ago.
-    pub fn keep(&mut self) -> bool {
-        if self.is_there() {
-            self.there = now();
+    pub fn keep(&mut self, world: &World) -> bool {
+        let now = world.clock.unix_seconds();
+        if self.is_there(&*world.files) {
+            self.there = now;
         }
-        self.there + REMEMBERED > now()
+        self.there + REMEMBERED > now
     }
 
     /// Whether the file is there under its name, and has what was read of it.
-    fn is_there(&self) -> bool {
-        self.ended != Some(Stamp::default()) && Inode::of(&self.path) == Some(self.inode)
+    fn is_there(&self, files: &dyn FileSystem) -> bool {
+        self.ended != Some(Stamp::default()) && files.inode(&self.path) == Some(self.inode)
     }
 
     /// What to say where what may have come to the file after it was read is nowhere.
-    fn lost(&self) -> String {
+    fn lost(&self, files: &dyn FileSystem) -> String {
         let (name, offset) = (self.path.display(), self.position.offset);
-        match self.path.metadata() {
-            Ok(metadata) if Inode::from(&metadata) == self.inode && metadata.len() < offset => {
-                format!("{name}: was cut to {} bytes after {offset} were read; read from its beginning", metadata.len())
+        match files.metadata(&self.path) {
+            Ok(metadata) if metadata.inode == self.inode && metadata.stamp.size < offset => {
+                format!(
+                    "{name}: was cut to {} bytes after {offset} were read; read from its beginning",
+                    metadata.stamp.size
+                )
             }
             _ => format!(
                 "{name}: is another file now, and what was read up to {offset} bytes is not beside it: its rest is lost"
@@ -81,8 +84,8 @@ pub struct Planned {
 
 impl Planned {
     /// An input that is read from its beginning.
-    pub fn whole(input: Input) -> Self {
-        let inode = input.path().and_then(Inode::of);
+    pub fn whole(input: Input, files: &dyn FileSystem) -> Self {
+        let inode = input.path().and_then(|path| files.inode(path));
         Self { input, inode, fingerprint: Fingerprint::default(), position: Position::default(), known: false }
     }
 
@@ -92,9 +95,16 @@ impl Planned {
     }
 
     /// What is to be remembered of a file that has been processed up to `position`.
-    pub fn saved(&self, position: Position, ended: Option<Stamp>) -> Option<Saved> {
+    pub fn saved(&self, position: Position, ended: Option<Stamp>, world: &World) -> Option<Saved> {
         let path = self.input.path()?.to_owned();
-        Some(Saved { path, inode: self.inode?, fingerprint: self.fingerprint, position, ended, there: now() })
+        Some(Saved {
+            path,
+            inode: self.inode?,
+            fingerprint: self.fingerprint,
+            position,
+            ended,
+            there: world.clock.unix_seconds(),
+        })
     }
 }
 
@@ -112,15 +122,16 @@ pub struct Plan {
 /// With `follow`, what cannot be told yet is told while they are followed.
 ///
 /// A file that is gone from its name is looked for in its folder, and read to its end before the one that has its name now.
-pub fn plan(inputs: Vec<Input>, saved: Vec<Saved>, own: &HashSet<Inode>, follow: bool) -> Plan {
-    let mut planned: Vec<_> = inputs.into_iter().map(Planned::whole).collect();
-    let mut planner = Planner::new(saved);
+pub fn plan(inputs: Vec<Input>, saved: Vec<Saved>, own: &HashSet<Inode>, follow: bool, world: &World) -> Plan {
+    let files = &*world.files;
+    let mut planned: Vec<_> = inputs.into_iter().map(|input| Planned::whole(input, files)).collect();
+    let mut planner = Planner::new(saved, world);
     let mut found: Vec<_> = planned.iter_mut().map(|input| planner.same(input)).collect();
     let heads = HeadIndex::new(planner.all(&planned).into_iter());
     for (input, found) in planned.iter_mut().zip(&mut found).filter(|(_, found)| **found == Progress::New) {
         let Some(path) = input.input.path() else { continue };
         // What cannot be read is told when it is to be read.
-        match heads.copied_by(path).unwrap_or(Copied::Nothing) {
+        match heads.copied_by(files, path).unwrap_or(Copied::Nothing) {
             Copied::Of(places) => {
                 let saved = places.iter().find_map(|(at, _)| planner.saved.get_mut((*at)?)?.take());
                 if let Some(saved) = saved {
@@ -151,7 +162,7 @@ pub fn plan(inputs: Vec<Input>, saved: Vec<Saved>, own: &HashSet<Inode>, follow:
     }
     // What is no input now may become one again, or be looked for once another file has its name.
     planner.known.extend(planner.saved.into_iter().flatten());
-    planner.known.retain_mut(Saved::keep);
+    planner.known.retain_mut(|saved| saved.keep(world));
     Plan { inputs, known: planner.known, warnings: planner.warnings }
 }
 
@@ -167,7 +178,8 @@ enum Progress {
     Left,
 }
 
-struct Planner {
+struct Planner<'w> {
+    world: &'w World,
     /// Those that have been found are taken out.
     saved: Vec<Option<Saved>>,
     /// One inode may have held several files.
@@ -178,13 +190,14 @@ struct Planner {
     warnings: Vec<String>,
 }
 
-impl Planner {
-    fn new(saved: Vec<Saved>) -> Self {
+impl<'w> Planner<'w> {
+    fn new(saved: Vec<Saved>, world: &'w World) -> Self {
         let mut by_inode: HashMap<_, Vec<_>> = HashMap::new();
         for (at, saved) in saved.iter().enumerate() {
             by_inode.entry(saved.inode).or_default().push(at);
         }
         Self {
+            world,
             by_inode,
             saved: saved.into_iter().map(Some).collect(),
             emptied: HashSet::new(),
@@ -195,17 +208,20 @@ impl Planner {
 
     /// Has an input go on that was read under its inode.
     fn same(&mut self, input: &mut Planned) -> Progress {
-        let Some((path, metadata)) = input.input.path().and_then(|path| Some((path, path.metadata().ok()?))) else {
+        let Some((path, metadata)) =
+            input.input.path().and_then(|path| Some((path, self.world.files.metadata(path).ok()?)))
+        else {
             return Progress::New;
         };
-        let places = self.by_inode.get(&Inode::from(&metadata)).cloned().unwrap_or_default();
+        let places = self.by_inode.get(&metadata.inode).cloned().unwrap_or_default();
         // What cannot be read now is no other file for that.
-        let goes_on = |saved: &mut Saved| goes_on(path, &metadata, saved).unwrap_or(true);
+        let files = &*self.world.files;
+        let goes_on = |saved: &mut Saved| goes_on(files, path, &metadata, saved).unwrap_or(true);
         let found = places.iter().find_map(|at| self.saved.get_mut(*at)?.take_if(goes_on));
         // What else was read under the inode is not there any more.
         self.emptied.extend(places);
         let Some(saved) = found else { return Progress::New };
-        if saved.ended == Some(Stamp::from(&metadata)) {
+        if saved.ended == Some(metadata.stamp) {
             self.known.push(Saved { path: path.to_owned(), ..saved });
             return Progress::Done;
         }
@@ -217,7 +233,7 @@ impl Planner {
     /// is read on.
     fn all(&self, inputs: &[Planned]) -> Vec<(Fingerprint, Option<usize>)> {
         let saved = self.saved.iter().enumerate().filter_map(|(at, saved)| Some((at, saved.as_ref()?)));
-        let is_gone = |at: &usize, saved: &Saved| self.emptied.contains(at) || !saved.is_there();
+        let is_gone = |at: &usize, saved: &Saved| self.emptied.contains(at) || !saved.is_there(&*self.world.files);
         let saved = saved.map(|(at, saved)| (saved.fingerprint, Some(at).filter(|at| is_gone(at, saved))));
         let there = self.known.iter().map(|saved| saved.fingerprint);
         let there = there.chain(inputs.iter().filter(|input| input.known).map(|input| input.fingerprint));
@@ -236,19 +252,19 @@ impl Planner {
         let folders: HashSet<_> = replaced.iter().map(|saved| folder(&saved.path)).collect();
         let places: HashMap<_, _> = replaced.iter().enumerate().map(|(at, saved)| (saved.inode, at)).collect();
         let heads = HeadIndex::new(replaced.iter().enumerate().map(|(at, saved)| (saved.fingerprint, at)));
-        let entries = folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
-        let files = entries.filter_map(|entry| Some((entry.path(), entry.metadata().ok()?)));
-        let files = files.filter(|(_, metadata)| metadata.is_file() && !not_these.contains(&Inode::from(metadata)));
+        let fs = &*self.world.files;
+        let files = folders.iter().flat_map(|folder| fs.list(folder));
+        let files = files.filter(|(_, metadata)| metadata.is_file && !not_these.contains(&metadata.inode));
         let (same, others): (Vec<_>, Vec<_>) = files.partition(|(path, metadata)| {
-            let at = places.get(&Inode::from(metadata)).and_then(|at| replaced.get(*at));
-            at.is_some_and(|saved| goes_on(path, metadata, saved).unwrap_or(false))
+            let at = places.get(&metadata.inode).and_then(|at| replaced.get(*at));
+            at.is_some_and(|saved| goes_on(fs, path, metadata, saved).unwrap_or(false))
         });
         let mut found: HashMap<usize, PathBuf> = HashMap::new();
         for (path, metadata) in same {
-            found.extend(places.get(&Inode::from(&metadata)).map(|at| (*at, path)));
+            found.extend(places.get(&metadata.inode).map(|at| (*at, path)));
         }
         for (path, _) in others {
-            if let Ok(Copied::Of(places)) = heads.copied_by(&path) {
+            if let Ok(Copied::Of(places)) = heads.copied_by(fs, &path) {
                 let place = places.into_iter().find(|(at, _)| !found.contains_key(at));
                 found.extend(place.map(|(at, _)| (at, path)));
             }
@@ -257,10 +273,10 @@ impl Planner {
         for (at, saved) in replaced.into_iter().enumerate() {
             match found.remove(&at) {
                 Some(path) => {
-                    let file = Planned::whole(Input::File(path)).from(saved.fingerprint, saved.position);
+                    let file = Planned::whole(Input::File(path), fs).from(saved.fingerprint, saved.position);
                     rotated.entry(saved.path).or_default().push(file);
                 }
-                None => self.warnings.push(saved.lost()),
+                None => self.warnings.push(saved.lost(fs)),
             }
         }
         rotated
@@ -268,16 +284,12 @@ impl Planner {
 }
 
 /// Whether a file that has the inode of one that was read is the same one.
-fn goes_on(path: &Path, metadata: &Metadata, saved: &Saved) -> io::Result<bool> {
+fn goes_on(files: &dyn FileSystem, path: &Path, metadata: &Metadata, saved: &Saved) -> io::Result<bool> {
     match saved.ended {
-        Some(stamp) if stamp == Stamp::from(metadata) => Ok(true),
+        Some(stamp) if stamp == metadata.stamp => Ok(true),
         // Another member may have come to a compressed file, or another file its inode.
-        Some(_) => saved.fingerprint.is_of(path),
-        None if !saved.fingerprint.begins(&beginning(path)?) => Ok(false),
-        None => Ok(metadata.len() >= saved.position.offset || !Source::open(path)?.plain),
+        Some(_) => saved.fingerprint.is_of(files, path),
+        None if !saved.fingerprint.begins(&beginning(files, path)?) => Ok(false),
+        None => Ok(metadata.stamp.size >= saved.position.offset || !Source::open(files, path)?.plain),
     }
-}
-
-fn now() -> u64 {
-    SystemTime::UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_secs())
 }

@@ -1,58 +1,56 @@
 //! One input: opening it at a position, and decompressing it.
 
-use std::fs::File;
-use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom};
-use std::os::unix::fs::FileExt;
+use std::io::{self, BufReader, Cursor, Read};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::bufread::MultiGzDecoder;
 
-use super::identity::{HEAD, Inode, Stamp};
+use super::identity::HEAD;
+use super::world::{FileSystem, Inode, OpenFile, Stamp};
 
 const GZIP: &[u8] = b"\x1F\x8B";
 const ZSTD: &[u8] = b"\x28\xB5\x2F\xFD";
 
-/// An input that is read, decompressed where it is compressed.
+/// An input being read, decompressed if it is compressed.
 pub struct Source {
     reader: Box<dyn Read + Send>,
     /// Whether it is not compressed.
     pub plain: bool,
-    /// The file, where it is one and not compressed.
-    pub file: Option<File>,
-    /// Which file it is, where it is one.
+    /// The file, if it is one and not compressed.
+    pub file: Option<Box<dyn OpenFile>>,
+    /// The inode, if it is a file.
     pub inode: Option<Inode>,
-    /// What the file was when it was opened.
+    /// The stamp of the file when it was opened.
     opened: Stamp,
     read: Arc<AtomicU64>,
 }
 
 impl Source {
     /// Opens a file.
-    pub fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
-        let metadata = file.metadata()?;
-        let (inode, opened) = (Some(Inode::from(&metadata)), Stamp::from(&metadata));
-        let source = Self::new(file.try_clone()?)?;
-        Ok(Self { file: source.plain.then_some(file), inode, opened, ..source })
+    pub fn open(files: &dyn FileSystem, path: &Path) -> io::Result<Self> {
+        Self::open_at(files, path, 0)
     }
 
-    /// Opens a file that has been read up to `offset`, counted in what it holds decompressed.
-    pub fn open_at(path: &Path, offset: u64) -> io::Result<Self> {
-        let mut source = Self::open(path)?;
-        if let Some(file) = source.file.as_ref().filter(|_| offset > 0) {
-            let mut inner = file.try_clone()?;
-            inner.seek(SeekFrom::Start(offset))?;
-            source.read = Arc::default();
-            source.reader = Box::new(Counted { inner, read: Arc::clone(&source.read) });
-            return Ok(source);
+    /// Opens a file that has been read up to `offset`, counted in its decompressed content.
+    pub fn open_at(files: &dyn FileSystem, path: &Path, offset: u64) -> io::Result<Self> {
+        let file = files.open(path)?;
+        let metadata = file.metadata()?;
+        let (inode, opened) = (Some(metadata.inode), metadata.stamp);
+        let mut source = Self::new(file.reopen_at(0)?)?;
+        if source.plain && offset > 0 {
+            let read = Arc::default();
+            source.reader = Box::new(Counted { inner: file.reopen_at(offset)?, read: Arc::clone(&read) });
+            source.read = read;
+        } else {
+            let skipped = io::copy(&mut (&mut source).take(offset), &mut io::sink())?;
+            if skipped < offset {
+                let why = "it is shorter than what was read of it before";
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, why));
+            }
         }
-        let skipped = io::copy(&mut (&mut source).take(offset), &mut io::sink())?;
-        if skipped < offset {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it is shorter than what was read of it before"));
-        }
-        Ok(source)
+        Ok(Self { file: source.plain.then_some(file), inode, opened, ..source })
     }
 
     /// How the file begins now, where it is one and not compressed; nothing else.

@@ -2,30 +2,31 @@ use std::num::NonZeroU32;
 
 use super::slab::Slab;
 
-/// Byte strings by handle: each takes its length, rounded up to eight bytes, and the handle four.
+/// Byte strings by handle. A string takes its length rounded up to eight bytes; a handle takes four.
 ///
-/// Strings of about one length share chunks. What is freed in a chunk is used again, and a chunk in which nothing is left
-/// is given back: lengths may change over time, as whoever makes the calls likes.
+/// Strings of the same rounded length share chunks. Freed places are reused, and empty chunks are deallocated: lengths
+/// depend on the audited callers, who may change them over time.
 #[derive(Debug, Default)]
 pub(super) struct Arena {
     /// By rounded length.
     classes: Vec<Class>,
-    /// What is too long for a chunk, and the empty string.
+    /// Strings too long for a chunk, and the empty string.
     others: Slab<Box<[u8]>>,
     bytes: usize,
 }
 
-/// Names a byte string of an [`Arena`]: its length in the high 8 bits, 0 for those apart, and its place below, from 1.
+/// The handle of a byte string in an [`Arena`]: the length in the high 8 bits (0 for a string outside the chunks), the
+/// place plus one in the low 24.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Handle(NonZeroU32);
 
-/// The longest string that lies in a chunk.
+/// The longest string stored in a chunk, in bytes.
 const LONGEST: usize = 255;
 
 /// Lengths are rounded up to a multiple of this.
 const GRAIN: usize = 8;
 
-/// The size of a chunk.
+/// The size of a chunk, in bytes.
 const CHUNK: usize = 4_096;
 
 const PLACE_BITS: u32 = 24;
@@ -49,25 +50,26 @@ impl Handle {
 #[derive(Debug, Default)]
 struct Class {
     chunks: Vec<Chunk>,
-    /// The chunks with room.
+    /// The chunks with a free place.
     open: Vec<u32>,
 }
 
-/// Some strings one behind the other. A freed one's first two bytes name the one freed before it.
+/// Adjacent places of one size. Freed places form a list: the first two bytes of each hold the place freed before it,
+/// plus one.
 #[derive(Debug, Default)]
 struct Chunk {
-    /// Empty where nothing is kept.
+    /// Empty if no place is in use.
     bytes: Box<[u8]>,
-    /// How many strings are kept.
+    /// Number of strings stored.
     kept: u16,
-    /// How many places have been used.
+    /// Number of places ever used.
     used: u16,
-    /// The place freed last, plus one; 0 where none is.
+    /// The place freed last, plus one; 0 if none is free.
     freed: u16,
 }
 
 impl Chunk {
-    /// A place for a string of `size` bytes. There must be room.
+    /// Allocates a place of `size` bytes. The chunk must have a free one.
     fn place(&mut self, size: usize) -> Option<u16> {
         if self.bytes.is_empty() {
             *self = Self { bytes: vec![0; CHUNK].into(), ..Self::default() };
@@ -101,7 +103,7 @@ impl Chunk {
     }
 }
 
-/// The class of a length, and what its strings take.
+/// The class of a length and the rounded size of its strings; `None` for a length that is not stored in chunks.
 fn class(length: usize) -> Option<(usize, usize)> {
     let class = (1..=LONGEST).contains(&length).then(|| (length - 1) / GRAIN)?;
     Some((class, (class + 1) * GRAIN))
@@ -114,7 +116,7 @@ impl Class {
             Some(open) => *open,
             None => {
                 let fresh = u32::try_from(self.chunks.len()).ok()?;
-                // The last place of it must have a handle.
+                // The last place of the new chunk must fit a handle.
                 Handle::new(bytes.len(), fresh.checked_add(1)?.checked_mul(each as u32)?)?;
                 self.chunks.push(Chunk::default());
                 self.open.push(fresh);
@@ -153,7 +155,7 @@ impl Class {
 }
 
 impl Arena {
-    /// Keeps a byte string; `None` only where sixteen million long ones are kept.
+    /// Stores a byte string. `None` only if sixteen million are stored outside the chunks.
     pub(super) fn insert(&mut self, bytes: &[u8]) -> Option<Handle> {
         let placed = class(bytes.len()).and_then(|(class, size)| {
             if self.classes.len() <= class {
@@ -177,7 +179,7 @@ impl Arena {
         .unwrap_or_default()
     }
 
-    /// Forgets a byte string. Its handle may be given again.
+    /// Removes a byte string. Its handle may be reused.
     pub(super) fn remove(&mut self, handle: Handle) {
         self.bytes -= taken(self.get(handle).len());
         match class(handle.length()) {
@@ -190,13 +192,13 @@ impl Arena {
         }
     }
 
-    /// How many bytes what is kept takes.
+    /// Bytes taken by the stored strings, after rounding.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 }
 
-/// The bytes that a string of this length takes.
+/// Bytes taken by a string of this length.
 fn taken(length: usize) -> usize {
     class(length).map_or(length, |(_, size)| size)
 }
@@ -219,7 +221,7 @@ mod tests {
                     prop_assert_eq!(arena.get(handle), &*bytes);
                     arena.remove(handle);
                 } else {
-                    // Few different lengths, so that places are used again.
+                    // Few distinct lengths, so that places are reused.
                     let bytes = vec![byte; length / 50 * 50 + length % 2];
                     kept.push((arena.insert(&bytes).unwrap(), bytes));
                 }
@@ -231,7 +233,8 @@ mod tests {
         }
     }
 
-    /// Lengths that change over time left each length's chunks behind: 396 MB where 31 MB were kept.
+    /// Regression: when lengths changed over time, the chunks of each old length stayed allocated: 396 MB for 31 MB of
+    /// strings.
     #[test]
     fn room_that_strings_of_one_length_no_longer_take_is_given_back() {
         let mut arena = Arena::default();

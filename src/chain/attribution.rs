@@ -6,14 +6,14 @@ use crate::event::Event;
 use crate::util::packed::{Decoder, encode_bytes};
 use crate::vocab::IdentityKey;
 
-/// Who did something and where: what findings tell of an event besides its time, its id and its values.
+/// Who made a call, and where: the part of an event that findings report besides its time, id and values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Attribution<'a> {
-    /// What chains are joined by. Empty where the record names nobody; nothing is joined then.
+    /// The identity that chains are joined by. Empty if the record has none; such an event is never joined.
     pub identity: &'a str,
-    /// By which way that was told.
+    /// The [`IdentityKey`] that gave the identity.
     pub identity_way: &'a str,
-    /// The caller's own name, where that is not the identity.
+    /// The caller's own name. Empty if it equals the identity.
     pub caller: &'a str,
     /// See [`Event::actor`].
     pub actor_kind: &'a str,
@@ -29,7 +29,7 @@ pub(crate) struct Attribution<'a> {
 }
 
 impl<'a> Attribution<'a> {
-    /// The attribution of an event, its identity told by the first of some keys.
+    /// The attribution of an event. Its identity comes from the first of `keys` that has a value.
     pub(crate) fn of(event: &'a Event<'_>, keys: &[IdentityKey]) -> Self {
         let identity = event.actor.identity(keys);
         let caller = &*event.actor.caller;
@@ -43,23 +43,23 @@ impl<'a> Attribution<'a> {
             account: &event.account,
             region: &event.region,
             source: &event.source,
-            // AWS has no other scope than the region.
+            // In AWS the scope is the region.
             scope: if event.scope == event.region { "" } else { &event.scope },
             level: &event.level,
         }
     }
 
-    /// Where in the account: AWS region, Azure resource group, GCP zone.
+    /// The scope within the account: AWS region, Azure resource group, GCP zone.
     pub(crate) fn scope(&self) -> &'a str {
         if self.scope.is_empty() { self.region } else { self.scope }
     }
 
-    /// The name of whoever made the call: the arn, else what the identity was told by.
+    /// The name of the caller: its ARN or principal, else the identity.
     pub(crate) fn who(&self) -> &'a str {
         if self.caller.is_empty() { self.identity } else { self.caller }
     }
 
-    /// All but the identity, which is kept apart.
+    /// Encodes all fields but the identity, which is stored separately.
     pub(super) fn encode_rest(&self) -> Vec<u8> {
         let Self {
             identity: _,
@@ -76,7 +76,7 @@ impl<'a> Attribution<'a> {
         } = *self;
         let mut encoded = Vec::new();
         let fields = [identity_way, caller, actor_kind, actor_name, actor_account, account, region, source];
-        // Most attributions, those of AWS, have neither.
+        // Most attributions (those of AWS) have neither.
         let more = [scope, level].into_iter().filter(|_| !scope.is_empty() || !level.is_empty());
         for field in fields.into_iter().chain(more) {
             encode_bytes(&mut encoded, field.as_bytes());
@@ -103,8 +103,8 @@ impl<'a> Attribution<'a> {
     }
 }
 
-/// Attributions without their identities, each kept once and for as long as a pending event has it: the calls of one machine,
-/// and often of many, share theirs.
+/// Interned attributions without their identities, each reference-counted by its pending events: the calls of one
+/// machine, and often of many, share one.
 #[derive(Debug, Default)]
 pub(super) struct Attributions {
     slots: Slab<Shared>,
@@ -118,11 +118,11 @@ struct Shared {
     users: u32,
 }
 
-/// What a attribution takes besides its text: a slot, and its place in the table.
+/// Bytes per attribution besides its encoding: a slot and a table entry.
 const OVERHEAD: usize = size_of::<Shared>() + 10;
 
 impl Attributions {
-    /// Counts one more user of a attribution; `None` only where two billion attributions are alive.
+    /// Interns an attribution and adds one user. `None` only if two billion attributions are alive.
     pub(super) fn acquire(&mut self, hash: &KeyedHash, encoded: Vec<u8>) -> Option<u32> {
         let slots = &mut self.slots;
         let key = hash.of(&[&encoded]);
@@ -138,14 +138,14 @@ impl Attributions {
         Some(slot)
     }
 
-    /// Counts one more user of a attribution that is there.
+    /// Adds one user to an attribution that is already interned.
     pub(super) fn acquire_again(&mut self, slot: u32) {
         if let Some(shared) = self.slots.get_mut(slot) {
             shared.users += 1;
         }
     }
 
-    /// Counts one user less, and forgets a attribution that has none left.
+    /// Removes one user, and the attribution with its last one.
     pub(super) fn release(&mut self, hash: &KeyedHash, slot: u32) {
         let Some(shared) = self.slots.get_mut(slot) else { return };
         shared.users -= 1;

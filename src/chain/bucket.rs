@@ -4,19 +4,19 @@ use super::list::List;
 use super::table::Table;
 use super::watermark::Watermark;
 
-/// The grain of expiry, in ms. Joins check times exactly; the grain only decides how much longer memory is held.
+/// The length of a bucket, in ms. Joins check times exactly; the length only determines how much longer memory is held.
 const GRAIN: i64 = 60_000;
 
-/// What is remembered, by the minute of its event time, so that it can be forgotten by the minute.
+/// Pending events and event ids in buckets of one minute of event time, so that they expire a minute at a time.
 ///
-/// The pending events of a bucket are dropped whole once the watermark has passed all that they could join with, and its
-/// event ids some time later: O(log buckets) for each event, no timer for each and no scan of what lives. An event that
-/// came late is kept as long behind the watermark as one in time, so that the records of a second region, read after
-/// those of the first, still find each other.
+/// All pending events of a bucket are dropped once the watermark has passed everything they could join with, and its
+/// event ids some time later: O(log buckets) per event, without a timer per event or a scan of live ones. A late event
+/// is kept for as long after its arrival, in watermark time, as an event in time, so that the records of a second
+/// region, read after those of the first, still join.
 #[derive(Debug)]
 pub(super) struct Buckets {
     by_minute: BTreeMap<i64, Bucket>,
-    /// When each bucket is due, and its minute.
+    /// The expiry queue: when each bucket is due, and its minute.
     due: BTreeSet<(i64, i64)>,
     longest_window: i64,
     duplicate_window: i64,
@@ -25,13 +25,13 @@ pub(super) struct Buckets {
 
 #[derive(Debug, Default)]
 pub(super) struct Bucket {
-    /// The hashed ids of its events.
+    /// Hashes of the ids of its events.
     pub ids: Table<u64>,
-    /// Its pending events, in the order in which they came.
+    /// Its pending events, in order of arrival.
     pending: List,
-    /// Its pending events are dropped once the watermark is beyond this time.
+    /// Its pending events are dropped once the watermark exceeds this time.
     pub deadline: i64,
-    /// The time it stands under in [`Buckets::due`]: its deadline or, after that, the end of its ids.
+    /// Its time in [`Buckets::due`]: the deadline or, once that has passed, the time at which its ids expire.
     due: i64,
 }
 
@@ -43,7 +43,7 @@ impl Buckets {
     fn bucket(&mut self, time: i64, watermark: &Watermark) -> &mut Bucket {
         let minute = time.div_euclid(GRAIN);
         let end = (minute + 1).saturating_mul(GRAIN).min(watermark.latest_plausible());
-        // Rounded up, so that a bucket changes its place in the queue once a minute at most.
+        // Rounded up, so that a bucket moves in the queue at most once a minute.
         let watermark = watermark.time().map_or(end, |watermark| (watermark.div_euclid(GRAIN) + 1) * GRAIN);
         let needed_until = end.max(watermark).saturating_add(self.longest_window);
         let bucket = self.by_minute.entry(minute).or_default();
@@ -56,7 +56,7 @@ impl Buckets {
         bucket
     }
 
-    /// Remembers an event's id; `false` where it is already known.
+    /// Inserts an event id; `false` if it is a duplicate.
     pub(super) fn insert_id(&mut self, time: i64, id: u64, watermark: &Watermark) -> bool {
         let ids = &mut self.bucket(time, watermark).ids;
         if ids.find(id, |known| *known == id).is_some() {
@@ -67,7 +67,7 @@ impl Buckets {
         true
     }
 
-    /// Whether an id is remembered that belongs to this time or an hour before or after it: no operation takes longer.
+    /// Whether the id is known within an hour before or after this time: no operation takes longer.
     pub(super) fn has_id_near(&self, time: i64, id: u64) -> bool {
         const NEAR: i64 = 60;
         let minute = time.div_euclid(GRAIN);
@@ -75,17 +75,17 @@ impl Buckets {
         near.into_iter().any(|(_, bucket)| bucket.ids.find(id, |known| *known == id).is_some())
     }
 
-    /// The pending events of this minute, for one more.
+    /// The pending events of this minute, to add one. Creates the bucket if necessary.
     pub(super) fn pending_for(&mut self, time: i64, watermark: &Watermark) -> &mut List {
         &mut self.bucket(time, watermark).pending
     }
 
-    /// The pending events of this minute, if it has any.
+    /// The pending events of this minute, if it has a bucket.
     pub(super) fn pending_at(&mut self, time: i64) -> Option<&mut List> {
         self.by_minute.get_mut(&time.div_euclid(GRAIN)).map(|bucket| &mut bucket.pending)
     }
 
-    /// Drops the ids of the earliest buckets until at most `limit` are left, and says how many went.
+    /// Drops the ids of the earliest buckets until at most `limit` remain. Returns the number dropped.
     pub(super) fn forget_ids_above(&mut self, limit: usize) -> u64 {
         let mut forgotten = 0;
         let mut empty = Vec::new();
@@ -107,7 +107,7 @@ impl Buckets {
         forgotten
     }
 
-    /// Drops a bucket that the watermark has left behind and gives its pending events; `None` where there is no such one.
+    /// Expires a bucket that the watermark has passed and returns its pending events; `None` if no due bucket has any.
     pub(super) fn expire(&mut self, watermark: i64) -> Option<List> {
         while let Some((due, minute)) = self.due.first().copied().filter(|(due, _)| *due < watermark) {
             self.due.remove(&(due, minute));
@@ -136,12 +136,12 @@ impl Buckets {
         self.ids
     }
 
-    /// The buckets that hold anything, with their minutes.
+    /// The buckets that are not empty, with their minutes.
     pub(super) fn iter(&self) -> impl Iterator<Item = (i64, &Bucket)> {
         self.by_minute.iter().filter(|(_, bucket)| !bucket.is_empty()).map(|(minute, bucket)| (*minute, bucket))
     }
 
-    /// Puts back a bucket of a checkpoint.
+    /// Restores a bucket from a checkpoint, without its pending events.
     pub(super) fn restore(&mut self, minute: i64, deadline: i64, due: i64, ids: Table<u64>) {
         self.ids += ids.len();
         self.due.insert((due, minute));

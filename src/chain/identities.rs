@@ -12,7 +12,7 @@ pub(super) struct Identities {
     by_text: Table<Entry>,
 }
 
-/// An identity, and its pending events as a list in the order in which they came.
+/// An identity and the list of its pending events, in order of arrival.
 #[derive(Debug)]
 struct Identity {
     text: Handle,
@@ -32,11 +32,11 @@ impl Hashed for Entry {
     }
 }
 
-/// What an identity takes besides its text: a slot, and its place in the table.
+/// Bytes per identity besides its text: a slot and a table entry.
 const OVERHEAD: usize = size_of::<Option<Identity>>() + size_of::<Entry>() + table::OVERHEAD;
 
 impl Identities {
-    /// The identity of this name.
+    /// Finds an identity by its text.
     pub(super) fn find(&self, hash: &KeyedHash, text: &str) -> Option<u32> {
         self.find_hashed(hash_of(hash, text.as_bytes()), text)
     }
@@ -46,7 +46,7 @@ impl Identities {
         self.by_text.find(high_bits(hash), is).map(|entry| entry.slot)
     }
 
-    /// The identity of this name, or a new one whose list is empty. `None` only where two billion are alive.
+    /// Finds an identity by its text, or inserts it with an empty list. `None` only if two billion are alive.
     pub(super) fn find_or_insert(&mut self, hash: &KeyedHash, text: &str) -> Option<u32> {
         let hash = hash_of(hash, text.as_bytes());
         if let Some(known) = self.find_hashed(hash, text) {
@@ -57,13 +57,13 @@ impl Identities {
         Some(slot)
     }
 
-    /// A new identity that is not found by its name until [`Self::index_all`].
+    /// Inserts an identity that [`Self::find`] does not return until [`Self::index_all`] is called.
     pub(super) fn insert_unindexed(&mut self, text: &str) -> Option<u32> {
         let text = self.texts.insert(text.as_bytes())?;
         self.slots.insert(Identity { text, events: List::default() })
     }
 
-    /// Makes every identity be found by its name; none may be so before.
+    /// Indexes all identities by their texts. The index must be empty.
     pub(super) fn index_all(&mut self, hash: &KeyedHash) {
         let hash = |identity: &Identity| hash_of(hash, self.texts.get(identity.text));
         let mut entries: Vec<_> = self.slots.iter().map(|(slot, identity)| (hash(identity), slot)).collect();
@@ -81,7 +81,7 @@ impl Identities {
         self.texts.remove(identity.text);
     }
 
-    /// The events of an identity.
+    /// The pending events of an identity.
     pub(super) fn events(&self, slot: u32) -> Option<&List> {
         self.slots.get(slot).map(|identity| &identity.events)
     }
@@ -90,7 +90,7 @@ impl Identities {
         self.slots.get_mut(slot).map(|identity| &mut identity.events)
     }
 
-    /// The name of an identity, as UTF-8.
+    /// The text of an identity, as UTF-8.
     pub(super) fn text(&self, slot: u32) -> &[u8] {
         self.slots.get(slot).map_or(&[], |identity| self.texts.get(identity.text))
     }
@@ -99,13 +99,13 @@ impl Identities {
         self.slots.len()
     }
 
-    /// About how many bytes they take.
+    /// Approximate memory of all identities, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.texts.bytes() + self.len() * OVERHEAD
     }
 }
 
-/// The high half of a text's keyed hash.
+/// The high half of the keyed hash of a text.
 fn hash_of(hash: &KeyedHash, text: &[u8]) -> u32 {
     (hash.of(&[b"identity", text]) >> 32) as u32
 }

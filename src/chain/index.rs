@@ -1,10 +1,11 @@
 use super::slab::Slab;
 use super::table::{Hashed, Table, high_bits};
 
-/// Finds pending events by a key, the earliest first.
+/// An index of pending events by key, earliest first.
 ///
-/// Nearly always one event stands under a key: a volume is created once. So an entry is eight bytes, and only what shares
-/// a key is in a list. Of a key 32 bits are kept; who asks looks at what it gets anyway.
+/// Nearly every key has one event: a volume is created once. So an entry takes eight bytes, and only events that share
+/// a key are in a list. An entry stores 32 bits of the key, so a lookup may return events of other keys; callers check
+/// the events anyway.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     entries: Table<Entry>,
@@ -13,9 +14,9 @@ pub(super) struct Index {
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    /// A part of a keyed hash.
+    /// The low 32 bits of a keyed hash.
     key: u32,
-    /// An event, or, with [`LIST`] set, a list of them.
+    /// The slot of an event or, with [`LIST`] set, the number of a list.
     head: u32,
 }
 
@@ -28,12 +29,12 @@ impl Hashed for Entry {
 }
 
 impl Index {
-    /// Makes room for so many more keys at once.
+    /// Allocates room for `additional` more keys.
     pub(super) fn reserve(&mut self, additional: usize) {
         self.entries.reserve(additional);
     }
 
-    /// Puts an event under a key, behind those that happened before it or at the same time.
+    /// Inserts an event under a key, after those with an earlier or equal time.
     pub(super) fn insert(&mut self, key: u64, event: u32, time: impl Fn(u32) -> i64) -> Option<()> {
         let key = key as u32;
         let Some(entry) = self.entries.find_mut(high_bits(key), |entry| entry.key == key) else {
@@ -49,7 +50,7 @@ impl Index {
         Some(())
     }
 
-    /// Takes an event from under a key.
+    /// Removes an event from a key.
     pub(super) fn remove(&mut self, key: u64, event: u32, time: impl Fn(u32) -> i64) -> Option<()> {
         let key = key as u32;
         let entry = self.entries.find_mut(high_bits(key), |entry| entry.key == key)?;

@@ -5,33 +5,33 @@ use super::pending::{PendingEvent, PendingId, Store};
 use crate::rule::{Binding, JoinStep, RulePlan, Rules, Shared, StepPlan};
 use crate::util::sorted;
 
-/// A chain: an event for each step of the rule, none for an optional one that is not there.
+/// A chain: one event per step of the rule, `None` for an optional step without one.
 pub(crate) type Chain = Vec<Option<PendingId>>;
 
-/// How many probes into the index there are for each event that may be tried: events that share many values are found by
-/// each of them.
+/// Index probes allowed per candidate. Events that share several values are found once per value, so probes outnumber
+/// candidates.
 const PROBES_PER_CANDIDATE: usize = 64;
 
 /// Above this many values, build a hash set instead of scanning.
 const MAX_SCANNED: usize = 8;
 
-/// Looks for the chains that an event completes.
+/// Searches for the chains that an event completes.
 ///
-/// From the event's own step it goes along the links to the other steps. What it places must fit what is placed
-/// already: the identity, every shared name, the order of times, and the window. So each chain is found once, when the
-/// last of its events has come, whichever that is.
+/// Starting at the event's own step, the search follows the rule's joins to the other steps. A candidate must agree
+/// with the events already placed in identity, every shared name, order of times, and window. So each chain is found
+/// once, on arrival of its last event, whichever step that is.
 pub(super) struct Search<'a> {
     pending: &'a Store,
     hash: &'a KeyedHash,
     rules: &'a Rules,
-    /// How many more events may be tried.
+    /// Candidates that may still be tried.
     left: usize,
-    /// How many more values and places of the index may be looked at.
+    /// Index probes that may still be made.
     probes: usize,
     cut: bool,
 }
 
-/// A chain that is being put together: an event, or none yet, for each step of the rule.
+/// A chain under construction: for each step of the rule the event placed there, if any.
 struct Draft<'a> {
     rule: &'a RulePlan,
     steps: &'a [StepPlan],
@@ -42,17 +42,17 @@ struct Draft<'a> {
 }
 
 impl<'a> Search<'a> {
-    /// A search that tries no more than `most` events.
+    /// A search that tries at most `most` candidates.
     pub(super) fn new(pending: &'a Store, hash: &'a KeyedHash, rules: &'a Rules, most: usize) -> Self {
         Self { pending, hash, rules, left: most, probes: most.saturating_mul(PROBES_PER_CANDIDATE), cut: false }
     }
 
-    /// Whether the search ended before it had seen everything.
+    /// Whether the search ran out of candidates or probes before it was complete.
     pub(super) fn was_cut(&self) -> bool {
         self.cut
     }
 
-    /// The chains in which `new` is `step`, each as its events in the order of the rule's steps.
+    /// The complete chains in which `new` is `step`, each in the order of the rule's steps.
     pub(super) fn completed_by(&mut self, new: PendingId, step: usize) -> Vec<Chain> {
         let (Some((rule, plan)), Some(event)) = (self.rules.step(step), self.pending.event(new)) else {
             return Vec::new();
@@ -67,11 +67,11 @@ impl<'a> Search<'a> {
         if !plan.optional {
             self.extend(&mut draft, 0);
         }
-        // Events that share two values of one name are found by each.
+        // Events that share two values of one name are found once per value.
         sorted::collect(draft.complete.into_iter())
     }
 
-    /// Places the next step, in every way that fits.
+    /// Places each candidate that fits the next join, and recurses.
     fn extend(&mut self, draft: &mut Draft<'a>, joined: usize) {
         let Some(join) = draft.joins.get(joined) else {
             return draft.keep();
@@ -100,13 +100,13 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// The events that `join` may place, each once, as far as the search may go.
+    /// The candidates for `join`, without duplicates, within the remaining limits.
     fn candidates(&mut self, draft: &Draft<'a>, join: &JoinStep) -> Vec<(PendingId, PendingEvent<'a>)> {
         let (Some(from), Some((earliest, latest))) = (draft.event(join.from), draft.times_for(join.to)) else {
             return Vec::new();
         };
         let times = earliest..=latest;
-        // Half of what is left, so that the joins behind this one find something left, too.
+        // Half of the remaining probes, so that later joins have some left.
         let allowed = self.probes / 2;
         let mut candidates = Candidates::new(self.pending, draft.rule.first_step + join.to, self.left, allowed);
         match join.by.and_then(|by| Some((draft.binding(join.from, by.there)?, draft.binding(join.to, by.here)?))) {
@@ -123,14 +123,14 @@ impl<'a> Search<'a> {
     }
 }
 
-/// The events that a look into the index gives, each once.
+/// The candidates found by probing the index, without duplicates.
 struct Candidates<'a> {
     pending: &'a Store,
-    /// The step that they have to be.
+    /// The step that candidates must match.
     step: usize,
-    /// One more than this is enough to tell that there are more.
+    /// Collection stops at one more than this, which is enough to detect that the search is cut.
     most: usize,
-    /// How many more probes there are.
+    /// Probes that may still be made.
     probes: usize,
     seen: HashSet<PendingId>,
     events: Vec<(PendingId, PendingEvent<'a>)>,
@@ -141,7 +141,7 @@ impl<'a> Candidates<'a> {
         Self { pending, step, most, probes, seen: HashSet::new(), events: Vec::new() }
     }
 
-    /// Adds the events that one look gives; asking costs a look, and so does each of them.
+    /// Adds the events of one lookup. The lookup costs one probe, and so does each event.
     fn add(&mut self, ids: impl Iterator<Item = PendingId>) {
         if !self.probe() {
             return;
@@ -176,8 +176,8 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// The first and last time that an event at `position` may have, given those placed. Seconds tie: equal times are
-    /// in order, and the link says which came first.
+    /// The earliest and latest time that an event at `position` may have, given the placed events. Timestamps may have
+    /// a resolution of one second, so equal times count as in order; the link proves which came first.
     fn times_for(&self, position: usize) -> Option<(i64, i64)> {
         let times = || (0..).zip(&self.placed).filter_map(|(at, placed)| placed.map(|(_, event)| (at, event.time)));
         let ordered = self.rule.rule.ordered;
@@ -197,7 +197,7 @@ impl<'a> Draft<'a> {
         self.steps.get(position)?.bindings.get(binding)
     }
 
-    /// Whether an event that was found may stand where `join` probes.
+    /// Whether a candidate may be placed at `join.to`.
     fn fits(&self, id: PendingId, event: PendingEvent<'a>, join: &JoinStep) -> bool {
         event.identity().0 == self.identity
             && !self.placed.iter().flatten().any(|(placed, _)| *placed == id)
@@ -205,10 +205,10 @@ impl<'a> Draft<'a> {
             && join.also.iter().all(|(other, shared)| self.share(event, join, *other, *shared))
     }
 
-    /// Whether an event for `join.to` has a value of a shared name in common with the event placed at `other`.
+    /// Whether a candidate for `join.to` has a value of the shared name in common with the event placed at `other`.
     fn share(&self, event: PendingEvent<'a>, join: &JoinStep, other: usize, shared: Shared) -> bool {
         let Some(placed) = self.event(other) else {
-            // An optional step that is not there asks for nothing.
+            // An absent optional step imposes no condition.
             return true;
         };
         let bindings = (self.binding(other, shared.there), self.binding(join.to, shared.here));
@@ -221,7 +221,7 @@ impl<'a> Draft<'a> {
         others.iter().any(|value| values.contains(value))
     }
 
-    /// Keeps what is placed as a chain.
+    /// Records the placed events as a complete chain.
     fn keep(&mut self) {
         self.complete.push(self.placed.iter().map(|placed| placed.map(|(id, _)| id)).collect());
     }

@@ -1,10 +1,10 @@
 use super::slab::Slab;
 
-/// The number that stands for no item.
+/// Sentinel for no item.
 const NOBODY: u32 = u32::MAX;
 
-/// A list that runs through the items of a slab: what is removed from the middle costs no search, and an item no more than
-/// its two links.
+/// An intrusive doubly linked list over the items of a slab: removal from the middle needs no search, and an item costs
+/// only its two links.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct List {
     pub first: u32,
@@ -12,7 +12,7 @@ pub(super) struct List {
     pub len: u32,
 }
 
-/// The neighbours of an item in a [`List`]; [`NOBODY`] at its ends.
+/// The previous and next item of an item in a [`List`]; [`NOBODY`] at its ends.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Links {
     before: u32,
@@ -32,7 +32,7 @@ impl Default for Links {
 }
 
 impl List {
-    /// Puts an item at the end. `links` finds an item's links of this list.
+    /// Appends an item. `links` returns an item's links for this list.
     pub(super) fn push<T>(&mut self, items: &mut Slab<T>, item: u32, links: fn(&mut T) -> &mut Links) {
         if let Some(new) = items.get_mut(item) {
             *links(new) = Links { before: self.last, after: NOBODY };
@@ -45,7 +45,7 @@ impl List {
         self.len += 1;
     }
 
-    /// Takes an item out that is in the list and, by now, in no slab any more.
+    /// Unlinks an item of the list that has already been removed from the slab.
     pub(super) fn unlink<T>(&mut self, items: &mut Slab<T>, item: Links, links: fn(&mut T) -> &mut Links) {
         match items.get_mut(item.before) {
             Some(before) => links(before).after = item.after,

@@ -1,7 +1,7 @@
-//! Chains: events of one identity joined by the values they share, in whatever order they come.
+//! Chains: events of one identity joined by the values they share, in any order of arrival.
 //!
-//! A positive sequence never becomes false when more events arrive, so nothing waits: each event is kept, looks for its
-//! neighbours, and what it completes is reported at once. Time only decides what may be forgotten.
+//! More events never falsify a positive sequence, so nothing waits: each event is stored, searches for its candidates,
+//! and the chains it completes are reported at once. Time only determines when state may be dropped.
 
 mod arena;
 mod attribution;
@@ -30,7 +30,7 @@ pub(crate) use join::Chain;
 pub(crate) use pending::{PendingEvent, PendingId};
 pub(crate) use watermark::{Arrival, Watermark};
 
-/// Everything the engine remembers between records.
+/// The state of the engine between records.
 #[derive(Debug)]
 pub(crate) struct Chains {
     pub watermark: Watermark,
@@ -39,38 +39,38 @@ pub(crate) struct Chains {
     limits: Limits,
     hash: KeyedHash,
     pub counts: Counts,
-    /// The hours and hashed identities for which evictions has been reported.
+    /// The hours and hashed identities for which an eviction has been reported.
     reported: BTreeSet<(i64, u64)>,
 }
 
 /// An hour, in ms.
 const HOUR: i64 = 3_600_000;
 
-/// How many tellings of evictions are remembered, to not repeat them.
+/// Maximum size of [`Chains::reported`], which keeps evictions from being reported twice.
 const MAX_REPORTED: usize = 4_096;
 
-/// What became of events, and of what is remembered of them. All only count up.
+/// Counts of duplicates, out-of-order events, evictions and cut searches. All are monotonic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
-    /// Events seen before.
+    /// Duplicates.
     pub duplicates: u64,
-    /// Events older than the watermark when they came.
+    /// Events older than the watermark on arrival.
     pub late: u64,
-    /// Events dated beyond the host's watermark and the allowed skew.
+    /// Events dated later than the host's time plus the allowed skew.
     pub future: u64,
-    /// Events that a chain could use and that name no identity.
+    /// Chain steps without an identity.
     pub unidentified: u64,
-    /// Pending events given up for newer ones of the same identity.
+    /// Pending events evicted for newer ones of the same identity.
     pub evicted_identity: u64,
-    /// Pending events given up because the state as a whole was full.
+    /// Pending events evicted because a limit on the total state was reached.
     pub evicted_total: u64,
-    /// Event ids forgotten early, so that a repetition would no longer be noticed.
+    /// Event ids dropped early; their duplicates are no longer detected.
     pub forgotten_ids: u64,
-    /// Events whose search for neighbours was cut off.
+    /// Events whose search reached a limit on candidates or probes.
     pub searches_cut: u64,
 }
 
-/// A hash that nobody without the key can steer. The same everywhere for the same key.
+/// A keyed hash: collisions cannot be crafted without the key. The same key gives the same hashes on every machine.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeyedHash {
     pub key: [u8; 16],
@@ -87,40 +87,40 @@ impl KeyedHash {
     }
 }
 
-/// An event that rules ask for.
+/// An event that matches steps of rules.
 #[derive(Clone, Copy)]
 pub(crate) struct Matched<'m> {
     pub event: &'m Event<'m>,
-    /// The event's own id, or one made for it: the same id is the same event.
+    /// The event's own id, or a derived one. Events with equal ids are duplicates.
     pub id: &'m str,
-    /// The id that findings tell: that of the operation, where several events are of one.
+    /// The id that findings report: that of the operation, if several events belong to one.
     pub report_id: &'m str,
     /// In ms since 1970.
     pub time: i64,
-    /// The steps that it is.
+    /// The steps it matches.
     pub steps: &'m [usize],
-    /// The exceptions that hold for it.
+    /// The exceptions that apply to it.
     pub exceptions: &'m [u16],
 }
 
-/// What an event did to the state.
+/// The result of observing an event.
 pub(crate) struct Observed {
-    /// Whether the event had been seen before.
+    /// Whether the event is a duplicate.
     pub duplicate: bool,
-    /// The chains it completed: the step of the event, and the pending events in the order of the rule's steps.
+    /// The chains it completed: the event's step, and the pending events in the order of the rule's steps.
     pub chains: Vec<(usize, Chain)>,
-    /// What had to give way for it.
+    /// The evictions it caused that have not been reported for this hour.
     pub evictions: Vec<Eviction>,
 }
 
-/// Pending events have been given up. Flooding must not be a quiet way out.
+/// An eviction of pending events. It is reported, so that flooding cannot hide a chain silently.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Eviction {
-    /// The identity whose event took the room.
+    /// The identity whose event caused the eviction.
     pub identity: String,
-    /// Whether it gave up its own events, or those of anybody.
+    /// Whether events of this identity were evicted (its own limit), or the earliest of any identity (a total limit).
     pub own: bool,
-    /// The hour of event time that this is reported for; once an hour is enough.
+    /// The hour of event time that this is reported for: once per hour, identity and `own`.
     pub hour: i64,
 }
 
@@ -138,9 +138,9 @@ impl Chains {
         }
     }
 
-    /// Takes in an event that matches `steps`.
+    /// Processes an event that matches steps of rules.
     ///
-    /// Costs a few hash look-ups, and one for each neighbour; never more than [`Limits::neighbours`] of those.
+    /// Costs a few hash lookups plus one per candidate, of which there are at most [`Limits::max_candidates`].
     pub(crate) fn observe(&mut self, rules: &Rules, matched: &Matched<'_>) -> Observed {
         let Matched { event, id, time, .. } = *matched;
         match self.watermark.observe(time) {
@@ -167,7 +167,7 @@ impl Chains {
         observed
     }
 
-    /// Keeps an event under one identity and finds the chains that it completes.
+    /// Stores an event under one identity and finds the chains it completes.
     fn link(&mut self, rules: &Rules, matched: &Matched<'_>, attribution: &Attribution<'_>, observed: &mut Observed) {
         if attribution.identity.is_empty() {
             self.counts.unidentified += 1;
@@ -183,7 +183,7 @@ impl Chains {
         self.counts.searches_cut += u64::from(search.was_cut());
     }
 
-    /// Gives up what the limits ask for, a noisy identity's own first.
+    /// Evicts pending events as the limits require: first those of the same identity, then the earliest of all.
     fn make_room(&mut self, rules: &Rules, time: i64, identity: &str, evictions: &mut Vec<Eviction>) {
         let before = self.counts;
         let mut own = self.pending.of_identity(&self.hash, identity);
@@ -213,7 +213,7 @@ impl Chains {
         }
     }
 
-    /// Forgets the pending event in a slot; `false` where there is none.
+    /// Removes the pending event in a slot; `false` if there is none.
     fn forget(&mut self, rules: &Rules, slot: u32) -> bool {
         let Some(bucket) = self.pending.time(slot).and_then(|time| self.buckets.pending_at(time)) else { return false };
         self.pending.remove(&self.hash, rules, slot, bucket);
@@ -229,7 +229,7 @@ impl Chains {
         }
     }
 
-    /// Remembers a finding of an operation that several events tell of; `false` where one of them has made it before.
+    /// Records a finding of an operation that has several events; `false` if one of them has already produced it.
     pub(crate) fn is_new_finding(&mut self, id: &str, time: i64) -> bool {
         let key = self.hash.of(&[b"finding", id.as_bytes()]);
         !self.buckets.has_id_near(time, key) && self.buckets.insert_id(time, key, &self.watermark)
@@ -240,22 +240,22 @@ impl Chains {
         self.pending.event(id)
     }
 
-    /// How many events are pending.
+    /// Number of pending events.
     pub(crate) fn pending(&self) -> usize {
         self.pending.len()
     }
 
-    /// How many identities have pending events.
+    /// Number of identities with pending events.
     pub(crate) fn identities(&self) -> usize {
         self.pending.identities()
     }
 
-    /// How many event ids are remembered.
+    /// Number of event ids stored to detect duplicates.
     pub(crate) fn event_ids(&self) -> usize {
         self.buckets.ids()
     }
 
-    /// About how many bytes the pending events take.
+    /// Approximate memory of the pending events, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.pending.bytes()
     }

@@ -15,17 +15,17 @@ use crate::rule::{Binding, Rules};
 use crate::util::packed::{Decoder, PackedStr, encode_number, encode_text};
 use crate::util::sorted;
 
-/// How many values of a name that joins nothing are kept for findings, such as the instances of one launch.
+/// Maximum values stored per slot that no join uses; findings only show them (such as the instances of one launch).
 const MAX_SHOWN: usize = 64;
 
-/// A pending event. An id is never used twice within four billion insertions.
+/// The id of a pending event. Ids are unique within four billion insertions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct PendingId {
     slot: u32,
     generation: u32,
 }
 
-/// Events that are steps of a chain, found by identity and linking value.
+/// The pending events: events that are steps of a chain, indexed by identity and linking value.
 #[derive(Debug, Default)]
 pub(super) struct Store {
     slots: Slab<Pending>,
@@ -33,21 +33,21 @@ pub(super) struct Store {
     by_value: Index,
     identities: Identities,
     attributions: Attributions,
-    /// The different calls and the steps they have matched: few, so each is kept once.
+    /// Interned calls with the steps they matched. There are few distinct ones.
     calls: Vec<Call>,
     next: u32,
 }
 
 #[derive(Debug)]
 struct Pending {
-    /// In halves, so that a slot needs no padding: in ms since 1970.
+    /// In ms since 1970, as high and low half, so that a slot needs no padding.
     time: [u32; 2],
-    /// Counts insertions, and begins again after four billion.
+    /// The insertion number, which wraps after four billion.
     number: u32,
     identity: u32,
     attribution: u32,
     call: u32,
-    /// Event id, then pairs of slot and value.
+    /// The event id, then pairs of slot and value.
     content: Handle,
     of_identity: Links,
     of_bucket: Links,
@@ -68,7 +68,7 @@ fn of_bucket(pending: &mut Pending) -> &mut Links {
     &mut pending.of_bucket
 }
 
-/// What was called, the steps that it is, and the exceptions that hold for it.
+/// A call, the steps it matches, and the exceptions that apply to it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Call {
     pub service: Box<str>,
@@ -95,10 +95,10 @@ impl Call {
     }
 }
 
-/// A new event, its parts known to the store.
+/// A new event whose identity, attribution and call are already interned.
 pub(super) struct New<'a> {
     pub time: i64,
-    /// From [`Store::new_identity`], or one that is known.
+    /// From [`Store::new_identity`], or a known one.
     pub identity: u32,
     /// From [`Store::attribution`].
     pub attribution: u32,
@@ -107,20 +107,20 @@ pub(super) struct New<'a> {
     pub content: Cow<'a, [u8]>,
 }
 
-/// What a pending event takes besides its content: a slot, and places in the index and among the event ids.
+/// Bytes per pending event besides its content: a slot, an index entry and an event id.
 const OVERHEAD: usize = size_of::<Option<Pending>>() + 2 * (size_of::<u64>() + table::OVERHEAD);
 
-/// A pending event as joins and findings read it.
+/// A decoded view of a pending event, for joins and findings.
 #[derive(Clone, Copy)]
 pub(crate) struct PendingEvent<'a> {
     /// In ms since 1970.
     pub time: i64,
     /// The service that was called.
     pub service: &'a str,
-    /// What was called.
+    /// The action that was called.
     pub action: &'a str,
     steps: &'a [usize],
-    /// The exceptions that hold for it.
+    /// The exceptions that apply to it.
     pub exceptions: &'a [u16],
     identity: u32,
     identity_text: &'a [u8],
@@ -136,7 +136,7 @@ impl<'a> PendingEvent<'a> {
         Decoder::new(self.content).packed_text().unwrap_or_default()
     }
 
-    /// All values, with their slots' numbers.
+    /// All values with their slot numbers.
     fn values(self) -> impl Iterator<Item = (u16, PackedStr<'a>)> {
         let mut take = Decoder::new(self.content);
         let id = take.packed();
@@ -146,24 +146,24 @@ impl<'a> PendingEvent<'a> {
         })
     }
 
-    /// The different values of some slots.
+    /// The distinct values of some slots.
     pub(crate) fn values_of(self, slots: &[Slot]) -> Vec<PackedStr<'a>> {
         let of_slots = self.values().filter(|(number, _)| slots.iter().any(|slot| slot.number() == *number));
         let values = of_slots.map(|(_, value)| value);
         if slots.len() == 1 {
-            // Those of one slot differ.
+            // The values of one slot are distinct already.
             return values.collect();
         }
         let mut seen = HashSet::new();
         values.filter(|value| seen.insert(*value)).collect()
     }
 
-    /// Who did it: a number, and the name as UTF-8.
+    /// The identity: its number, and its text as UTF-8.
     pub(super) fn identity(self) -> (u32, &'a [u8]) {
         (self.identity, self.identity_text)
     }
 
-    /// Who did it and where.
+    /// Who made the call, and where.
     pub(crate) fn attribution(self) -> Attribution<'a> {
         Attribution::decode(std::str::from_utf8(self.identity_text).unwrap_or_default(), self.attribution_text)
             .unwrap_or_default()
@@ -173,7 +173,7 @@ impl<'a> PendingEvent<'a> {
         self.steps.contains(&step)
     }
 
-    /// Tells service, action, steps and exceptions from others in this store.
+    /// Interned id of (service, action, steps, exceptions).
     pub(super) fn call(self) -> u32 {
         self.call
     }
@@ -186,14 +186,15 @@ impl<'a> PendingEvent<'a> {
         self.content
     }
 
-    /// The attribution as a number, and encoded.
+    /// The attribution: its number, and its encoding.
     pub(super) fn encoded_attribution(self) -> (u32, &'a [u8]) {
         (self.attribution, self.attribution_text)
     }
 }
 
 impl Store {
-    /// Keeps an event under each value that links it, and in its `bucket`. `None` only where two billion are alive.
+    /// Inserts an event, indexes it under each value that links it, and appends it to `bucket`. `None` only if two
+    /// billion are alive.
     pub(super) fn insert(
         &mut self,
         hash: &KeyedHash,
@@ -223,22 +224,22 @@ impl Store {
         self.id(slot)
     }
 
-    /// An identity that the store does not know yet, for [`Self::insert_unindexed`].
+    /// Adds an identity that the store does not have yet, for [`Self::insert_unindexed`].
     pub(super) fn new_identity(&mut self, text: &str) -> Option<u32> {
         self.identities.insert_unindexed(text)
     }
 
-    /// A attribution, for one event. It must get that event.
+    /// Interns an attribution and counts one event as its user. The caller must insert that event.
     pub(super) fn attribution(&mut self, hash: &KeyedHash, encoded: Vec<u8>) -> Option<u32> {
         self.attributions.acquire(hash, encoded)
     }
 
-    /// A attribution that is known, for one event more.
+    /// Counts one more event as a user of a known attribution. The caller must insert that event.
     pub(super) fn same_attribution(&mut self, attribution: u32) {
         self.attributions.acquire_again(attribution);
     }
 
-    /// Keeps an event that is not found by its values until [`Self::index_all`].
+    /// Inserts an event that is not indexed until [`Self::index_all`] is called.
     pub(super) fn insert_unindexed(&mut self, new: New<'_>, bucket: &mut List) -> Option<u32> {
         let time = new.time as u64;
         let slot = self.slots.insert(Pending {
@@ -257,9 +258,9 @@ impl Store {
         Some(slot)
     }
 
-    /// Makes every event of a store that has none indexed be found by its values.
+    /// Indexes all events. The index must be empty.
     ///
-    /// In the order of the index: in that of the events each would wait for memory at every step.
+    /// Inserts in the order of the index: in the order of the events, every insertion would be a cache miss.
     pub(super) fn index_all(&mut self, hash: &KeyedHash, rules: &Rules) {
         let mut keys: Vec<(u32, u32)> = Vec::with_capacity(self.len());
         for (slot, _) in self.slots.iter() {
@@ -274,7 +275,7 @@ impl Store {
         }
     }
 
-    /// What was called, with the steps and exceptions that it is.
+    /// Interns a call with its steps and exceptions.
     pub(super) fn call(&mut self, call: Call) -> Option<u32> {
         let known = self.calls.iter().position(|known| *known == call).unwrap_or_else(|| {
             self.calls.push(call);
@@ -283,12 +284,12 @@ impl Store {
         u32::try_from(known).ok()
     }
 
-    /// The keys by which an event is found: one for each different value that links it to a step of another event, and
-    /// one for each of its steps that others look for by the identity alone.
+    /// The index keys of an event: one per distinct value that links it to another step, and one per step that other
+    /// steps look up by identity alone.
     fn keys(&self, hash: &KeyedHash, rules: &Rules, slot: u32) -> Vec<u64> {
         let Some(event) = self.slot(slot) else { return Vec::new() };
         let mut keys = Vec::new();
-        // Steps of different rules mostly bind the same values.
+        // Steps of different rules mostly bind the same slots.
         let mut bound = Vec::new();
         for step in event.steps {
             let Some((_, plan)) = rules.step(*step) else { continue };
@@ -309,8 +310,8 @@ impl Store {
         keys
     }
 
-    /// The pending events of an identity that have `value` where `binding` looks for it and a time in `times`, the
-    /// earliest first.
+    /// The pending events of an identity with `value` in a slot of `binding` and a time in `times`, earliest first.
+    /// Hashes may collide, so the caller must check the values.
     pub(super) fn find(
         &self,
         hash: &KeyedHash,
@@ -322,7 +323,8 @@ impl Store {
         self.posted(value_key(hash, identity, binding.key, value), times)
     }
 
-    /// The pending events of an identity that are `step`, which must be one that is found by identity.
+    /// The pending events of an identity that match `step`, which must have
+    /// [`found_by_identity`](crate::rule::StepPlan::found_by_identity) set.
     pub(super) fn find_step(
         &self,
         hash: &KeyedHash,
@@ -365,7 +367,7 @@ impl Store {
         })
     }
 
-    /// The event of an id, unless it is gone.
+    /// The event with this id, unless it has been removed.
     pub(super) fn event(&self, id: PendingId) -> Option<PendingEvent<'_>> {
         if self.id(id.slot)? == id { self.slot(id.slot) } else { None }
     }
@@ -375,7 +377,7 @@ impl Store {
         self.slots.get(slot).map(Pending::time)
     }
 
-    /// Forgets the event in a slot, which is in `bucket`.
+    /// Removes the event in a slot from the store and from its `bucket`.
     pub(super) fn remove(&mut self, hash: &KeyedHash, rules: &Rules, slot: u32, bucket: &mut List) {
         for key in self.keys(hash, rules, slot) {
             let slots = &self.slots;
@@ -392,15 +394,15 @@ impl Store {
         }
     }
 
-    /// The pending events of an identity, in the order in which they came.
+    /// The pending events of an identity, in order of arrival.
     pub(super) fn of_identity(&self, hash: &KeyedHash, identity: &str) -> List {
         let events = self.identities.find(hash, identity).and_then(|identity| self.identities.events(identity));
         events.copied().unwrap_or_default()
     }
 
-    /// All pending events, in the order in which they came.
+    /// All pending events, in order of arrival.
     pub(super) fn in_order(&self) -> Vec<PendingEvent<'_>> {
-        // The oldest has the number that is furthest back.
+        // The oldest event has the number furthest behind `next`, modulo 2^32.
         let age = |number: u32| u32::MAX - self.next.wrapping_sub(number);
         let mut slots: Vec<_> =
             self.slots.iter().map(|(slot, pending)| u64::from(age(pending.number)) << 32 | u64::from(slot)).collect();
@@ -416,7 +418,7 @@ impl Store {
         self.identities.len()
     }
 
-    /// About how many bytes all of this takes.
+    /// Approximate memory of the store, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.contents.bytes() + self.len() * OVERHEAD + self.attributions.bytes() + self.identities.bytes()
     }
@@ -434,7 +436,7 @@ fn time_of(slots: &Slab<Pending>, slot: u32) -> i64 {
     slots.get(slot).map_or(i64::MIN, Pending::time)
 }
 
-/// What is kept of an event: its id and the different values that its steps bind.
+/// The stored content of an event: its id and the distinct values that its steps bind.
 fn content(rules: &Rules, matched: &Matched<'_>) -> Vec<u8> {
     let mut content = Vec::new();
     encode_text(&mut content, matched.report_id);

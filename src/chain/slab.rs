@@ -1,4 +1,4 @@
-/// Values by number, in pieces that never move: growing costs no copy, and no moment at which everything is there twice.
+/// Values by number, in chunks that never move: growth copies nothing and never holds all values twice.
 #[derive(Debug)]
 pub(super) struct Slab<T> {
     chunks: Vec<Vec<Option<T>>>,
@@ -15,14 +15,14 @@ impl<T> Default for Slab<T> {
 }
 
 impl<T> Slab<T> {
-    /// Puts a value in and gives its number; `None` only where two billion are in.
+    /// Inserts a value and returns its number. `None` only if it holds two billion.
     pub(super) fn insert(&mut self, value: T) -> Option<u32> {
         if let Some(number) = self.free.pop() {
             *self.place(number)? = Some(value);
             self.len += 1;
             return Some(number);
         }
-        // None is free: all places up to the length are taken.
+        // No place is free, so all numbers below `len` are in use.
         let number = u32::try_from(self.len).ok().filter(|number| *number < 1 << 31)?;
         if self.len.is_multiple_of(CHUNK) {
             self.chunks.push(Vec::with_capacity(CHUNK));
@@ -44,7 +44,7 @@ impl<T> Slab<T> {
         self.place(number)?.as_mut()
     }
 
-    /// Takes a value out; its number may be given again.
+    /// Removes a value. Its number may be reused.
     pub(super) fn remove(&mut self, number: u32) -> Option<T> {
         let value = self.place(number)?.take()?;
         self.len -= 1;

@@ -1,7 +1,7 @@
-//! What is remembered, as bytes of a checkpoint and back.
+//! Encodes the state of all chains into a checkpoint, and restores it.
 //!
-//! Slots and steps are numbers that another set of rules gives to something else, so the checkpoint carries the paths and
-//! the rules' fingerprints beside them. What belongs to a rule that has changed or gone is left out on the way back.
+//! Slots and steps are numbers that depend on the set of rules, so the checkpoint also carries the paths and the rules'
+//! fingerprints. State of a rule that has been changed or removed is dropped on restore.
 
 use std::borrow::Cow;
 
@@ -14,20 +14,20 @@ use crate::rule::Rules;
 use crate::util::packed::{Decoder, encode_bytes, encode_number, encode_signed, encode_text};
 use crate::util::sorted;
 
-/// How the numbers of a checkpoint's rules read in the rules of today.
+/// Maps the slots, steps and exceptions of a checkpoint to those of the current rules.
 struct Renumbering {
     slots: Vec<Option<u16>>,
-    /// Whether every slot is what it was, and texts are kept as they are today.
+    /// Whether every slot keeps its number and the text encoding is the current one.
     contents_unchanged: bool,
     steps: Vec<Option<usize>>,
-    /// An exception that has changed or gone excuses nothing.
+    /// `None` for an exception that has been changed or removed; it no longer applies.
     exceptions: Vec<Option<u16>>,
-    /// The ids of the rules whose state is not taken over.
+    /// The ids of the rules whose state is not restored.
     reset: Vec<String>,
 }
 
 impl Chains {
-    /// Appends all that is remembered.
+    /// Appends the encoded state.
     #[cold]
     pub(crate) fn save(&self, rules: &Rules, to: &mut Vec<u8>) {
         to.extend_from_slice(&self.hash.key);
@@ -54,8 +54,8 @@ impl Chains {
         }
     }
 
-    /// Takes back what [`Self::save`] wrote; `texts_unchanged` says that it keeps texts as it does today. Gives the ids of
-    /// the rules whose state could not be taken over, or `None` where the bytes are not of that form.
+    /// Restores the state encoded by [`Self::save`]. `texts_unchanged` means that its text encoding is the current one.
+    /// Returns the ids of the rules whose state could not be restored, or `None` if the bytes are invalid.
     #[cold]
     pub(crate) fn restore(
         &mut self,
@@ -116,7 +116,8 @@ impl Chains {
     }
 }
 
-/// A part that many events share: as it was saved until one has it, then as the store knows it.
+/// A part that many events share: as encoded in the checkpoint until the first event uses it, then as its number in the
+/// store.
 enum Part<T> {
     Saved(T),
     Known(u32),
@@ -187,7 +188,7 @@ impl Renumbering {
         Some(renumbering)
     }
 
-    /// What was called, with the steps and exceptions of today.
+    /// Decodes a call, with its steps and exceptions renumbered for the current rules.
     fn call(&self, take: &mut Decoder<'_>) -> Option<Call> {
         let (service, action) = (take.text()?.into(), take.text()?.into());
         let mut call = Call { service, action, steps: Vec::new(), exceptions: Vec::new() };
@@ -204,7 +205,7 @@ impl Renumbering {
         Some(call)
     }
 
-    /// An event's content with the slots of today.
+    /// The content of an event, with its slots renumbered for the current rules.
     fn content<'a>(&self, saved: &'a [u8]) -> Option<Cow<'a, [u8]>> {
         if self.contents_unchanged {
             return Some(Cow::Borrowed(saved));
@@ -241,7 +242,7 @@ fn restore_buckets(buckets: &mut Buckets, take: &mut Decoder<'_>) -> Option<()> 
 fn save_pending(pending: &Store, to: &mut Vec<u8>) {
     let events = pending.in_order();
     let (mut identities, mut attributions) = (Numbered::default(), Numbered::default());
-    // There are few different calls: each is numbered by where it is seen first.
+    // There are few distinct calls. They are numbered in order of first use.
     let mut calls: Vec<PendingEvent<'_>> = Vec::new();
     for event in &events {
         identities.add(event.identity());
@@ -279,10 +280,10 @@ fn save_call(event: PendingEvent<'_>, to: &mut Vec<u8>) {
     }
 }
 
-/// What many events share, in the order in which it is seen first.
+/// Identities or attributions, numbered in order of first use.
 #[derive(Default)]
 struct Numbered<'a> {
-    /// By the number it has in the store: the one it is saved under, from 1.
+    /// By number in the store: the number in the checkpoint plus one; 0 if unused.
     numbers: Vec<u32>,
     in_order: Vec<&'a [u8]>,
 }

@@ -1,40 +1,40 @@
-/// A hash table of small copies that takes little more than they do, at every size.
+/// A hash table of small `Copy` entries with little overhead at every size.
 ///
-/// A table with open addressing is half empty right after it has grown, and with a million entries that is the larger half
-/// of what they cost. Here the high bits of the hash name a page, and a page is a short list that grows by a few places.
-/// To find an entry is to look through about twenty neighbours in memory.
+/// A table with open addressing is half empty right after it has grown; with a million entries, the empty half costs
+/// more than the rest. Here the high bits of the hash select a page, a short list that grows by a few places. A lookup
+/// scans about twenty adjacent entries.
 #[derive(Clone, Debug)]
 pub(super) struct Table<T> {
-    /// As many as a power of two, by the high bits of the hash.
+    /// Indexed by the high bits of the hash; their number is a power of two.
     pages: Vec<Vec<T>>,
     len: usize,
 }
 
-/// What [`Table`] holds.
+/// An entry of a [`Table`].
 pub(super) trait Hashed: Copy {
-    /// A hash whose high bits are as good as its low ones.
+    /// A hash whose high bits are well distributed: they select the page.
     fn hash(&self) -> u64;
 }
 
-/// The hash of what keeps only 32 bits of one: they are the high bits.
+/// The hash of an entry that stores only 32 bits of it, as the high bits.
 pub(super) fn high_bits(kept: u32) -> u64 {
     u64::from(kept) << 32
 }
 
-/// An event id stands for itself: it is a keyed hash.
+/// An event id is its own hash: it is a keyed hash already.
 impl Hashed for u64 {
     fn hash(&self) -> u64 {
         *self
     }
 }
 
-/// How many entries a page holds on average before there are twice as many pages.
+/// Average entries per page above which the number of pages doubles.
 const FULL: usize = 32;
 
-/// By how many places a page grows.
+/// Places by which a page grows.
 const GROWTH: usize = 4;
 
-/// What a table takes for each entry besides the entry: a part of the page's own size, and its empty places.
+/// Bytes per entry besides the entry: its share of the page header and of the empty places.
 pub(super) const OVERHEAD: usize = 2;
 
 impl<T> Default for Table<T> {
@@ -48,18 +48,18 @@ impl<T: Hashed> Table<T> {
         page(hash, self.pages.len())
     }
 
-    /// The first entry of this hash that `is`.
+    /// The first entry in the page of `hash` for which `is` holds.
     pub(super) fn find(&self, hash: u64, is: impl Fn(&T) -> bool) -> Option<&T> {
         self.pages.get(self.page_of(hash))?.iter().find(|entry| is(entry))
     }
 
-    /// The first entry of this hash that `is`, to change what is not its hash.
+    /// Like [`Self::find`], but mutable. The caller must not change the hash of the entry.
     pub(super) fn find_mut(&mut self, hash: u64, is: impl Fn(&T) -> bool) -> Option<&mut T> {
         let page = self.page_of(hash);
         self.pages.get_mut(page)?.iter_mut().find(|entry| is(entry))
     }
 
-    /// Puts an entry in, beside what is there.
+    /// Inserts an entry, without a check for duplicates.
     pub(super) fn insert(&mut self, entry: T) {
         if self.len >= self.pages.len() * FULL {
             self.grow_to(self.pages.len() * 2);
@@ -71,7 +71,7 @@ impl<T: Hashed> Table<T> {
         }
     }
 
-    /// Takes out the first entry of this hash that `is`.
+    /// Removes the first entry in the page of `hash` for which `is` holds.
     pub(super) fn remove(&mut self, hash: u64, is: impl Fn(&T) -> bool) -> Option<T> {
         let page = self.page_of(hash);
         let page = self.pages.get_mut(page)?;
@@ -84,7 +84,7 @@ impl<T: Hashed> Table<T> {
         Some(entry)
     }
 
-    /// Makes the pages for so many entries more at once.
+    /// Allocates the pages for `additional` more entries.
     pub(super) fn reserve(&mut self, additional: usize) {
         let pages = (self.len + additional).div_ceil(FULL).next_power_of_two();
         if pages > self.pages.len() {
@@ -95,7 +95,7 @@ impl<T: Hashed> Table<T> {
     fn grow_to(&mut self, pages: usize) {
         let pages = pages.max(1);
         let before = std::mem::replace(&mut self.pages, (0..pages).map(|_| Vec::new()).collect());
-        // Page by page, so that only one of them is there twice.
+        // Page by page, so that only one page is held twice.
         for entry in before.into_iter().flatten() {
             if let Some(page) = self.pages.get_mut(page(entry.hash(), pages)) {
                 push(page, entry);
@@ -144,7 +144,7 @@ mod tests {
                 if at == 100 {
                     table.reserve(reserved);
                 }
-                // Few different values, so that they are found again, spread over all bits.
+                // Few distinct values, so that some repeat; spread over all bits.
                 let value = (value % 300).wrapping_mul(0x9E37_79B9_7F4A_7C15);
                 let known = table.find(value, |entry| *entry == value).is_some();
                 prop_assert_eq!(known, set.contains(&value));

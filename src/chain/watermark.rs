@@ -1,10 +1,10 @@
 use crate::vocab::{Duration, Timestamp};
 
-/// Event time: how far it has come, and what of it can be believed.
+/// The progress of event time, and the limit up to which an event's time is plausible.
 ///
-/// There is no clock in here. `now` comes from the host with each batch and serves one purpose: an event dated further
-/// in the future than `skew` allows does not move the watermark, so that one wrong clock cannot expire everybody's
-/// state.
+/// The engine reads no clock. `now` comes from the host with each batch and serves one purpose: an event dated further
+/// in the future than `skew` allows does not advance the watermark, so that one wrong clock cannot expire the state of
+/// all identities.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Watermark {
     lateness: i64,
@@ -15,7 +15,7 @@ pub(crate) struct Watermark {
     newest: Option<i64>,
 }
 
-/// How an event's time stands to the watermark.
+/// The time of an event relative to the watermark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arrival {
     InTime,
@@ -40,12 +40,12 @@ impl Watermark {
         self.newest = newest;
     }
 
-    /// No event before this time is expected any more.
+    /// The watermark: no event before this time is expected any more.
     pub(crate) fn time(&self) -> Option<i64> {
         self.newest.map(|newest| newest - self.lateness)
     }
 
-    /// The latest time that an event can have now.
+    /// The latest plausible time of an event now: the host's time plus the allowed skew.
     pub(crate) fn latest_plausible(&self) -> i64 {
         self.now.saturating_add(self.skew)
     }

@@ -10,10 +10,10 @@ use crate::util::invariant::Invariant as _;
 use crate::util::text_form;
 use crate::vocab::{AttackVersion, Duration, Error, IdentityKey, Limits, Mode, read_json};
 
-/// How a correlator works.
+/// The configuration of a correlator.
 ///
-/// Every setting has a default. In JSON, an unknown member is an error: a misspelt one would be a setting that silently
-/// does not apply.
+/// Every setting has a default. In JSON, an unknown member is an error: a misspelt setting would otherwise be ignored
+/// silently.
 ///
 /// ```
 /// use catena::{Config, Mode};
@@ -28,39 +28,40 @@ use crate::vocab::{AttackVersion, Duration, Error, IdentityKey, Limits, Mode, re
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Config {
-    /// What becomes of the stream.
+    /// What happens to the stream.
     pub mode: Mode,
-    /// What findings are written as.
+    /// The format of findings and annotations.
     pub findings: FindingFormat,
     /// The version of ATT&CK whose tactics findings name.
     pub attack_version: AttackVersion,
-    /// The name of the member that annotations are written as.
+    /// The name of the member that holds a record's annotation; must not be empty.
     pub annotation: String,
-    /// Whether the [built-in rules](crate::built_in) take part.
+    /// Whether the [built-in rules](crate::built_in) are enabled.
     pub built_in_rules: bool,
-    /// The ids of built-in rules that do not.
+    /// The ids of built-in rules to disable.
     pub disabled_rules: Vec<String>,
     /// Further rules.
     pub rules: Vec<Rule>,
-    /// Who has to be the same in all steps of a chain, for the rules that do not say: the ways to tell, the first that is
-    /// present wins.
+    /// The keys of the identity that all steps of a chain must share, for rules that list none. The first key that a
+    /// record has is its identity. Must not be empty.
     pub identity: Vec<IdentityKey>,
-    /// The [built-in exceptions](crate::built_in_exceptions) that take part, by their ids.
+    /// The ids of the [built-in exceptions](crate::built_in_exceptions) to enable.
     pub built_in_exceptions: Vec<String>,
     /// Further exceptions.
     pub exceptions: Vec<Exception>,
-    /// How long after newer ones an event may come and still be joined for certain. Delivery by CloudTrail was measured
-    /// at 542 s in the 99th percentile and 608 s at most.
+    /// How far an event may lag behind the newest event time and still be joined for certain. CloudTrail's delivery
+    /// delay was measured at 542 s (99th percentile) and 608 s (maximum).
     pub allowed_lateness: Duration,
-    /// How far beyond the host's clock an event may be dated and still be believed.
+    /// How far ahead of the host's clock an event may be dated and still advance the watermark.
     pub clock_skew: Duration,
-    /// Bounds of the state.
+    /// Limits on memory and work.
     pub limits: Limits,
-    /// The key of the hash tables, 32 hexadecimal digits. Whoever cannot guess it cannot make keys collide. A resumed
-    /// correlator keeps the key of its checkpoint.
+    /// The key of the hash tables, in JSON 32 hexadecimal digits. A secret key prevents attacks by hash collisions. A
+    /// resumed correlator keeps the key of its checkpoint.
     #[serde(deserialize_with = "read_hash_key", serialize_with = "write_hash_key")]
     pub hash_key: [u8; 16],
-    /// Off, every record is parsed. The outcome is the same; only for tests and measurements.
+    /// Whether to skip records that no rule can match. If off, every record is parsed; the outcome is the same. For
+    /// tests and measurements only.
     pub prefilter: bool,
 }
 
@@ -87,7 +88,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Reads a configuration from JSON; empty text stands for `{}`.
+    /// Parses a configuration from JSON. Empty text is equivalent to `{}`.
     ///
     /// ```
     /// let config = catena::Config::from_json(r#"{"allowed_lateness": "30m"}"#)?;
@@ -108,7 +109,7 @@ impl Config {
         Ok(config)
     }
 
-    /// The configuration as JSON, every setting written out.
+    /// The configuration as JSON, with every setting.
     ///
     /// ```
     /// assert!(catena::Config::default().to_json().contains(r#""mode":"enrich""#));
@@ -117,7 +118,7 @@ impl Config {
         serde_json::to_string(self).invariant("a configuration is JSON")
     }
 
-    /// Checks what the types cannot.
+    /// Checks the constraints that the types do not express.
     pub(crate) fn check(&self) -> Result<(), Error> {
         if self.annotation.is_empty() {
             return Err(Error::config("annotation", "must not be empty"));
@@ -128,17 +129,17 @@ impl Config {
         Ok(())
     }
 
-    /// How findings are written.
+    /// The writer of findings, as configured.
     pub(crate) fn finding_writer(&self) -> FindingWriter {
         FindingWriter { format: self.findings, attack: self.attack_version }
     }
 
-    /// How annotations are written.
+    /// The member that holds annotations, as configured.
     pub(crate) fn annotation_member(&self) -> AnnotationMember<'_> {
         AnnotationMember { name: &self.annotation, writer: self.finding_writer() }
     }
 
-    /// The rules that take part, the built-in ones first, each with the place where it stands.
+    /// The enabled rules, built-in ones first, each with its path in the configuration.
     #[cold]
     pub(crate) fn all_rules(&self) -> Result<Vec<(String, Rule)>, Error> {
         let asked_for = self.built_in_rules || !self.disabled_rules.is_empty();
@@ -153,7 +154,7 @@ impl Config {
         Ok(built_in.chain(own).collect())
     }
 
-    /// The exceptions that take part, each with the place where it stands.
+    /// The enabled exceptions, built-in ones first, each with its path in the configuration.
     #[cold]
     pub(crate) fn all_exceptions(&self) -> Result<Vec<(String, Exception)>, Error> {
         let mut exceptions = Vec::new();
@@ -193,7 +194,7 @@ fn write_hash_key<S: Serializer>(key: &[u8; 16], json: S) -> Result<S::Ok, S::Er
 impl FromStr for Config {
     type Err = Error;
 
-    /// The same as [`from_json`](Config::from_json).
+    /// Same as [`from_json`](Config::from_json).
     fn from_str(text: &str) -> Result<Self, Error> {
         Self::from_json(text)
     }

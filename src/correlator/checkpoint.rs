@@ -1,7 +1,8 @@
-//! Checkpoints: everything that is remembered, as bytes that outlive the instance.
+//! Checkpoints: the complete state of a correlator as bytes.
 //!
-//! `CATENA` and a format version, the body, and a checksum over both. Nothing in it is trusted before the checksum holds,
-//! and nothing is allocated for what is not there. See `chain/snapshot.rs` for the body.
+//! The magic bytes `CATENA` and a format version (2 bytes, little-endian), the body, and a checksum over all of it
+//! (8 bytes, little-endian). Nothing in the body is trusted before the checksum is verified, and nothing is allocated
+//! for bytes that are not present. The body holds the counters, then the state; see `chain/snapshot.rs` for the state.
 
 use std::hash::Hasher;
 
@@ -14,14 +15,16 @@ use crate::util::packed::{Decoder, encode_bytes, encode_number};
 use crate::vocab::Error;
 
 const MAGIC: &[u8; 6] = b"CATENA";
-/// Counts up with every change of the format. Version 1 kept texts in other ways, see `codec`.
+/// Incremented with every change of the format. Version 1 encodes texts differently, see
+/// [`encode_text`](crate::util::packed::encode_text).
 const VERSION: u16 = 2;
-/// How many reasons for a rejection version 1 counts; later ones say so.
+/// The number of rejection reasons that version 1 counts. Later versions store the number.
 const REASONS_OF_VERSION_1: usize = 6;
 const HEADER: usize = MAGIC.len() + size_of::<u16>();
 
+/// Writes a checkpoint of a correlator. Linear in its state.
 pub(crate) fn save(correlator: &Correlator) -> Vec<u8> {
-    // State is about twice its checkpoint; growing by doubling would copy it all once more.
+    // A checkpoint takes about half the memory of the state. Growing the vector by doubling would copy it once more.
     let mut bytes = Vec::with_capacity(correlator.chains.bytes() / 2 + 4_096);
     bytes.extend_from_slice(MAGIC);
     bytes.extend_from_slice(&VERSION.to_le_bytes());
@@ -45,20 +48,21 @@ pub(crate) fn save(correlator: &Correlator) -> Vec<u8> {
     bytes
 }
 
-/// Puts what a checkpoint holds into a fresh correlator.
+/// Restores a checkpoint into a new correlator.
 pub(crate) fn restore(correlator: &mut Correlator, bytes: &[u8]) -> Result<(), Error> {
     let (version, body) = checked(bytes)?;
     let mut body = Decoder::new(body);
     take(correlator, version, &mut body).ok_or_else(|| Error::InvalidCheckpoint("inconsistent checkpoint".to_owned()))
 }
 
+/// Reads the body. `None` if it is inconsistent.
 fn take(correlator: &mut Correlator, version: u16, body: &mut Decoder<'_>) -> Option<()> {
     let Counters { records, matched, dropped, findings, suppressed, excepted, rejected, by_rule } =
         &mut correlator.counters;
     for count in [records, matched, dropped, findings, suppressed, excepted] {
         *count = body.number()?;
     }
-    // Reasons are only added at the end.
+    // New reasons are only ever added at the end.
     let reasons = if version == 1 { REASONS_OF_VERSION_1 } else { body.count(1)? };
     for at in 0..reasons {
         let count = body.number()?;
@@ -77,23 +81,23 @@ fn take(correlator: &mut Correlator, version: u16, body: &mut Decoder<'_>) -> Op
     (body.left() == 0).then_some(())
 }
 
-/// The version and the body, once header and checksum are found to be right.
+/// Verifies header and checksum; returns the format version and the body.
 fn checked(bytes: &[u8]) -> Result<(u16, &[u8]), Error> {
     let invalid = |why: String| Err(Error::InvalidCheckpoint(why));
     if !bytes.starts_with(MAGIC) {
-        return invalid("it does not begin as a checkpoint of Catena does".to_owned());
+        return invalid("it is not a Catena checkpoint".to_owned());
     }
     let (Some((covered, sum)), Some((header, _))) = (bytes.split_last_chunk(), bytes.split_first_chunk::<HEADER>())
     else {
-        return invalid("it is cut short".to_owned());
+        return invalid("it is truncated".to_owned());
     };
     let [.., low, high] = *header;
     let version = u16::from_le_bytes([low, high]);
     if !(1..=VERSION).contains(&version) {
-        return invalid(format!("it has format version {version}, this engine reads versions 1 to {VERSION}"));
+        return invalid(format!("it has format version {version}; this engine reads versions 1 to {VERSION}"));
     }
     if checksum(covered) != u64::from_le_bytes(*sum) {
-        return invalid("its checksum does not match: it is damaged or cut short".to_owned());
+        return invalid("its checksum does not match: it is damaged or truncated".to_owned());
     }
     Ok((version, covered.get(HEADER..).unwrap_or_default()))
 }

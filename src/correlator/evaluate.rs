@@ -1,4 +1,4 @@
-//! Evaluating records: each one that may matter is parsed, matched and joined, and gets a verdict.
+//! Evaluates records: parses each candidate, matches it against the rules, joins it into chains, and gives a verdict.
 
 use std::collections::BTreeMap;
 
@@ -11,31 +11,33 @@ use crate::rule::{ExceptionAction, ExceptionPlan, RulePlan, Rules};
 use crate::scan::{Defect, Piece, Pieces, RecordSpan, Scanner};
 use crate::util::digest::Digest;
 
-/// Evaluates the records that pass the prefilter.
+/// Evaluates the records of one batch that pass the prefilter.
 pub(crate) struct Evaluator<'e> {
     pub rules: &'e Rules,
     pub scanner: &'e Scanner,
-    /// Off only in tests: every record is parsed.
+    /// If off, every record is parsed. For tests only.
     pub prefilter_on: bool,
     pub writer: FindingWriter,
     pub chains: &'e mut Chains,
     pub counters: &'e mut Counters,
-    /// How many bytes may still come out of what is compressed in the batch.
+    /// The remaining number of bytes that may be decompressed for this batch.
     pub inflatable: usize,
 }
 
-/// Where a record stands in others.
+/// The envelopes around a record.
 #[derive(Clone, Copy, Default)]
 struct Nesting {
+    /// The number of envelopes.
     depth: usize,
-    /// Whether something around it would be matched if it were no event itself, so that this has to be known.
+    /// An enclosing envelope would itself match a rule, so this record must be parsed to see whether it supersedes the
+    /// envelope.
     asked: bool,
 }
 
-/// What a record, or several taken together, turned out to be.
+/// The result of evaluating a record, or several records of one envelope together.
 struct Evaluation<'e> {
     verdict: Verdict<'e>,
-    /// Whether there was an event, wanted by a rule or not.
+    /// Whether there was an event, whether or not it matches a rule.
     is_event: bool,
 }
 
@@ -56,7 +58,8 @@ impl Evaluation<'_> {
 }
 
 impl<'e> Evaluator<'e> {
-    /// Parses a record, matches it and joins it. A record that is no candidate is never refused: nobody asked for it.
+    /// Parses a record, matches it and joins it. A record that is not a candidate is never rejected, because no rule
+    /// can match it.
     #[inline]
     pub(crate) fn evaluate(&mut self, batch: &[u8], piece: &Piece, findings: &mut Vec<Finding>) -> Verdict<'e> {
         match piece.record() {
@@ -67,6 +70,7 @@ impl<'e> Evaluator<'e> {
         }
     }
 
+    /// Evaluates one record, or the records that it holds.
     fn read(
         &mut self,
         batch: &[u8],
@@ -83,7 +87,7 @@ impl<'e> Evaluator<'e> {
         };
         let steps = read.event.as_ref().map(|event| self.rules.steps_of(event)).unwrap_or_default();
         if candidate && !read.inside.is_empty() {
-            // What is around a record repeats it in other words. It counts only where nothing inside is known.
+            // An envelope repeats the events of its records in other terms. It counts only if none of them is an event.
             let nesting = Nesting { asked: nesting.asked || !steps.is_empty(), ..nesting };
             let evaluation = self.read_inside(read.inside, findings, nesting);
             if evaluation.is_event || !matches!(evaluation.verdict, Verdict::Irrelevant) {
@@ -106,8 +110,8 @@ impl<'e> Evaluator<'e> {
         Evaluation { verdict, is_event: true }
     }
 
-    /// What the records in a record are, taken together. One that cannot be read has the whole of it rejected, once the
-    /// others have been joined.
+    /// Evaluates the records of an envelope together. If one cannot be read, the envelope is rejected, after its other
+    /// records have been joined.
     fn read_inside(&mut self, inside: Vec<Inside>, findings: &mut Vec<Finding>, nesting: Nesting) -> Evaluation<'e> {
         if nesting.depth == event::MAX_DEPTH {
             let detail = format!("it holds records that are more than {} deep in others", event::MAX_DEPTH);
@@ -140,6 +144,7 @@ impl<'e> Evaluator<'e> {
         together
     }
 
+    /// Joins an event that matches `steps`, adds the new findings, and returns the annotation of its record.
     fn observe(
         &mut self,
         record: &[u8],
@@ -156,7 +161,7 @@ impl<'e> Evaluator<'e> {
         let mut annotation = Annotation { duplicate: observed.duplicate, ..Annotation::default() };
         for step in steps {
             let Some((rule, plan)) = self.rules.step(*step) else { continue };
-            // What several records tell of is found by each of them.
+            // If several records report one operation, each of them gives the same finding.
             let repeats = rule.multi_record_operations || event.operation.is_some();
             let mut named = Vec::new();
             if rule.is_chain() {
@@ -193,7 +198,7 @@ impl<'e> Evaluator<'e> {
         steps.filter_map(|(plan, id)| Some(Evidence::of_pending(plan, self.chains.event((*id)?)?))).collect()
     }
 
-    /// The exception that holds for what was found, and the finding, if it is `new` and not taken by the exception.
+    /// The exception that holds for a finding, and the finding if it is `new` and the exception does not drop it.
     fn tell(
         &self,
         rule: &RulePlan,
@@ -207,7 +212,7 @@ impl<'e> Evaluator<'e> {
         (exception, finding)
     }
 
-    /// Counts what was found and adds it to the findings; gives back its id where the record is to name it.
+    /// Counts the exception and adds the finding, if any. Returns the id if the record's annotation is to name it.
     fn settle(
         &mut self,
         id: String,
@@ -220,7 +225,7 @@ impl<'e> Evaluator<'e> {
         is_emitted(exception).then_some(id)
     }
 
-    /// The first exception that is for a rule and holds for all of its events.
+    /// The first exception that applies to the rule and holds for all of the finding's events.
     fn exception(&self, rule: &RulePlan, evidence: &[Evidence<'_>]) -> Option<&'e ExceptionPlan> {
         let (first, others) = evidence.split_first()?;
         let held = first.exceptions.iter().filter(|place| others.iter().all(|other| other.exceptions.contains(place)));
@@ -229,12 +234,13 @@ impl<'e> Evaluator<'e> {
     }
 }
 
-/// Whether an exception leaves a finding to be seen.
+/// Whether a finding is emitted in spite of an exception.
 fn is_emitted(exception: Option<&ExceptionPlan>) -> bool {
     exception.is_none_or(|exception| exception.exception.action != ExceptionAction::Drop)
 }
 
-/// The bound name and values that a rule of one step makes a finding for each of; none, once, where it asks for none.
+/// The bound name and value of each finding to report: one for each value of [`Step::each`](crate::Step::each), or a
+/// single `None` if the step has no `each` or the name has no value.
 fn each_value<'a>(evidence: &'a Evidence<'_>) -> Vec<Option<(&'a str, &'a str)>> {
     let each = evidence.step.each.and_then(|each| evidence.values.get(each));
     match each {

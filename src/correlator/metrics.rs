@@ -2,17 +2,18 @@ use crate::chain::Chains;
 use crate::emit::{Outcome, Reason};
 use crate::rule::{ExceptionAction, ExceptionPlan, Rules};
 
-/// A number with a name.
+/// A counter or gauge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metric {
-    /// The name: lower-case words joined by hyphens, and behind a colon what the number is split by.
+    /// Lower-case words joined by hyphens, then a colon and a label if the metric is split: `rejected:truncated`. The
+    /// name of a gauge begins with `now:`.
     pub name: String,
-    /// A count since [`open`](crate::Correlator::open), or, where the name says so, what is the case now.
+    /// The current value of a gauge. A counter only increases, also across [`resume`](crate::Correlator::resume).
     pub value: u64,
 }
 
-/// What has gone through. All only count up.
+/// Counters of records and findings. They only increase.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counters {
     pub records: u64,
@@ -21,10 +22,11 @@ pub(crate) struct Counters {
     pub findings: u64,
     /// Findings emitted as suppressed.
     pub suppressed: u64,
-    /// Findings not emitted because an exception says so.
+    /// Findings not emitted because an exception drops them.
     pub excepted: u64,
+    /// Rejections by reason, in the order of [`Reason::ALL`].
     pub rejected: [u64; Reason::ALL.len()],
-    /// Findings of each rule, in the order of the rules.
+    /// Findings by rule, in the order of [`Rules::rules`].
     pub by_rule: Vec<u64>,
 }
 
@@ -33,6 +35,7 @@ impl Counters {
         Self { by_rule: vec![0; rules.rules.len()], ..Self::default() }
     }
 
+    /// Adds the counts of an outcome.
     pub(crate) fn add(&mut self, outcome: &Outcome, rules: &Rules) {
         self.records += u64::from(outcome.records);
         self.matched += u64::from(outcome.matched);
@@ -53,7 +56,7 @@ impl Counters {
         }
     }
 
-    /// Counts what an exception, if there is one, does to a finding.
+    /// Counts a finding that an exception, if any, tags or drops.
     pub(crate) fn add_excepted(&mut self, exception: Option<&ExceptionPlan>) {
         match exception.map(|exception| exception.exception.action) {
             None => {}
@@ -62,7 +65,7 @@ impl Counters {
         }
     }
 
-    /// All metrics; `reset` are the rules whose state was not taken over from a checkpoint.
+    /// All metrics. `reset` lists the rules whose state was not restored from a checkpoint.
     pub(crate) fn metrics(&self, chains: &Chains, rules: &Rules, reset: &[String]) -> Vec<Metric> {
         let counts = &chains.counts;
         let watermark = chains.watermark.time().and_then(|watermark| u64::try_from(watermark).ok());

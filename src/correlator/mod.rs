@@ -18,14 +18,14 @@ use metrics::Counters;
 pub use metrics::Metric;
 pub use route::Route;
 
-/// A correlation over a stream of audit records.
+/// Correlates a stream of audit records.
 ///
-/// It keeps what chains need and nothing else: no clock, no files, no threads. The same batches with the same `now` give
-/// the same outcomes, to the byte, everywhere.
+/// It holds the state of its chains and uses no clock, files or threads. The same batches with the same `now` give the
+/// same outcomes, to the byte, on every machine.
 ///
 /// # Cost
 ///
-/// One pass over the bytes of a batch. A record that cannot matter is not parsed; one that can is parsed once.
+/// One pass over the bytes of a batch. A record that no rule can match is not parsed; a candidate is parsed once.
 ///
 /// # Example
 ///
@@ -44,12 +44,12 @@ pub struct Correlator {
     scanner: Scanner,
     chains: Chains,
     counters: Counters,
-    /// The rules whose state a checkpoint held and [`resume`](Self::resume) could not take over.
+    /// The rules whose state a checkpoint held and [`resume`](Self::resume) could not restore.
     reset_rules: Vec<String>,
 }
 
 impl Correlator {
-    /// A correlator that remembers nothing yet.
+    /// A correlator with empty state.
     ///
     /// ```
     /// use catena::{Config, Correlator};
@@ -81,9 +81,10 @@ impl Correlator {
         })
     }
 
-    /// A correlator that goes on from a checkpoint exactly as the one that wrote it would have.
+    /// Resumes from a checkpoint. The correlator continues exactly as the one that wrote the checkpoint would have.
     ///
-    /// The configuration may differ. State of rules that have not changed is kept.
+    /// The configuration may differ. The state of rules that have not changed is kept; for the others, see
+    /// [`reset_rules`](Self::reset_rules). Linear in the size of the checkpoint.
     ///
     /// ```
     /// use catena::{Config, Correlator};
@@ -96,7 +97,7 @@ impl Correlator {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidConfig`] as for [`new`](Self::new); [`Error::InvalidCheckpoint`] if the checkpoint is cut short,
+    /// [`Error::InvalidConfig`] as for [`new`](Self::new); [`Error::InvalidCheckpoint`] if the checkpoint is truncated,
     /// damaged or of an unknown version.
     #[cold]
     pub fn resume(config: Config, checkpoint: &[u8]) -> Result<Self, Error> {
@@ -105,8 +106,8 @@ impl Correlator {
         Ok(correlator)
     }
 
-    /// After [`resume`](Self::resume): the ids of the rules that have changed or gone since the checkpoint, whose pending
-    /// events were dropped.
+    /// After [`resume`](Self::resume), the ids of the rules whose pending events were dropped, because the rule has
+    /// changed since the checkpoint or is no longer configured.
     ///
     /// ```
     /// use catena::{Config, Correlator};
@@ -122,7 +123,7 @@ impl Correlator {
         &self.reset_rules
     }
 
-    /// Everything that [`resume`](Self::resume) needs to go on from here. Linear in the state.
+    /// The complete state as bytes, for [`resume`](Self::resume). Linear in the size of the state.
     ///
     /// ```
     /// let correlator = catena::Correlator::new(catena::Config::default())?;
@@ -133,7 +134,7 @@ impl Correlator {
         checkpoint::save(self)
     }
 
-    /// The counters and gauges, by name.
+    /// The counters and gauges.
     ///
     /// ```
     /// let correlator = catena::Correlator::new(catena::Config::default())?;
@@ -144,9 +145,9 @@ impl Correlator {
         self.counters.metrics(&self.chains, &self.rules, &self.reset_rules)
     }
 
-    /// Processes a batch: records that each end with LF; the last one may go without.
+    /// Processes a batch: records separated by LF, with or without one after the last.
     ///
-    /// `now` is the host's time. It only identifies events that are dated in the future, see [`Config::clock_skew`].
+    /// `now` is the host's time. It serves only to recognise events dated in the future, see [`Config::clock_skew`].
     ///
     /// ```
     /// use catena::{Config, Correlator, Timestamp};
@@ -160,7 +161,7 @@ impl Correlator {
     /// # Errors
     ///
     /// [`Error::LimitExceeded`] if the batch is longer than [`Limits::batch_bytes`](crate::Limits::batch_bytes) or than
-    /// 4 GiB. Nothing was consumed then.
+    /// 4 GiB. The state is then unchanged.
     pub fn process(&mut self, batch: &[u8], now: Timestamp) -> Result<Outcome, Error> {
         self.check_length(batch)?;
         self.chains.watermark.set_now(now);

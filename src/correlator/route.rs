@@ -1,4 +1,4 @@
-//! A batch cut up by identity, so that a host can spread one stream over several correlators.
+//! Partitions a batch by identity, so that a host can distribute one stream over several correlators.
 
 use std::hash::Hasher;
 
@@ -10,31 +10,33 @@ use crate::event;
 use crate::scan::{Piece, Pieces};
 use crate::vocab::{Error, IdentityKey};
 
-/// Bytes `start..end` of the batch belong to `partition`.
+/// A run of records: bytes `start..end` of the batch, for the correlator of one partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Route {
-    /// The first byte.
+    /// The offset of the first byte.
     pub start: u32,
-    /// Behind the last byte.
+    /// The offset after the last byte.
     pub end: u32,
-    /// How many records it holds.
+    /// The number of records in the run.
     pub records: u32,
-    /// The partition, from 0; `None` where no rule can ask for any of the records, so that no correlator needs them.
+    /// The partition, from 0. `None` if no rule can match any of the records, so that no correlator needs them.
     pub partition: Option<u32>,
 }
 
 impl Correlator {
-    /// Cuts a batch into runs of records, each run for one of `partitions` correlators, or for none: records of one
-    /// identity that a rule may match always go to the same one.
+    /// Splits a batch into runs of records, each for one of `partitions` correlators, or for none. Candidates of one
+    /// identity always go to the same partition.
     ///
-    /// Runs come in order and hold every record once: whole lines, or one record of a container without what is around
-    /// it. Give a correlator its runs one behind the other, with an LF behind each that does not end with one. The state
-    /// does not change.
+    /// The runs are in ascending order and contain every record exactly once. A run consists of whole lines, or of a
+    /// single record of a container without the text around it. Concatenate the runs of a correlator in order, and
+    /// append an LF to each run that does not end with one. The state is not changed.
+    ///
+    /// Costs about as much as [`process`](Self::process) on a batch without candidates.
     ///
     /// # Errors
     ///
-    /// [`Error::LimitExceeded`] where `partitions` is 0 or the batch is too long for [`process`](Self::process).
+    /// [`Error::LimitExceeded`] if `partitions` is 0 or the batch is too long for [`process`](Self::process).
     pub fn route(&self, batch: &[u8], partitions: u32) -> Result<Vec<Route>, Error> {
         self.check_length(batch)?;
         if partitions == 0 {
@@ -46,9 +48,9 @@ impl Correlator {
         for piece in Pieces::new(batch, &self.scanner) {
             let candidate = piece.record().is_some_and(|span| span.candidate);
             let partition = match &piece {
-                // Whoever gets it rejects it.
+                // Any correlator rejects it.
                 Piece::Unreadable { .. } => Some(0),
-                // What tells of nobody may still be found, but joins nothing.
+                // A record without an identity can match a detection, but joins no chain: any partition will do.
                 _ if candidate => {
                     Some(self.partition(batch, &piece, partitions, (0, &mut inflatable)).unwrap_or_default())
                 }
@@ -77,8 +79,8 @@ impl Correlator {
         Ok(routes)
     }
 
-    /// The partition of a piece that is a candidate; of one that holds other records that of the first of them.
-    /// `nested` is how deep the piece is in others, and how much may still come out of what is compressed.
+    /// The partition of a candidate; for an envelope, that of its first record that has one. `None` without an
+    /// identity. `nested` holds the number of envelopes around the piece, and how many bytes may still be decompressed.
     fn partition(&self, batch: &[u8], piece: &Piece, partitions: u32, nested: (usize, &mut usize)) -> Option<u32> {
         let (depth, inflatable) = nested;
         let span = piece.record().filter(|span| span.candidate)?;
@@ -94,7 +96,8 @@ impl Correlator {
         let event = read.event?;
         let ways = match &*self.rules.identities {
             [ways] => ways,
-            // Rules tell identities in different ways. A role's sessions, keys and principals stay together with it.
+            // The rules use different lists of keys. The default list keeps a role's sessions, keys and principals
+            // together.
             _ => &IdentityKey::DEFAULT[..],
         };
         let (_, identity) = event.actor.identity(ways)?;

@@ -2,22 +2,22 @@ use crate::finding::{AnnotatedMatch, FindingWriter};
 use crate::rule::{RulePlan, StepPlan};
 use crate::util::invariant::Invariant as _;
 
-/// What is written into a record that matched.
+/// The annotation of a record that matched a rule.
 #[derive(Default)]
 pub(crate) struct Annotation<'a> {
     pub matches: Vec<Match<'a>>,
-    /// Whether the event had been seen before.
+    /// Whether the event is a duplicate.
     pub duplicate: bool,
 }
 
-/// A rule's step that a record matched, and the ids of the findings that it made or completed.
+/// A step that a record matched, and the ids of the findings that the record completed.
 pub(crate) struct Match<'a> {
     rule: &'a str,
     step: &'a str,
     findings: Vec<String>,
 }
 
-/// The member that annotations are written as: its name and its schema.
+/// The member that holds a record's annotation: its name and its format.
 #[derive(Clone, Copy)]
 pub(crate) struct AnnotationMember<'c> {
     pub name: &'c str,
@@ -25,13 +25,13 @@ pub(crate) struct AnnotationMember<'c> {
 }
 
 impl<'a> Annotation<'a> {
-    /// Adds that the record is a step of a rule.
+    /// Adds a step that the record matches, and the ids of its findings.
     pub(crate) fn add(&mut self, rule: &'a RulePlan, plan: &StepPlan, findings: Vec<String>) {
         let step = rule.rule.steps.get(plan.position).map_or("", |step| &step.id);
         self.matches.push(Match { rule: &rule.rule.id, step, findings });
     }
 
-    /// The annotation as the last member of a record that has others.
+    /// The annotation as JSON text: the last member of a record that has other members, with a leading comma.
     pub(super) fn member(&self, member: AnnotationMember<'_>) -> String {
         let annotated = |Match { rule, step, findings }: &Match<'_>| {
             member.writer.annotation(&AnnotatedMatch { rule, step, findings })

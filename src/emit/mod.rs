@@ -1,4 +1,4 @@
-//! What comes out of a batch: the outcome, and the edits that turn the batch into the output stream.
+//! The output of a batch: its outcome, and the splices that turn the batch into the output stream.
 
 mod annotation;
 mod outcome;

@@ -3,33 +3,34 @@ use std::fmt;
 use super::splice::{Splice, offset};
 use crate::finding::Finding;
 
-/// What a batch has led to.
+/// The result of processing a batch.
 ///
-/// `records = passed + dropped + rejections.len()`, where `passed` is what is left.
+/// `records = passed() + dropped + rejections.len()`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Outcome {
-    /// How many records the batch holds, those that cannot be read included.
+    /// The number of records in the batch, rejected ones included.
     pub records: u32,
-    /// How many of them are a step of some rule.
+    /// The number of records that match a step of a rule.
     pub matched: u32,
-    /// How many of them were read and are taken out of the stream.
+    /// The number of records that leave the stream, rejected ones not included.
     pub dropped: u32,
-    /// What to change in the batch to get the output.
+    /// The edits that turn the batch into the output, in ascending order, without overlap.
     pub splices: Vec<Splice>,
-    /// What the rules have found, in the order of the records that completed it.
+    /// The findings, in the order of the records that completed them.
     pub findings: Vec<Finding>,
-    /// Records that cannot be read. In mode `enrich` they stay in the stream, else they leave it.
+    /// The records that cannot be read, in ascending order. They stay in the stream in mode `enrich`, and leave it in
+    /// the other modes.
     pub rejections: Vec<Rejection>,
 }
 
 impl Outcome {
-    /// How many records were read and stay in the stream.
+    /// The number of records that stay in the stream, rejected ones not included.
     pub fn passed(&self) -> u32 {
         self.records.saturating_sub(self.dropped).saturating_sub(offset(self.rejections.len()))
     }
 
-    /// The output: `batch` with the splices applied.
+    /// The output: `batch` with the splices applied. Copies the batch once.
     pub fn apply(&self, batch: &[u8]) -> Vec<u8> {
         let mut output = Vec::with_capacity(batch.len());
         let mut from = 0;
@@ -43,44 +44,44 @@ impl Outcome {
     }
 }
 
-/// A record that cannot be read: bytes `start..end` of the batch.
+/// A rejected record, which cannot be read: bytes `start..end` of the batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Rejection {
-    /// Its first byte.
+    /// The offset of its first byte.
     pub start: u32,
-    /// Behind its last byte.
+    /// The offset after its last byte.
     pub end: u32,
-    /// What kind of problem it is.
+    /// The kind of problem.
     pub reason: Reason,
-    /// What is wrong with this one, for a person.
+    /// The problem with this record, in words.
     pub detail: String,
 }
 
-/// Why a record cannot be read.
+/// Why a record was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Reason {
     /// It is not a JSON object.
     NotAnObject,
-    /// It begins as a JSON object and does not end as one.
+    /// It begins with `{` and does not end with `}`.
     Truncated,
-    /// It stands in a container that ends before its list of records does.
+    /// It is in a container that ends before its list of records does.
     ContainerTruncated,
-    /// It may matter and is no JSON.
+    /// It is a candidate and not valid JSON.
     MalformedJson,
-    /// It matters and does not say when it happened.
+    /// It matches a step and has no event time.
     NoEventTime,
-    /// It matters and its time cannot be read.
+    /// It matches a step and its event time cannot be parsed.
     BadEventTime,
-    /// It holds records, and what holds them cannot be decoded.
+    /// It is an envelope whose records cannot be decoded.
     BadEnvelope,
-    /// It holds records in records in records.
+    /// It is an envelope whose records are nested more than four levels deep.
     NestedTooDeep,
 }
 
 impl Reason {
-    /// Every reason.
+    /// Every reason. New ones are added at the end: checkpoints hold their counts in this order.
     pub const ALL: [Self; 8] = [
         Self::NotAnObject,
         Self::Truncated,
@@ -92,7 +93,7 @@ impl Reason {
         Self::NestedTooDeep,
     ];
 
-    /// The reason's code, in the contract and in metrics.
+    /// The reason's code in the WIT contract and in metrics.
     pub fn code(self) -> &'static str {
         match self {
             Self::NotAnObject => "not-an-object",

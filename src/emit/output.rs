@@ -6,7 +6,7 @@ use crate::finding::Finding;
 use crate::scan::Piece;
 use crate::vocab::Mode;
 
-/// Puts an outcome together, piece by piece.
+/// Builds the outcome of a batch from its pieces and their verdicts.
 pub(crate) struct Output<'c> {
     mode: Mode,
     member: AnnotationMember<'c>,
@@ -16,27 +16,29 @@ pub(crate) struct Output<'c> {
     container: Option<OpenContainer>,
 }
 
-/// How far a container has been gone through: what is deleted in it is deleted with one of the commas beside it.
+/// The progress through a container. A deleted element takes one adjacent comma with it.
 #[derive(Default)]
 struct OpenContainer {
-    /// Where its first element begins.
+    /// The start of the first element.
     first: Option<usize>,
-    /// Behind its latest element.
+    /// The end of the latest element.
     end: usize,
-    /// Behind the latest element that stays.
+    /// The end of the latest element that stays in the stream.
     kept_end: Option<usize>,
 }
 
 impl<'c> Output<'c> {
+    /// An outcome without pieces yet, for a batch of `batch_length` bytes.
     pub(crate) fn new(mode: Mode, member: AnnotationMember<'c>, batch_length: usize) -> Self {
         Self { mode, member, batch_length, outcome: Outcome::default(), splices: Splices::default(), container: None }
     }
 
+    /// The findings so far, to add more.
     pub(crate) fn findings(&mut self) -> &mut Vec<Finding> {
         &mut self.outcome.findings
     }
 
-    /// Adds the next piece of the batch.
+    /// Adds the next piece of the batch and its verdict.
     #[inline]
     pub(crate) fn add(&mut self, piece: Piece, verdict: Verdict<'_>) {
         match piece {
@@ -74,7 +76,7 @@ impl<'c> Output<'c> {
         }
     }
 
-    /// Counts a record, and says whether it stays in the stream.
+    /// Counts a record and returns whether it stays in the stream.
     #[inline]
     fn settle(&mut self, start: usize, end: usize, verdict: &Verdict<'_>) -> bool {
         self.outcome.records += 1;
@@ -94,7 +96,8 @@ impl<'c> Output<'c> {
         kept
     }
 
-    /// Goes past an element of the open container, deleting what has to go before it.
+    /// Moves past an element of the open container. If it stays, deletes the elements between it and the previous one
+    /// that stays.
     fn pass_element(&mut self, start: usize, end: usize, kept: bool) {
         let Some(container) = &mut self.container else { return };
         let first = *container.first.get_or_insert(start);
@@ -118,6 +121,7 @@ impl<'c> Output<'c> {
         }
     }
 
+    /// Completes the outcome.
     pub(crate) fn into_outcome(mut self) -> Outcome {
         if self.mode == Mode::Findings {
             self.splices.delete(0..self.batch_length);

@@ -1,26 +1,26 @@
 use std::ops::Range;
 
-/// Bytes `start..end` of the batch give way to `text`.
+/// Replaces bytes `start..end` of the batch with `text`.
 ///
-/// Splices come in ascending order and do not overlap. Bytes that no splice covers go out as they came in.
+/// Splices are in ascending order and do not overlap. Bytes outside of them pass unchanged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Splice {
-    /// The first byte that gives way.
+    /// The offset of the first replaced byte.
     pub start: u32,
-    /// Behind the last byte that gives way; `start` where nothing does.
+    /// The offset after the last replaced byte; equal to `start` for an insertion.
     pub end: u32,
-    /// What comes in their place.
+    /// The replacement; empty for a deletion.
     pub text: String,
 }
 
-/// Puts splices together, in order of place; neighbouring deletions become one.
+/// A list of splices, built in ascending order. Adjacent deletions are merged.
 #[derive(Debug, Default)]
 pub(crate) struct Splices {
     list: Vec<Splice>,
 }
 
 impl Splices {
-    /// Takes bytes out.
+    /// Appends a deletion. Does nothing for an empty range.
     pub(crate) fn delete(&mut self, bytes: Range<usize>) {
         let (start, end) = (offset(bytes.start), offset(bytes.end));
         match self.list.last_mut() {
@@ -30,7 +30,7 @@ impl Splices {
         }
     }
 
-    /// Puts text in.
+    /// Appends an insertion of `text` before the byte at `at`.
     pub(crate) fn insert(&mut self, at: usize, text: String) {
         self.list.push(Splice { start: offset(at), end: offset(at), text });
     }
@@ -40,7 +40,7 @@ impl Splices {
     }
 }
 
-/// An offset in a batch. Batches are refused where it could not hold one.
+/// A batch offset as `u32`. It always fits, because longer batches are refused.
 pub(crate) fn offset(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
 }

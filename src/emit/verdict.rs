@@ -2,18 +2,18 @@ use super::Reason;
 use super::annotation::Annotation;
 use crate::scan::Defect;
 
-/// What the engine says of a record.
+/// The engine's verdict on a record.
 pub(crate) enum Verdict<'a> {
-    /// No rule asks for it.
+    /// It matches no rule.
     Irrelevant,
-    /// It is a step of at least one rule.
+    /// It matches a step of at least one rule.
     Matched(Annotation<'a>),
-    /// It matters and cannot be read.
+    /// It may match a rule and cannot be read. The reason, and the problem in words.
     Rejected(Reason, String),
 }
 
 impl Verdict<'_> {
-    /// What is to be said of a record that holds two others.
+    /// The verdict on an envelope, from the verdicts on two of its records. A rejection wins; two matches are merged.
     pub(crate) fn and(self, other: Self) -> Self {
         match (self, other) {
             (rejected @ Self::Rejected(..), _) | (_, rejected @ Self::Rejected(..)) => rejected,
@@ -28,7 +28,7 @@ impl Verdict<'_> {
 }
 
 impl Defect {
-    /// The reason for a rejection, and the same for a person.
+    /// The reason for the rejection, and the problem in words.
     pub(crate) fn explain(self) -> (Reason, &'static str) {
         match self {
             Self::NotAnObject => (Reason::NotAnObject, "expected a JSON object"),

@@ -1,68 +1,74 @@
-//! What the engine knows of a cloud, as one value.
+//! The description of a cloud: everything the engine knows about it, as one value.
 
 use super::projection::FieldSlots;
 use super::{Event, Values};
 use crate::scan::{ActionKey, LineShapes};
 use crate::vocab::Provider;
 
-/// One cloud: its names, its records, and how they become events.
+/// One cloud: its names, its record format, and how its records become events.
 ///
-/// Projection, prefilter, sniffing, rule compilation and findings iterate over [`CLOUDS`](super::CLOUDS) and name no cloud.
+/// Projection, prefilter, sniffer, rule compilation and findings iterate over [`CLOUDS`](super::CLOUDS) and never name
+/// a particular cloud.
 pub(crate) struct Cloud {
+    /// The cloud's id.
     pub provider: Provider,
-    /// The name that people write.
+    /// The display name.
     pub label: &'static str,
-    /// The paths that every event is made from, in the order of the cloud's `Field`.
+    /// The paths that every event is built from, in the order of the cloud's `Field`.
     pub fields: &'static [&'static str],
-    /// Other names of the same members: envelopes, tables, SDKs.
+    /// Alternative locations of the same members, in envelopes, tables and SDK output.
     pub aliases: &'static [Alias],
-    /// Members whose text holds something that is read as well.
+    /// Paths of members whose text has embedded content, and the kind of content.
     pub embedded: &'static [(&'static str, Embedded)],
     /// The keys whose value is the action.
     pub action_keys: &'static [ActionKey],
     /// The containers and envelopes that carry the cloud's records.
     pub line_shapes: LineShapes,
-    /// Whether actions are equal in any case.
+    /// Whether actions are compared ignoring case.
     pub actions_ignore_case: bool,
-    /// Whether several records may report one call, so that a finding is made once for the call.
+    /// Whether several records may report one call, so that findings are reported once per call.
     pub multi_record_operations: bool,
-    /// Whether an account is a project that has zones, as ECS names them apart.
+    /// Whether an account is a project and its scope a zone. ECS has separate fields for these.
     pub accounts_are_projects: bool,
-    /// The type of Microsoft Sentinel's entity for the cloud's resource ids, if it has one.
+    /// The Microsoft Sentinel entity type for the cloud's resource ids, if there is one.
     pub sentinel_resource_entity: Option<&'static str>,
-    /// Makes an event of a record's values; gives them back if the record is not one of this cloud's.
+    /// Builds an event from a record's values. `Err` returns the values if the record is not from this cloud.
     pub to_event: for<'a> fn(Values<'a>, FieldSlots<'_>) -> Result<Event<'a>, Values<'a>>,
 }
 
-/// Another schema's names for the members of a cloud's records.
+/// Another schema's locations for the members of the clouds' records.
 pub(crate) struct Mapping {
+    /// The schema's locations for members of the clouds' records.
     pub aliases: &'static [Alias],
+    /// Paths of members whose text has embedded content, and the kind of content.
     pub embedded: &'static [(&'static str, Embedded)],
-    /// The keys that mark a document of this schema.
+    /// The keys that identify a document of this schema.
     pub marks: &'static [ActionKey],
 }
 
-/// Another name for a place: what is there is read as if it were at `path`.
+/// An alternative location: the value at `names` is read as if it were at `path`.
 pub(crate) struct Alias {
+    /// The member names that lead to the alternative location, outermost first.
     pub names: &'static [&'static str],
+    /// The path in the cloud's own format, as dot-separated member names; empty for the record itself.
     pub path: &'static str,
 }
 
-/// The members `names`, one inside the other, are read as `path`.
+/// An alias: the nested members `names`, outermost first, are read as `path`.
 pub(super) const fn alias(names: &'static [&'static str], path: &'static str) -> Alias {
     Alias { names, path }
 }
 
-/// What a text in a record may hold besides itself.
+/// The content that may be embedded in a text member of a record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Embedded {
-    /// Nothing.
+    /// None: the text is a plain value.
     #[default]
     Nothing,
-    /// The value as JSON, if it begins like an object or a list.
+    /// The member's value as JSON, if the text begins like an object or an array.
     Json,
-    /// Records of their own, as JSON.
+    /// Complete records as JSON, if the text begins like an object or an array.
     Records,
-    /// Records of their own, in base64 and perhaps compressed. Only if the record is known to be such an envelope.
+    /// Complete records in base64, possibly gzipped. Decoded only if the record was recognised as an envelope.
     Base64,
 }

@@ -1,4 +1,4 @@
-//! What tables and other schemas add to the records of any cloud.
+//! Members that tables and other schemas add to the records of any cloud.
 
 use std::borrow::Cow;
 
@@ -12,10 +12,10 @@ fields! {
     SchemaTime = "time",
 }
 
-/// The paths above, for the projection.
+/// The paths of the fields above, for the projection.
 pub(super) const COMMON_FIELDS: &[&str] = FIELDS;
 
-/// The members that any record may have besides its cloud's.
+/// Access to the members that a record of any cloud may have in addition to the cloud's own.
 #[derive(Clone, Copy)]
 pub(crate) struct Common<'v, 'a> {
     values: &'v Values<'a>,
@@ -23,11 +23,12 @@ pub(crate) struct Common<'v, 'a> {
 }
 
 impl<'v, 'a> Common<'v, 'a> {
+    /// The common members of one record. `slots` holds the slots of [`COMMON_FIELDS`].
     pub(super) fn new(values: &'v Values<'a>, slots: FieldSlots<'v>) -> Self {
         Self { values, slots }
     }
 
-    /// The time of a table's row or of a document, for records that have none of their own.
+    /// The time of the table row or document, as text. For records without a time of their own.
     pub(super) fn time(self) -> Option<Cow<'a, str>> {
         let times = [Field::TableTime, Field::DocumentTime, Field::SchemaTime];
         times.into_iter().find_map(|field| self.values.text(self.slots.of(field)))

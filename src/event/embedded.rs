@@ -1,4 +1,4 @@
-//! Records inside records: opening what holds them.
+//! Records embedded in other records: decoding their content.
 
 use std::io::Read as _;
 
@@ -9,19 +9,26 @@ use flate2::read::MultiGzDecoder;
 use super::Inside;
 use crate::scan::{JsonScanner, is_space, skip_space};
 
-/// How deep records may be nested in others. Firehose delivers what CloudWatch Logs delivers, which holds records as text.
+/// The maximum depth of records nested in records, and of JSON texts nested in JSON texts. Firehose delivers CloudWatch
+/// Logs messages, which in turn hold records as text.
 pub(crate) const MAX_DEPTH: usize = 4;
 
+/// The magic number of a gzip stream.
 const GZIP: &[u8] = &[0x1F, 0x8B];
 
-/// Decodes what holds records; `Err` says why that is not possible.
+/// Decodes embedded records to a batch of lines.
 ///
-/// The result has one record per line. Decompresses at most `inflatable` bytes, and subtracts from it what was
-/// decompressed.
+/// A document that spans several lines is put on one. Text that is neither base64 nor begins like encoded records
+/// decodes to nothing. Decompresses at most `inflatable` bytes, and subtracts the decompressed size from it.
+///
+/// # Errors
+///
+/// A message if the content is not base64, cannot be decompressed, or would exceed `inflatable`.
 pub(crate) fn decode(inside: Inside, inflatable: &mut usize) -> Result<Vec<u8>, String> {
     decode_text(inside, inflatable).map(on_one_line)
 }
 
+/// [`decode`], but leaves a document on several lines.
 fn decode_text(inside: Inside, inflatable: &mut usize) -> Result<Vec<u8>, String> {
     let encoded = match inside {
         Inside::Json(records) => return Ok(records),
@@ -30,7 +37,7 @@ fn decode_text(inside: Inside, inflatable: &mut usize) -> Result<Vec<u8>, String
     let bytes = match STANDARD.decode(encoded.trim()) {
         Ok(bytes) => bytes,
         Err(_) if !begins_like_records(encoded.trim()) => return Ok(Vec::new()),
-        Err(error) => return Err(format!("its data is not base64: {error}")),
+        Err(error) => return Err(format!("its data is not valid base64: {error}")),
     };
     if !bytes.starts_with(GZIP) {
         return Ok(bytes);
@@ -46,20 +53,21 @@ fn decode_text(inside: Inside, inflatable: &mut usize) -> Result<Vec<u8>, String
             }
             None => {
                 *inflatable = 0;
-                Err("the compressed data of the batch exceeds limits.batch_bytes once decompressed".to_owned())
+                Err("the compressed data of the batch decompresses to more than limits.batch_bytes".to_owned())
             }
         },
     }
 }
 
-/// Whether a text that is not base64 to its end begins as records in base64 do: other members are called `data` too.
+/// Whether a text that is not valid base64 nevertheless begins like records in base64. Members with other content may
+/// be called `data` too.
 fn begins_like_records(text: &str) -> bool {
     let start = text.get(..4).and_then(|start| STANDARD.decode(start).ok()).unwrap_or_default();
     let first = start.iter().find(|byte| !is_space(**byte));
     start.starts_with(GZIP) || matches!(first, Some(b'{' | b'['))
 }
 
-/// One document that was written on several lines, on one: where JSON allows a line feed it allows a blank.
+/// Puts a single document that spans several lines on one line: wherever JSON allows a line feed, it allows a space.
 fn on_one_line(mut bytes: Vec<u8>) -> Vec<u8> {
     let start = skip_space(&bytes, 0, bytes.len());
     let end = JsonScanner::new(start).end(&bytes, bytes.len());

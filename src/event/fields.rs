@@ -1,7 +1,8 @@
-/// Names the paths that every event of a cloud is made from, as an enum `Field` and a list `FIELDS` in the same order.
+/// Declares the paths that every event of a cloud is built from, as an enum `Field` and a list `FIELDS` in the same
+/// order.
 macro_rules! fields {
     ($($name:ident = $path:literal),+ $(,)?) => {
-        /// The values that every event is made from.
+        /// The fields that every event is built from.
         #[derive(Clone, Copy)]
         #[repr(u16)]
         enum Field { $($name),+ }
@@ -12,7 +13,7 @@ macro_rules! fields {
             }
         }
 
-        /// Their paths, in the same order.
+        /// The paths of the fields, in the order of `Field`.
         const FIELDS: &[&str] = &[$($path),+];
     };
 }

@@ -1,4 +1,4 @@
-//! One record, normalised: what rules match and findings report, the same for every cloud.
+//! Normalised records: the events that rules match and findings report, in one form for all clouds.
 
 mod cloud;
 mod clouds;
@@ -26,61 +26,66 @@ pub(crate) use projection::{Projection, Slot};
 pub(crate) use timestamp::TimeProblem;
 pub(crate) use values::{Inside, Values};
 
-/// A record that a rule may match. Text is borrowed from the record where no escape stands in it.
+/// A record that a rule may match. Text without escapes is borrowed from the record.
 #[derive(Debug)]
 pub(crate) struct Event<'a> {
+    /// The cloud the record comes from.
     pub provider: Provider,
     /// The service that was called: AWS `eventSource`, Azure's resource provider in lower case, GCP `serviceName`.
     pub service: Cow<'a, str>,
-    /// The call: AWS `eventName`, Azure's operation in lower case, GCP `methodName` without its version.
+    /// The action that was called: AWS `eventName`, Azure's operation in lower case, GCP `methodName` without its
+    /// version.
     pub action: Cow<'a, str>,
-    /// How it ended.
+    /// How the call ended.
     pub outcome: CallOutcome,
-    /// When it happened, in ms since 1970, or why that cannot be said.
+    /// The event time in milliseconds since 1970, or why there is none.
     pub time: Result<i64, TimeProblem>,
-    /// The event's own id: AWS `eventID`, Azure correlation id with operation, resource and status, GCP `insertId` with
-    /// the time. Absent in a record that was cut down.
+    /// The event's id: AWS `eventID`; Azure correlation id with operation, resource, status and time; GCP `insertId`
+    /// with the time. `None` if the record lacks it, as stripped-down records do.
     pub id: Option<Cow<'a, str>>,
-    /// What the event is a part of, where several tell of one call: findings are made once for it.
+    /// The operation that the event belongs to, if several events may report one call: findings are reported once per
+    /// operation. Set for successful Azure calls only.
     pub operation: Option<Cow<'a, str>>,
-    /// Who did it.
+    /// The caller.
     pub actor: Actor<'a>,
-    /// The account the record belongs to: AWS `recipientAccountId`, else the caller's; Azure's subscription, GCP's
-    /// project.
+    /// The account the record belongs to: AWS `recipientAccountId`, or else the caller's account; Azure's subscription;
+    /// GCP's project.
     pub account: Cow<'a, str>,
-    /// The region: AWS `awsRegion`, Azure's location.
+    /// The region: AWS `awsRegion`, Azure's location, GCP's zone without its suffix.
     pub region: Cow<'a, str>,
-    /// Where in the account it happened: AWS region, Azure resource group, GCP zone.
+    /// The scope within the account: AWS region, Azure resource group, GCP zone.
     pub scope: Cow<'a, str>,
-    /// Where it came from, an IP address or a service's name: AWS `sourceIPAddress`.
+    /// The source of the call, an IP address or a service name: AWS `sourceIPAddress`, Azure's caller address, GCP
+    /// `callerIp`.
     pub source: Cow<'a, str>,
-    /// How the cloud itself ranks it: Azure `level`, GCP `severity`.
+    /// The severity that the cloud assigns: Azure `level`, GCP `severity`; empty for AWS.
     pub level: Cow<'a, str>,
-    /// The values that rules bind.
+    /// The values that rules refer to by path.
     pub values: Values<'a>,
 }
 
-/// Who made a call. A field that the record does not have is empty.
+/// The caller. A field that the record lacks is empty.
 #[derive(Debug, Default)]
 pub(crate) struct Actor<'a> {
     /// The role of a session: AWS `userIdentity.sessionContext.sessionIssuer.arn`.
     pub role: Cow<'a, str>,
-    /// AWS `userIdentity.arn`; Azure's caller, GCP's principal.
+    /// AWS `userIdentity.arn`, Azure's caller in lower case, GCP's principal.
     pub caller: Cow<'a, str>,
-    /// AWS `userIdentity.principalId`, with the session after a colon; Azure's object id, GCP's subject.
+    /// AWS `userIdentity.principalId`, with the session name after a colon; Azure's object id; GCP's subject.
     pub principal_id: Cow<'a, str>,
-    /// AWS `userIdentity.accessKeyId`.
+    /// AWS `userIdentity.accessKeyId`, Azure's application id.
     pub access_key: Cow<'a, str>,
-    /// AWS `userIdentity.type`.
+    /// AWS `userIdentity.type`, Azure's principal type.
     pub kind: Cow<'a, str>,
-    /// AWS `userIdentity.userName`.
+    /// AWS `userIdentity.userName`, Azure's caller, GCP's principal.
     pub name: Cow<'a, str>,
     /// AWS `userIdentity.accountId`.
     pub account: Cow<'a, str>,
 }
 
 impl Actor<'_> {
-    /// The identity that chains join by: the first of the keys that has a value. `None` joins nothing.
+    /// The identity that chains join on: the first of `keys` that has a value, with that value. An event without an
+    /// identity (`None`) joins no chain.
     pub(crate) fn identity(&self, keys: &[IdentityKey]) -> Option<(IdentityKey, &str)> {
         let value = |key: &IdentityKey| {
             let text = match key {
@@ -95,18 +100,22 @@ impl Actor<'_> {
     }
 }
 
-/// A record as it was read.
+/// A parsed record.
 #[derive(Debug)]
 pub(crate) struct Record<'a> {
-    /// `None` where it is none of the records that the engine knows, or lacks what every one of them has.
+    /// The record's event. `None` if no cloud recognises the record, or it lacks a required member.
     pub event: Option<Event<'a>>,
-    /// What holds records of its own. Where those are known, they are what the record tells.
+    /// The content that holds embedded records. If any of these is recognised, they supersede the record's own event.
     pub inside: Vec<Inside>,
 }
 
-/// Reads one record; `envelope` says that it may hold others in base64.
+/// Parses one record. `envelope` says whether it may hold others in base64.
 ///
-/// One pass over the bytes; only the values that [`Projection`] names are kept.
+/// Costs one pass over the bytes; only the values on paths of the [`Projection`] are kept.
+///
+/// # Errors
+///
+/// If the bytes are not exactly one well-formed JSON value.
 pub(crate) fn read<'a>(
     record: &'a [u8],
     envelope: bool,
@@ -123,18 +132,18 @@ pub(crate) fn read<'a>(
     Ok(Record { event: None, inside })
 }
 
-/// The keys by which the prefilter recognises records that may matter, of all clouds and schemas.
+/// The keys by which the prefilter recognises candidates, of all clouds and mappings.
 pub(crate) fn action_keys() -> Vec<ActionKey> {
     let marks = MAPPINGS.iter().flat_map(|mapping| mapping.marks);
     CLOUDS.iter().flat_map(|cloud| cloud.action_keys).chain(marks).copied().collect()
 }
 
-/// The containers and envelopes of all clouds.
+/// The members that identify the containers and envelopes of all clouds.
 pub(crate) fn line_shapes() -> impl Iterator<Item = LineShapes> {
     CLOUDS.iter().map(|cloud| cloud.line_shapes)
 }
 
-/// The part of a resource's name after `key`, up to the next slash.
+/// The part of a resource name after `key`, up to the next slash. `None` if it is absent or empty.
 fn resource_part<'a>(name: &'a str, key: &str) -> Option<&'a str> {
     let (_, rest) = name.split_once(key)?;
     rest.split('/').next().filter(|part| !part.is_empty())

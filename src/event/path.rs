@@ -4,27 +4,28 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::util::text_form;
 
-/// The way to a value in a record: member names joined by dots, `[]` behind a name for every element of an array.
+/// The path to a value in a record: member names joined by dots, with `[]` after a name for every element of an array.
 ///
-/// `responseElements.instancesSet.items[].instanceId` names the ids of all instances. Where `[]` meets an object or a
-/// scalar instead of an array, that is taken for its only element: collectors collapse lists of one (Wazuh does,
-/// wazuh/wazuh#36209). Names are case-sensitive.
+/// `responseElements.instancesSet.items[].instanceId` refers to the ids of all instances. If the value before `[]` is
+/// an object or a scalar instead of an array, it is treated as the only element, because collectors collapse arrays of
+/// one (Wazuh does, wazuh/wazuh#36209). Names are case-sensitive.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Path {
     text: String,
 }
 
-/// One step on the way.
+/// One segment of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Segment<'a> {
-    /// The member of this name.
+    /// The member with this name.
     Member(&'a str),
-    /// Every element.
+    /// Every element of an array.
     Elements,
 }
 
 impl Path {
-    /// Reads a path as rules write it.
+    /// Parses a path in the syntax of rules. `None` if it is malformed: a name that is empty, or that contains white
+    /// space or a bracket other than a final `[]`.
     pub fn parse(text: &str) -> Option<Self> {
         let well_formed = !text.is_empty()
             && text.split('.').all(|part| {
@@ -34,11 +35,12 @@ impl Path {
         well_formed.then(|| Self { text: text.to_owned() })
     }
 
-    /// The path as it was written.
+    /// The path as text, as it was written.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
+    /// The segments of the path, in order. A name with `[]` is a member followed by its elements.
     pub(crate) fn segments(&self) -> impl Iterator<Item = Segment<'_>> {
         self.text.split('.').flat_map(|part| {
             let name = part.trim_end_matches("[]");
@@ -62,7 +64,7 @@ impl Serialize for Path {
 
 impl<'de> Deserialize<'de> for Path {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let expected = "member names joined by dots, `[]` for every element, such as a.items[].id";
+        let expected = "member names joined by dots, with `[]` for every element, such as a.items[].id";
         text_form::deserialize(deserializer, expected, Self::parse)
     }
 }

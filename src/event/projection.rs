@@ -1,8 +1,9 @@
-//! The values of a record that are of interest, read in one pass.
+//! The projection of a record onto the paths of interest, in one pass.
 //!
-//! An envelope or another spelling of the same record is a few [aliases](Alias): the names under which it has what the
-//! record has. Paths are merged into a tree, and the JSON parser walks the record and the tree together: what no path leads to is
-//! skipped, what a path ends at is kept. As in most readers, the last of several members of one name counts.
+//! An envelope, or another schema for the same record, is expressed as a few [aliases](Alias): alternative locations of
+//! the record's members. All paths are merged into a tree, and the JSON parser walks the record and the tree together.
+//! It skips values that no path leads to and keeps values at which a path ends. As in most JSON parsers, the last of
+//! duplicate members wins.
 
 use hashbrown::HashMap;
 
@@ -11,12 +12,12 @@ use super::common::{COMMON_FIELDS, Common};
 use super::path::{Path, Segment};
 use super::{CLOUDS, Cloud, MAPPINGS, Values};
 
-/// Where the values of one path are kept.
+/// Identifies one path of a [`Projection`], and the values at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Slot(u16);
 
 impl Slot {
-    /// Of a field that does not exist: no value has it.
+    /// The slot of a field that does not exist. No value is stored under it.
     const NONE: Self = Self(u16::MAX);
 
     /// The slot as a number, for hashing and for checkpoints.
@@ -25,37 +26,44 @@ impl Slot {
     }
 }
 
-/// The paths of interest.
+/// The paths of interest, merged into a tree.
 #[derive(Debug)]
 pub(crate) struct Projection {
+    /// The nodes of the tree; the first is [`ROOT`].
     pub(super) nodes: Vec<Node>,
+    /// The number of edges, which is also the number of the next one.
     edges: usize,
     /// The slots of each cloud's fields, in the order of [`CLOUDS`].
     fields: Vec<Vec<Slot>>,
+    /// The slots of the common fields.
     common: Vec<Slot>,
     /// The path of each slot.
     paths: Vec<Box<str>>,
 }
 
-/// A place in records that paths lead through or end at.
+/// A location in records that a path leads through or ends at.
 #[derive(Debug, Default)]
 pub(super) struct Node {
+    /// The edges to members, by name.
     pub members: HashMap<Box<str>, Edge>,
+    /// The node of an array's elements, as an index.
     pub elements: Option<usize>,
-    /// What a text that stands here holds.
+    /// The content embedded in text at this location.
     pub text: Embedded,
-    /// The paths that end here.
+    /// The slots of the paths that end here.
     pub slots: Vec<Slot>,
 }
 
-/// A member that is of interest. Several names may lead to one node.
+/// The edge to a member of interest. Several edges may lead to one node.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Edge {
     /// Unique among all edges.
     pub number: usize,
+    /// The node it leads to, as an index.
     pub node: usize,
 }
 
+/// The index of the node of the record itself.
 pub(super) const ROOT: usize = 0;
 
 impl Default for Projection {
@@ -95,7 +103,7 @@ impl<'p> FieldSlots<'p> {
         self.fields.get(field.into()).copied().unwrap_or(Slot::NONE)
     }
 
-    /// The members that any record may have.
+    /// The members that a record of any cloud may have.
     pub(super) fn common<'v, 'a>(self, values: &'v Values<'a>) -> Common<'v, 'a>
     where
         'p: 'v,
@@ -105,20 +113,21 @@ impl<'p> FieldSlots<'p> {
 }
 
 impl Projection {
+    /// Adds the paths of fields and returns their slots, in the same order.
     fn add_fields(&mut self, paths: &[&str]) -> Vec<Slot> {
         let slot = |path: &&str| Path::parse(path).and_then(|path| self.add(&path)).unwrap_or(Slot::NONE);
         let slots: Vec<_> = paths.iter().map(slot).collect();
-        debug_assert!(!slots.contains(&Slot::NONE), "every field is a path, and there are few");
+        debug_assert!(!slots.contains(&Slot::NONE), "every field has a valid path, and all of them fit into slots");
         slots
     }
 
-    /// All clouds with the slots of their fields, in the order in which a record is offered to them.
+    /// All clouds with the slots of their fields, in the order in which they are tried on a record.
     pub(super) fn clouds(&self) -> impl Iterator<Item = (&'static Cloud, FieldSlots<'_>)> {
         let slots = self.fields.iter().map(|fields| FieldSlots { fields, common: &self.common });
         CLOUDS.into_iter().zip(slots)
     }
 
-    /// Adds a path and gives its slot, or the slot it already has. `None` where there are too many.
+    /// Adds a path, unless it is known, and returns its slot. `None` if there are more than 65,536 paths.
     pub(crate) fn add(&mut self, path: &Path) -> Option<Slot> {
         if let Some(slot) = self.slot(path.as_str()) {
             return Some(slot);
@@ -130,7 +139,7 @@ impl Projection {
         Some(slot)
     }
 
-    /// The slot of a path.
+    /// The slot of a path; `None` if the path is not part of the projection. Costs a linear search.
     pub(crate) fn slot(&self, path: &str) -> Option<Slot> {
         let number = self.paths.iter().position(|known| **known == *path)?;
         u16::try_from(number).ok().map(Slot)
@@ -141,6 +150,7 @@ impl Projection {
         &self.paths
     }
 
+    /// Adds a path of `segments`, from `node` on, that ends in `slot`.
     fn lead(&mut self, node: usize, segments: &[Segment<'_>], slot: Slot) {
         let Some((segment, rest)) = segments.split_first() else {
             if let Some(node) = self.nodes.get_mut(node) {
@@ -162,12 +172,12 @@ impl Projection {
         };
         self.lead(next, rest, slot);
         if *segment == Segment::Elements {
-            // What stands where a list is due is taken for its only element.
+            // A value in place of an array is treated as its only element.
             self.lead(node, rest, slot);
         }
     }
 
-    /// The node that a member of a node leads to.
+    /// The node of a member of `node`, which is added if it does not exist.
     fn member(&mut self, node: usize, name: &str) -> usize {
         let (fresh, number) = (self.nodes.len(), self.edges);
         let Some(here) = self.nodes.get_mut(node) else { return node };
@@ -179,12 +189,13 @@ impl Projection {
         edge.node
     }
 
-    /// The node at the end of a path; the record itself for the empty one.
+    /// The node at the end of a path without `[]`, which is added if it does not exist; [`ROOT`] for the empty path.
     fn node_at(&mut self, path: &str) -> usize {
         let names = path.split('.').filter(|name| !name.is_empty());
         names.fold(ROOT, |node, name| self.member(node, name))
     }
 
+    /// Makes the last of the alias's names lead to the node of its path.
     fn add_alias(&mut self, alias: &Alias) {
         let Some((name, before)) = alias.names.split_last() else { return };
         let node = self.node_at(alias.path);

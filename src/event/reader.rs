@@ -1,4 +1,5 @@
-//! The JSON parser and the tree of paths, walked together: what no path leads to is skipped, what a path ends at is kept.
+//! Walks the JSON of a record and the tree of paths together: skips values that no path leads to, and keeps values at
+//! which a path ends.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,7 +12,11 @@ use super::projection::{Edge, Node, Projection, ROOT};
 use super::values::{Inside, Value, Values};
 
 impl Projection {
-    /// Reads a record. `envelope` says that it may hold records in base64.
+    /// Parses a record. `envelope` says whether it may hold records in base64.
+    ///
+    /// # Errors
+    ///
+    /// If the bytes are not exactly one well-formed JSON value.
     pub(crate) fn read<'a>(&self, record: &'a [u8], envelope: bool) -> Result<Values<'a>, serde_json::Error> {
         let mut values = Values { envelope, ..Values::default() };
         let mut json = serde_json::Deserializer::from_slice(record);
@@ -21,7 +26,7 @@ impl Projection {
     }
 }
 
-/// Reads the value at one node.
+/// Deserializes the value at one node.
 struct Reader<'r, 'a> {
     nodes: &'r [Node],
     node: usize,
@@ -29,21 +34,24 @@ struct Reader<'r, 'a> {
 }
 
 impl<'a> Reader<'_, 'a> {
+    /// The node that is being read.
     fn node(&self) -> Option<&Node> {
         self.nodes.get(self.node)
     }
 
+    /// A reader for another node.
     fn at(&mut self, node: usize) -> Reader<'_, 'a> {
         Reader { nodes: self.nodes, node, values: self.values }
     }
 
+    /// Keeps a text, unless it is empty.
     fn keep(&mut self, text: Cow<'a, str>) {
         if !text.is_empty() {
             self.keep_found(&Value::Text(text));
         }
     }
 
-    /// Keeps a text, or what it holds.
+    /// Keeps a string, or the content that is embedded in it.
     fn keep_text(&mut self, text: Cow<'a, str>) {
         let like_json = || matches!(text.trim_start().as_bytes().first(), Some(b'{' | b'['));
         match self.node().map(|node| node.text).unwrap_or_default() {
@@ -54,8 +62,7 @@ impl<'a> Reader<'_, 'a> {
         }
     }
 
-    /// Reads a text as the JSON that it holds. Of one that is cut short, or too deep in others, only that it was there is
-    /// kept.
+    /// Parses a string as embedded JSON. If it is truncated or nested too deep, only its presence is kept.
     fn read_inside(&mut self, text: &str) {
         if self.values.depth == MAX_DEPTH {
             return self.keep_found(&Value::Composite);
@@ -70,6 +77,7 @@ impl<'a> Reader<'_, 'a> {
         self.values.inside.extend(values.inside);
     }
 
+    /// Keeps a value under every slot of the node.
     fn keep_found(&mut self, value: &Value<'a>) {
         let Some(node) = self.nodes.get(self.node) else { return };
         self.values.found.extend(node.slots.iter().map(|slot| (*slot, value.clone())));
@@ -141,7 +149,8 @@ impl<'a> Visitor<'a> for Reader<'_, 'a> {
     }
 
     fn visit_map<A: MapAccess<'a>>(mut self, mut map: A) -> Result<(), A::Error> {
-        // What each member's values began and ended at, in case its name comes again.
+        // For each member, by edge number: the range of its values in `found`, so that a duplicate member replaces
+        // them.
         let mut read: Vec<(usize, usize, usize)> = Vec::new();
         let mut empty = true;
         while let Some(member) = map.next_key_seed(MemberName(self.node()))? {
@@ -174,7 +183,7 @@ impl<'a> Visitor<'a> for Reader<'_, 'a> {
     }
 }
 
-/// Reads a member's name and gives the node it leads to, if any.
+/// Deserializes a member name into the edge it leads along, if any.
 struct MemberName<'r>(Option<&'r Node>);
 
 impl<'a> DeserializeSeed<'a> for MemberName<'_> {

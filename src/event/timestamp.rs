@@ -1,4 +1,4 @@
-//! Times as records write them.
+//! Parses the time formats of records.
 
 use std::borrow::Cow;
 
@@ -8,21 +8,27 @@ use time::format_description::well_known::Rfc3339;
 /// Why an event has no time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum TimeProblem {
+    /// The record has no time.
     Missing,
+    /// The record's time, given here, is in no known format or before 1970.
     NotATime(String),
 }
 
-/// The time that a record's text gives, in ms since 1970.
+/// Parses the time of a record, in milliseconds since 1970.
+///
+/// # Errors
+///
+/// [`TimeProblem::Missing`] without a text, [`TimeProblem::NotATime`] if the text cannot be parsed.
 pub(super) fn of(text: Option<Cow<'_, str>>) -> Result<i64, TimeProblem> {
     let text = text.ok_or(TimeProblem::Missing)?;
     parse(&text).ok_or_else(|| TimeProblem::NotATime(text.into_owned()))
 }
 
-/// Milliseconds since 1970; `None` for anything that is not a time, and for times before 1970.
+/// Milliseconds since 1970, rounded down; `None` for text in an unknown format, and for times before 1970.
 ///
-/// CloudTrail writes whole seconds in UTC, emulators fractions (localstack/localstack#9346). Exports of Azure and of
-/// tables write a blank for the `T`, leave the zone out (it is UTC then), or write month/day/year with or without AM and
-/// PM. OCSF writes milliseconds since 1970.
+/// CloudTrail writes whole seconds in UTC; emulators write fractions (localstack/localstack#9346). Exports from Azure
+/// and from tables may have a space instead of the `T`, omit the zone (which is then UTC), or write month/day/year with
+/// or without AM and PM. OCSF writes milliseconds since 1970.
 fn parse(text: &str) -> Option<i64> {
     let text = text.trim();
     if text.len() == 13 && text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -34,7 +40,7 @@ fn parse(text: &str) -> Option<i64> {
     i64::try_from(nanos.div_euclid(1_000_000)).ok().filter(|millis| *millis >= 0)
 }
 
-/// `2022-02-08 09:23:37` and the like as RFC 3339 has it.
+/// Rewrites times like `2022-02-08 09:23:37` in RFC 3339.
 fn complete(text: &str) -> Option<String> {
     let (date, rest) = text.split_at_checked(10)?;
     let time = rest.strip_prefix(['T', 't', ' '])?;
@@ -42,7 +48,7 @@ fn complete(text: &str) -> Option<String> {
     Some(format!("{date}T{}{}", time.replace(' ', ""), if zoned { "" } else { "Z" }))
 }
 
-/// `1/9/2007 9:41:00 AM +01:00` and the like as RFC 3339 has it.
+/// Rewrites times like `1/9/2007 9:41:00 AM +01:00` in RFC 3339.
 fn from_american(text: &str) -> Option<String> {
     let mut parts = text.split_whitespace();
     let mut date = parts.next()?.split('/');

@@ -2,35 +2,40 @@ use std::borrow::Cow;
 
 use super::projection::Slot;
 
-/// What was read from a record, in the order of its bytes.
+/// The values read from a record, in byte order.
 #[derive(Debug, Default)]
 pub(crate) struct Values<'a> {
+    /// The values with their slots.
     pub(super) found: Vec<(Slot, Value<'a>)>,
-    /// What holds records of its own.
+    /// The content that holds embedded records.
     pub(super) inside: Vec<Inside>,
+    /// Whether the record may hold others in base64.
     pub(super) envelope: bool,
-    /// How deep the text that is read stands in other texts: each has the parser's whole stack before it.
+    /// How many embedded JSON texts enclose the one being read. Each may use the parser's full recursion depth, so
+    /// their number is limited.
     pub(super) depth: usize,
 }
 
-/// Bytes of a record that hold records of their own.
+/// Content of a record that holds embedded records, not yet decoded.
 #[derive(Debug)]
 pub(crate) enum Inside {
     /// Records as JSON.
     Json(Vec<u8>),
-    /// Records in base64, perhaps compressed.
+    /// Records in base64, possibly gzipped.
     Base64(String),
 }
 
-/// A value that is not empty.
+/// A non-empty value.
 #[derive(Clone, Debug)]
 pub(super) enum Value<'a> {
+    /// A string, or the text of a number or boolean.
     Text(Cow<'a, str>),
-    /// An object or a list.
+    /// An object or an array.
     Composite,
 }
 
 impl Value<'_> {
+    /// The value without borrowed text.
     pub(super) fn into_owned(self) -> Value<'static> {
         match self {
             Self::Text(text) => Value::Text(Cow::Owned(text.into_owned())),
@@ -40,18 +45,18 @@ impl Value<'_> {
 }
 
 impl<'a> Values<'a> {
-    /// Takes out what holds records of its own.
+    /// Takes the content that holds embedded records, and leaves none.
     pub(crate) fn take_inside(&mut self) -> Vec<Inside> {
         std::mem::take(&mut self.inside)
     }
 
-    /// Puts a text in the place of what a slot has.
+    /// Replaces all values of a slot by one text.
     pub(super) fn set(&mut self, slot: Slot, text: impl Into<Cow<'a, str>>) {
         self.found.retain(|(found, _)| *found != slot);
         self.found.push((slot, Value::Text(text.into())));
     }
 
-    /// Rewrites every text for which `rewrite` has another.
+    /// Replaces every text for which `rewrite` returns a new one.
     pub(super) fn rewrite(&mut self, rewrite: impl Fn(&str) -> Option<String>) {
         for (_, value) in &mut self.found {
             if let Value::Text(text) = value
@@ -62,7 +67,7 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// The text of a slot, the last one if there are several; `None` where it is absent or empty.
+    /// The text of a slot, the last if there are several; `None` if it is absent or empty.
     pub(crate) fn text(&self, slot: Slot) -> Option<Cow<'a, str>> {
         self.found.iter().rev().find_map(|(found, value)| match value {
             Value::Text(text) if *found == slot => Some(text.clone()),
@@ -70,7 +75,7 @@ impl<'a> Values<'a> {
         })
     }
 
-    /// All texts of a slot. Never an empty one: what is absent or empty is equal to nothing.
+    /// All texts of a slot. Never includes an empty text, so absent and empty values equal nothing.
     pub(crate) fn all(&self, slot: Slot) -> impl Iterator<Item = &str> {
         self.found.iter().filter_map(move |(found, value)| match value {
             Value::Text(text) if *found == slot => Some(&**text),
@@ -78,16 +83,16 @@ impl<'a> Values<'a> {
         })
     }
 
-    /// The different texts of some slots, sorted.
+    /// The distinct texts of the slots, sorted.
     pub(crate) fn distinct(&self, slots: &[Slot]) -> Vec<&str> {
-        // There may be many thousand: too many for `sorted`.
+        // There may be thousands, too many for `sorted`.
         let mut texts: Vec<_> = slots.iter().flat_map(|slot| self.all(*slot)).collect();
         texts.sort_unstable();
         texts.dedup();
         texts
     }
 
-    /// Whether there is anything at a slot that is not empty.
+    /// Whether a slot has a non-empty value.
     pub(crate) fn exists(&self, slot: Slot) -> bool {
         self.found.iter().any(|(found, _)| *found == slot)
     }

@@ -1,4 +1,4 @@
-//! Findings as documents of the Elastic Common Schema (ECS 8.17). What it has no field for stands under `labels`.
+//! Findings as documents of the Elastic Common Schema (ECS 8.17). Values that have no ECS field go under `labels`.
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -11,7 +11,7 @@ use crate::vocab::{AttackVersion, Named, ResolvedTechnique, Severity};
 
 pub(super) const FORMAT: Format = Format { body, annotation };
 
-/// The version of ECS that documents are written after.
+/// The ECS version of the documents.
 const ECS_VERSION: &str = "8.17.0";
 
 /// Writes a finding.
@@ -100,7 +100,7 @@ fn annotation(matched: &AnnotatedMatch<'_>) -> String {
     serde_json::to_string(&annotation).invariant("an annotation is JSON")
 }
 
-/// ECS leaves the scale to whoever writes; this is that of Elastic's own rules (21, 47, 73, 99).
+/// ECS does not define a severity scale. This is the scale of Elastic's own rules: 21, 47, 73, 99.
 fn severity(severity: Severity) -> u8 {
     match severity {
         Severity::Informational => 1,
@@ -111,6 +111,7 @@ fn severity(severity: Severity) -> u8 {
     }
 }
 
+/// The ECS `threat` object: tactics, techniques and sub-techniques, each listed once.
 fn threat(report: &Report<'_>, version: AttackVersion) -> Value {
     let placed: Vec<_> = report.attack.iter().map(|attack| ResolvedTechnique::of(attack, version)).collect();
     let list = |kind: &str, named: Vec<Named<'_>>| {
@@ -137,7 +138,7 @@ fn threat(report: &Report<'_>, version: AttackVersion) -> Value {
     })
 }
 
-/// Takes out what is empty: in ECS an absent field says that something is not known.
+/// Removes empty members, because in ECS an absent field means unknown. Returns whether anything is left.
 fn prune(value: &mut Value) -> bool {
     match value {
         Value::Object(members) => {

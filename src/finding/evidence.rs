@@ -5,22 +5,24 @@ use crate::rule::{Binding, StepPlan};
 use crate::util::packed::PackedStr;
 use crate::vocab::IdentityKey;
 
-/// One event of a finding, wherever it was kept.
+/// One event of a finding, taken from the current record or from the pending events.
 pub(crate) struct Evidence<'a> {
     pub step: &'a StepPlan,
+    /// The id that findings report: that of the operation, if several records report one.
     pub event_id: Cow<'a, str>,
     pub service: &'a str,
     pub action: &'a str,
+    /// In ms since 1970.
     pub time: i64,
     pub attribution: Attribution<'a>,
-    /// The exceptions that hold for the event.
+    /// The exceptions that hold for the event, as indices into [`Rules::exceptions`](crate::rule::Rules::exceptions).
     pub exceptions: &'a [u16],
-    /// The values of the step's bindings.
+    /// The step's bindings, each with its distinct values.
     pub values: Vec<(&'a Binding, Vec<Cow<'a, str>>)>,
 }
 
 impl<'a> Evidence<'a> {
-    /// The evidence that an event gives as it passes.
+    /// The evidence from the event that is being processed.
     pub(crate) fn of_event(step: &'a StepPlan, matched: &Matched<'a>, keys: &[IdentityKey]) -> Self {
         let event = matched.event;
         let values = step.bindings.iter().map(|binding| {
@@ -39,7 +41,7 @@ impl<'a> Evidence<'a> {
         }
     }
 
-    /// The evidence that an event gives that was kept.
+    /// The evidence from a pending event.
     pub(crate) fn of_pending(step: &'a StepPlan, event: PendingEvent<'a>) -> Self {
         let texts = |binding: &'a Binding| event.values_of(&binding.slots).into_iter().map(PackedStr::text).collect();
         let values = step.bindings.iter().map(|binding| (binding, texts(binding))).collect();

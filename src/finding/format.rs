@@ -6,7 +6,7 @@ use crate::vocab::AttackVersion;
 
 /// The schema that findings and annotations are written in.
 ///
-/// A new one is a file beside `ocsf.rs` with a constant of its own, and a line here.
+/// To add one, write a file next to `ocsf.rs` with its own `FORMAT` constant, and add a variant here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -14,7 +14,7 @@ pub enum FindingFormat {
     /// OCSF 1.8 Detection Findings (class 2004).
     #[default]
     Ocsf,
-    /// Alerts of the Elastic Common Schema 8.17.
+    /// Alerts in the Elastic Common Schema (ECS) 8.17.
     Ecs,
     /// Flat rows for Microsoft Sentinel.
     Sentinel,
@@ -30,21 +30,22 @@ impl FindingFormat {
     }
 }
 
-/// One schema: how a finding is written, and how a record's annotation refers to it.
+/// One schema: the body of a finding, and the annotation of a record that refers to it.
 pub(super) struct Format {
+    /// The finding as one JSON object.
     pub body: fn(&Report<'_>, AttackVersion) -> String,
-    /// The match as one JSON object.
+    /// The annotation as one JSON object.
     pub annotation: fn(&AnnotatedMatch<'_>) -> String,
 }
 
-/// A rule's step that a record matched, and the findings that it made or completed.
+/// A step that a record matched: the ids of its rule and step, and of the findings that the record completed.
 pub(crate) struct AnnotatedMatch<'a> {
     pub rule: &'a str,
     pub step: &'a str,
     pub findings: &'a [String],
 }
 
-/// Writes findings and annotations as the configuration asks for.
+/// Writes findings and annotations in the configured format.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct FindingWriter {
     pub format: FindingFormat,
@@ -52,12 +53,12 @@ pub(crate) struct FindingWriter {
 }
 
 impl FindingWriter {
-    /// A finding as one JSON object.
+    /// Writes a finding as one JSON object.
     pub(super) fn body(self, report: &Report<'_>) -> String {
         (self.format.format().body)(report, self.attack)
     }
 
-    /// A match under the names of the schema, so that one query finds both.
+    /// Writes an annotation under the schema's own names, so that one query matches findings and annotations.
     pub(crate) fn annotation(self, matched: &AnnotatedMatch<'_>) -> String {
         (self.format.format().annotation)(matched)
     }

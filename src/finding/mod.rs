@@ -1,4 +1,4 @@
-//! Findings: what a detection or a chain reports, and the format it is written in.
+//! Findings: what a detection or a chain reports, and the formats of the report.
 
 mod ecs;
 mod evidence;
@@ -19,27 +19,27 @@ pub use format::FindingFormat;
 pub(crate) use format::{AnnotatedMatch, FindingWriter};
 use report::{INSTANCE, Report};
 
-/// Something that a rule has found.
+/// A finding of a rule, or of the engine about its own state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Finding {
-    /// The same for the same events under the same version of the rule, on every machine and in every replay: the first
-    /// 128 bits of a SHA-256, as 32 hexadecimal digits.
+    /// Identical for the same events and rule version, on every machine and in every replay: use it to deduplicate
+    /// findings. The first 128 bits of a SHA-256, as 32 hexadecimal digits.
     pub id: String,
     /// The rule's id.
     pub rule: String,
     /// The rule's severity.
     pub severity: Severity,
-    /// When the first of its events happened.
+    /// The time of its first event.
     pub first_seen: Timestamp,
-    /// When the last of its events happened.
+    /// The time of its last event.
     pub last_seen: Timestamp,
-    /// The finding as one JSON object, in the form that the configuration asks for.
+    /// The finding as one JSON object, in the configured format.
     pub body: String,
 }
 
-/// Makes the finding of a rule from the evidence of its steps, in their order. `each` is the bound name and value that it
-/// is made for, where the rule makes one for each value.
+/// Makes the finding of a rule from the evidence of its steps, in step order. `each` is the bound name and value that
+/// the finding is for, if the rule reports one finding per value.
 pub(crate) fn finding(
     rule: &RulePlan,
     evidence: &[Evidence<'_>],
@@ -81,7 +81,7 @@ pub(crate) fn finding(
     }
 }
 
-/// The values that steps bind, with their names; of the name that the finding is made for only that one.
+/// The names and values that the steps bind. For the name of `each`, only that one value.
 fn values<'a>(
     evidence: &'a [Evidence<'_>],
     each: Option<(&'a str, &'a str)>,
@@ -94,7 +94,7 @@ fn values<'a>(
     })
 }
 
-/// What the rule lists of those values, each once, in the order of the steps, with its kind.
+/// The values that the rule lists as resources, each once, in step order, with its resource type.
 fn resources<'a>(
     rule: &'a RulePlan,
     evidence: &'a [Evidence<'_>],
@@ -105,10 +105,11 @@ fn resources<'a>(
     listed.filter(|resource| seen.insert(*resource)).collect()
 }
 
-/// The rule id of findings about the engine itself.
+/// The rule id of the findings that report evictions.
 pub(crate) const STATE_PRESSURE: &str = "state-pressure";
 
-/// Makes the finding that events had to be given up for those of an identity.
+/// Makes the finding that reports evictions caused by an identity. Its id is the same for all evictions of that
+/// identity and kind (its own events, or any) in one hour of event time.
 pub(crate) fn eviction(eviction: &Eviction, provider: Provider, time: i64, writer: FindingWriter) -> Finding {
     let at = Timestamp::from_event_time(time);
     let scope = if eviction.own { "own" } else { "all" };
@@ -119,17 +120,17 @@ pub(crate) fn eviction(eviction: &Eviction, provider: Provider, time: i64, write
         .part(eviction.hour.to_string())
         .hexadecimal();
     let description = if eviction.own {
-        "One identity makes more calls that chains are made of than are kept for it. Its oldest were given up, so chains \
-         of this identity may be missed. Flooding is a way to hide."
+        "One identity has reached its limit of pending events. Its oldest were evicted, so chains of this identity may \
+         be missed. Flooding is a way to hide."
     } else {
-        "There are more pending events than are kept in all. Those that would have expired first were given up, so \
-         chains of any identity may be missed."
+        "The total number or size of pending events has reached its limit. Those that would have expired first were \
+         evicted, so chains of any identity may be missed."
     };
     let report = Report {
         id: &id,
         rule: STATE_PRESSURE,
         version: 1,
-        title: "Correlation state under pressure: pending events were given up",
+        title: "Correlation state under pressure: pending events were evicted",
         description,
         severity: Severity::Medium,
         confidence: Confidence::High,
@@ -154,11 +155,11 @@ pub(crate) fn eviction(eviction: &Eviction, provider: Provider, time: i64, write
     }
 }
 
-/// The id of a finding: a hash of the rule, its version and the chain's events.
+/// The id of a finding: a hash of the rule, its version, the events of its required steps, and the value of `each`.
 pub(crate) fn id(rule: &RulePlan, evidence: &[Evidence<'_>], each: Option<(&str, &str)>) -> String {
     let mut digest = Digest::default();
     digest.part(&rule.rule.id).part(rule.rule.version.to_string());
-    // What is optional adds to a finding and does not make it another.
+    // Optional steps add evidence to a finding but do not change its identity.
     for evidence in evidence.iter().filter(|evidence| !evidence.step.optional) {
         digest.part(evidence.step.provider.as_str()).part(evidence.attribution.account).part(&*evidence.event_id);
     }

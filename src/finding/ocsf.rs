@@ -1,4 +1,4 @@
-//! Findings as OCSF objects: class 2004, Detection Finding, profile `cloud` (OCSF schema 1.8.0).
+//! Findings as OCSF objects: Detection Finding (class 2004) with the profile `cloud`, OCSF schema 1.8.0.
 
 use std::net::IpAddr;
 
@@ -13,9 +13,10 @@ use crate::vocab::{Attack, AttackVersion, Confidence, Named, ResolvedTechnique, 
 
 pub(super) const FORMAT: Format = Format { body, annotation };
 
-/// The version of the OCSF schema that bodies are written after.
+/// The version of the OCSF schema.
 const OCSF_VERSION: &str = "1.8.0";
 
+/// OCSF's `detection_finding` class.
 #[derive(Serialize)]
 struct DetectionFinding<'a> {
     activity_id: u8,
@@ -26,7 +27,7 @@ struct DetectionFinding<'a> {
     class_name: &'static str,
     type_uid: u32,
     type_name: &'static str,
-    /// The time of the last event: an engine without a clock cannot say when it found something.
+    /// The time of the last event: without a clock, the engine cannot report when it made the finding. All times in ms.
     time: u64,
     start_time: u64,
     end_time: u64,
@@ -36,7 +37,7 @@ struct DetectionFinding<'a> {
     confidence: &'static str,
     status_id: u8,
     status: &'static str,
-    /// The reason why it is suppressed.
+    /// The reason for the suppression.
     #[serde(skip_serializing_if = "Option::is_none")]
     status_detail: Option<&'a str>,
     is_alert: bool,
@@ -52,7 +53,7 @@ struct DetectionFinding<'a> {
 }
 
 impl<'a> DetectionFinding<'a> {
-    /// A new finding.
+    /// A finding without cloud, resources, evidences and unmapped values.
     fn new(
         finding_info: FindingInfo<'a>,
         severity: Severity,
@@ -97,22 +98,22 @@ impl<'a> DetectionFinding<'a> {
     }
 }
 
-/// What OCSF has no place for.
+/// Values that have no OCSF attribute.
 #[derive(Default, Serialize)]
 struct Unmapped<'a> {
-    /// Who is the same in all events.
+    /// The identity that all events share.
     #[serde(skip_serializing_if = "str::is_empty")]
     identity: &'a str,
-    /// By which way that was told.
+    /// The key that the identity was read from.
     #[serde(skip_serializing_if = "str::is_empty")]
     identity_from: &'a str,
-    /// Why the confidence is not higher.
+    /// Why the confidence is not high.
     #[serde(skip_serializing_if = "str::is_empty")]
     confidence_reason: &'a str,
     /// The exception that suppresses the finding.
     #[serde(skip_serializing_if = "str::is_empty")]
     exception: &'a str,
-    /// What the published query projects.
+    /// The columns of the published query.
     #[serde(flatten)]
     columns: Option<Columns<'a>>,
 }
@@ -181,7 +182,7 @@ struct Analytic<'a> {
     r#type: &'static str,
 }
 
-/// An event of the finding. `title` is the step's id.
+/// OCSF's `related_event` object: an event of the finding. `title` is the step's id.
 #[derive(Serialize)]
 struct RelatedEvent<'a> {
     uid: &'a str,
@@ -210,7 +211,7 @@ struct Resource<'a> {
     r#type: &'a str,
 }
 
-/// Who did one step, by which call and from where.
+/// OCSF's `evidences` object: the caller, the call and the source of one step.
 #[derive(Serialize)]
 struct EvidenceObject<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -248,6 +249,7 @@ struct Service<'a> {
     name: &'a str,
 }
 
+/// OCSF's `network_endpoint` object, with one of its attributes.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Endpoint<'a> {
@@ -358,7 +360,7 @@ fn evidence_object<'a>(evidence: &Evidence<'a>) -> EvidenceObject<'a> {
         r#type: attribution.actor_kind,
         account: account(attribution.actor_account),
     };
-    // OCSF asks for one of these three.
+    // OCSF requires at least one of these three.
     let known = !user.uid.is_empty() || !user.name.is_empty() || user.account.is_some();
     EvidenceObject {
         actor: known.then_some(Actor { user }),
@@ -367,7 +369,7 @@ fn evidence_object<'a>(evidence: &Evidence<'a>) -> EvidenceObject<'a> {
     }
 }
 
-/// An address, a service's host name (`autoscaling.amazonaws.com`), or whatever else stands in its place.
+/// The source as an IP address, a service's host name (`autoscaling.amazonaws.com`), or any other name.
 fn endpoint(source: &str) -> Option<Endpoint<'_>> {
     if source.is_empty() {
         return None;

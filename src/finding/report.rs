@@ -8,7 +8,7 @@ use crate::event::cloud_of;
 use crate::rule::Exception;
 use crate::vocab::{Attack, Confidence, Provider, Severity, Timestamp};
 
-/// What a finding tells, whatever it is written as.
+/// The content of a finding, independent of its format.
 pub(super) struct Report<'a> {
     pub id: &'a str,
     pub rule: &'a str,
@@ -17,37 +17,37 @@ pub(super) struct Report<'a> {
     pub description: &'a str,
     pub severity: Severity,
     pub confidence: Confidence,
-    /// Why the confidence is not higher; empty where it is high.
+    /// Why the confidence is not high; empty if it is.
     pub confidence_reason: &'a str,
     pub attack: &'a [Attack],
-    /// The exception that suppresses it.
+    /// The exception that suppresses the finding.
     pub exception: Option<&'a Exception>,
     pub provider: Provider,
-    /// Who did it and where; of a chain its last event's.
+    /// The caller and place; for a chain, those of the last event.
     pub attribution: Attribution<'a>,
-    /// When the first of its events happened.
+    /// The time of the first event.
     pub first_seen: Timestamp,
-    /// When the last of its events happened.
+    /// The time of the last event.
     pub last_seen: Timestamp,
-    /// Its events, each with the name of its step.
+    /// The events, each with the id of its step.
     pub events: Vec<(&'a str, &'a Evidence<'a>)>,
-    /// What the rule lists of the values that its steps bind, each once, with its kind.
+    /// The bound values that the rule lists as resources, each once, with its resource type.
     pub resources: Vec<(&'a str, &'a str)>,
-    /// The instances that were created.
+    /// The created instances: the values bound to [`INSTANCE`].
     pub instances: Vec<&'a str>,
 }
 
-/// The bound name of the instances that a rule finds.
+/// The bound name that rules use for instances.
 pub(super) const INSTANCE: &str = "instance";
 
 impl<'a> Report<'a> {
-    /// Where it came from, if that is told as an IP address.
+    /// The source of the call, if it is an IP address.
     pub(super) fn source_address(&self) -> Option<&'a str> {
         let source = self.attribution.source;
         source.parse::<IpAddr>().is_ok().then_some(source)
     }
 
-    /// What the published query for T1578.002 projects, under its names for the columns.
+    /// The columns that the published query for T1578.002 projects.
     pub(super) fn columns(&self) -> Columns<'_> {
         Columns {
             time_generated: self.last_seen.to_string(),
@@ -62,7 +62,7 @@ impl<'a> Report<'a> {
     }
 }
 
-/// The columns of the published query; see docs/query.md.
+/// The columns of the published query, under its names; see docs/query.md.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Columns<'a> {

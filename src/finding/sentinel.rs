@@ -1,5 +1,5 @@
 //! Findings as flat rows for Microsoft Sentinel: the columns of the published query, then rule, severity, tactics,
-//! techniques and entities as scheduled rules map them (Microsoft Sentinel reference, "Entity types").
+//! techniques and entities, as scheduled rules map them (Microsoft Sentinel reference, "Entity types").
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -14,6 +14,7 @@ use crate::vocab::{AttackVersion, ResolvedTechnique, Severity};
 
 pub(super) const FORMAT: Format = Format { body, annotation };
 
+/// One row: one finding.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Row<'a> {
@@ -53,7 +54,7 @@ fn body(report: &Report<'_>, version: AttackVersion) -> String {
             Severity::Informational => "Informational",
             Severity::Low => "Low",
             Severity::Medium => "Medium",
-            // Sentinel knows nothing above.
+            // High is the highest severity in Sentinel.
             Severity::High | Severity::Critical => "High",
         },
         confidence: ocsf::confidence(report.confidence).1,
@@ -85,6 +86,7 @@ fn annotation(matched: &AnnotatedMatch<'_>) -> String {
     serde_json::to_string(&annotation).invariant("an annotation is JSON")
 }
 
+/// The account, the IP address and the resources, as Sentinel entities.
 fn entities(report: &Report<'_>) -> Vec<Value> {
     let mut entities = Vec::new();
     let who = report.attribution.who();

@@ -1,4 +1,4 @@
-//! What a rule must be, beyond its form.
+//! Validation of rules and exceptions, beyond what deserialisation checks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use super::exception::{Exception, ExceptionPlan};
 use super::{Rule, Step};
 use crate::vocab::Error;
 
-/// Ids of rules, steps and exceptions.
+/// Checks the id of a rule, step or exception: lower-case letters, digits and hyphens, not starting with a hyphen.
 pub(super) fn id(id: &str, at: &str) -> Result<(), Error> {
     let well_formed = !id.is_empty()
         && id.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
@@ -18,7 +18,7 @@ pub(super) fn id(id: &str, at: &str) -> Result<(), Error> {
     Err(Error::config(at, format!("{id:?} is not a valid id: expected lower-case letters, digits and hyphens")))
 }
 
-/// A rule that stands at `at`.
+/// Checks one rule. Errors name it by `at`, its path in the configuration.
 #[cold]
 pub(super) fn rule(rule: &Rule, at: &str) -> Result<(), Error> {
     let required = rule.steps.iter().filter(|step| !step.optional).count();
@@ -47,6 +47,7 @@ pub(super) fn rule(rule: &Rule, at: &str) -> Result<(), Error> {
     names(rule, at)
 }
 
+/// Checks one step of `rule`.
 #[cold]
 fn step(rule: &Rule, step: &Step, at: &str) -> Result<(), Error> {
     if step.actions.is_empty() {
@@ -56,8 +57,7 @@ fn step(rule: &Rule, step: &Step, at: &str) -> Result<(), Error> {
         let plain =
             !action.is_empty() && action.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"\\".contains(&byte));
         if !plain {
-            let why =
-                format!("{action:?} is not a valid action: expected letters, digits and signs, without white space");
+            let why = format!("{action:?} is not a valid action: expected ASCII without spaces, \" or \\");
             return Err(Error::config(format!("{at}.actions[{number}]"), why));
         }
     }
@@ -67,6 +67,7 @@ fn step(rule: &Rule, step: &Step, at: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// Checks that every joining name is bound by two steps, and every listed resource by one.
 #[cold]
 fn names(rule: &Rule, at: &str) -> Result<(), Error> {
     let mut counts = BTreeMap::<&str, usize>::new();
@@ -85,7 +86,7 @@ fn names(rule: &Rule, at: &str) -> Result<(), Error> {
     }
 }
 
-/// An exception that stands at `at`.
+/// Checks one exception against the rules and the exceptions before it. Errors name it by `at`.
 #[cold]
 pub(super) fn exception(
     exception: &Exception,
@@ -105,7 +106,8 @@ pub(super) fn exception(
 }
 
 impl Rule {
-    /// The names that join: those that it says, else all that more than one step binds.
+    /// The names that steps join on: those in [`join`](Self::join), else every name that more than one step binds, in
+    /// alphabetical order.
     pub fn joining_names(&self) -> Vec<&str> {
         let bound = |name: &str| self.steps.iter().filter(|step| step.bind.contains_key(name)).count();
         match &self.join {

@@ -1,4 +1,4 @@
-//! Rules turned into what the engine runs: tables instead of names.
+//! Compiles rules into what the engine runs, with table indices in place of names.
 
 use std::hash::Hash;
 
@@ -16,18 +16,20 @@ use crate::vocab::{Error, IdentityKey, Provider, WantedOutcome};
 /// All rules, compiled.
 #[derive(Debug)]
 pub(crate) struct Rules {
+    /// In the order of the configuration, built-in rules first.
     pub rules: Vec<RulePlan>,
-    /// The steps of all rules, those of one rule side by side.
+    /// The steps of all rules. Those of one rule are adjacent, in the order of the rule.
     pub steps: Vec<StepPlan>,
     pub exceptions: Vec<ExceptionPlan>,
-    /// What is read from a record.
+    /// The paths to read from a record.
     pub projection: Projection,
-    /// The different lists of ways to tell who made a call; [`RulePlan::identity`] is a place in it.
+    /// The distinct lists of identity keys, indexed by [`RulePlan::identity`].
     pub identities: Vec<Vec<IdentityKey>>,
     /// The longest window of any chain, in ms.
     pub longest_window: i64,
+    /// The steps that name each action. Actions of clouds that ignore case are in lower case.
     by_action: HashMap<Box<str>, Vec<usize>>,
-    /// The different sets of slots that names are bound to; [`Binding::key`] is a place in it.
+    /// The distinct sets of slots that names are bound to, indexed by [`Binding::key`].
     keys: Vec<Vec<Slot>>,
 }
 
@@ -35,24 +37,25 @@ pub(crate) struct Rules {
 #[derive(Debug)]
 pub(crate) struct RulePlan {
     pub rule: Rule,
-    /// Tells this very rule from any other, and from other versions of itself. What only people read does not count.
+    /// Hash of the rule's meaning: its id, version, identity, window, joins, steps and resources. Severity, confidence
+    /// and descriptive members do not count.
     pub fingerprint: [u8; 16],
-    /// Its first step in [`Rules::steps`].
+    /// The index of its first step in [`Rules::steps`].
     pub first_step: usize,
-    /// The longest time from first to last, in ms.
+    /// The longest time from the first event to the last, in ms; 0 for a detection without `within`.
     pub within: i64,
-    /// Who has to be the same, as a place in [`Rules::identities`].
+    /// The keys of the identity that all steps share, as an index into [`Rules::identities`].
     pub identity: usize,
-    /// Whether several records may tell of the call that a step stands for.
+    /// Whether several records may report the call of one step.
     pub multi_record_operations: bool,
 }
 
 /// One step, compiled.
 #[derive(Debug)]
 pub(crate) struct StepPlan {
-    /// Its rule in [`Rules::rules`].
+    /// The index of its rule in [`Rules::rules`].
     pub rule: usize,
-    /// Its place in the rule.
+    /// Its index within the rule.
     pub position: usize,
     pub provider: Provider,
     pub services: Vec<Box<str>>,
@@ -60,12 +63,12 @@ pub(crate) struct StepPlan {
     pub tests: Vec<Test>,
     pub optional: bool,
     pub bindings: Vec<Binding>,
-    /// The binding that makes a finding for each of its values, as a place in `bindings`.
+    /// The index in `bindings` of the name that gives one finding per value.
     pub each: Option<usize>,
-    /// How the other steps of the chain are reached from this one, each from those before it. Empty in a detection, and in
-    /// an optional step, which completes nothing.
+    /// The order in which the search reaches the chain's other steps from this one. Empty for a detection, and for an
+    /// optional step, which completes no chain.
     pub joins: Vec<JoinStep>,
-    /// Whether another step looks for this one by nothing but the identity.
+    /// Whether another step finds this one by identity alone, so that its events need that index entry.
     pub found_by_identity: bool,
 }
 
@@ -74,15 +77,15 @@ pub(crate) struct StepPlan {
 pub(crate) struct Binding {
     pub name: Box<str>,
     pub slots: Vec<Slot>,
-    /// Tells the set of slots from others.
+    /// The index of the set of slots in [`Rules::keys`].
     pub key: u16,
-    /// Whether another step joins on the name too.
+    /// Whether the steps join on this name.
     pub joins: bool,
 }
 
 impl Rules {
-    /// Compiles rules and exceptions, each with the place where it stands, for errors. `identity` is for the rules that do
-    /// not say themselves.
+    /// Compiles rules and exceptions. Each comes with its path in the configuration, which errors name. `identity` is
+    /// for rules that list no keys of their own.
     #[cold]
     pub(crate) fn compile(
         rules: Vec<(String, Rule)>,
@@ -199,8 +202,8 @@ impl Rules {
         let mut orders = Vec::new();
         for start in 0..steps.len() {
             orders.push(join_order(start, &steps, rule.unlinked).ok_or_else(|| {
-                let why = "not all steps are linked: each must bind a name that another one binds too, so that they hang \
-                           together; or set `unlinked: true` to join by identity and time alone";
+                let why = "not all steps are linked: each must share a bound name with another, so that all are \
+                           connected; or set `unlinked: true` to join by identity and time alone";
                 Error::config(format!("{at}.steps"), why)
             })?);
         }
@@ -213,24 +216,24 @@ impl Rules {
         Ok(())
     }
 
-    /// The actions that any step names.
+    /// Every action that a step names.
     pub(crate) fn actions(&self) -> impl Iterator<Item = &str> {
         self.by_action.keys().map(|action| &**action)
     }
 
-    /// The steps that an event is.
+    /// The steps that an event matches, as indices into [`Rules::steps`]. One hash lookup, then the conditions.
     pub(crate) fn steps_of(&self, event: &Event<'_>) -> Vec<usize> {
         let named = self.by_action.get(&*event.action).map_or(&[][..], Vec::as_slice);
         named.iter().copied().filter(|step| self.steps.get(*step).is_some_and(|step| step.matches(event))).collect()
     }
 
-    /// The exceptions that hold for an event, as places in [`Rules::exceptions`].
+    /// The exceptions that hold for an event at `time` (ms since 1970), as indices into [`Rules::exceptions`].
     pub(crate) fn exceptions_for(&self, event: &Event<'_>, time: i64) -> Vec<u16> {
         let holding = (0..).zip(&self.exceptions).filter(|(_, exception)| exception.holds(event, time));
         holding.map(|(place, _)| place).collect()
     }
 
-    /// A step and its rule.
+    /// The step at an index, with its rule.
     pub(crate) fn step(&self, step: usize) -> Option<(&RulePlan, &StepPlan)> {
         let plan = self.steps.get(step)?;
         Some((self.rules.get(plan.rule)?, plan))
@@ -238,7 +241,7 @@ impl Rules {
 }
 
 impl RulePlan {
-    /// Whether it is a chain of several steps.
+    /// Whether the rule is a chain, which has several steps.
     pub(crate) fn is_chain(&self) -> bool {
         self.rule.steps.len() > 1
     }
@@ -253,7 +256,7 @@ impl StepPlan {
     }
 }
 
-/// A rule's meaning, without what only people read.
+/// See [`RulePlan::fingerprint`].
 fn fingerprint(rule: &Rule, identity: &[IdentityKey]) -> [u8; 16] {
     let Rule { id, version, within, ordered, unlinked, join, steps, resources, .. } = rule;
     let mut digest = Digest::default();

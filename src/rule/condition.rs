@@ -1,4 +1,4 @@
-//! Conditions on a record's values, as rules and exceptions write them and as the engine tests them.
+//! Conditions on a record's values: as written in rules and exceptions, and compiled.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -15,8 +15,8 @@ use crate::vocab::Error;
 
 /// A condition on the value at a path.
 ///
-/// If the path leads to several values (`[]`), one that fits is enough; with `not`, none may fit. An absent value fits
-/// nothing but `exists: false`.
+/// If the path has several values (`[]`), one match is enough; with `not`, none may match. An absent value matches only
+/// `exists: false`.
 ///
 /// ```
 /// use catena::{Condition, Operator};
@@ -34,27 +34,27 @@ pub struct Condition {
     pub field: Path,
     /// Whether the condition is inverted.
     pub not: bool,
-    /// Whether the letters A to Z are equal in either case.
+    /// Whether case is ignored for the letters A to Z.
     pub ignore_case: bool,
-    /// What is asked of the value.
+    /// The test on the value.
     pub operator: Operator,
 }
 
-/// What a [`Condition`] asks of a value.
+/// The test of a [`Condition`] on a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Operator {
-    /// It is this, or one of these. Numbers and truth values are compared as they are written.
+    /// It equals this, or one of these. Numbers and booleans are compared as they are written.
     Equals(OneOrMany<Scalar>),
     /// It begins with this, or with one of these.
     Prefix(OneOrMany<String>),
     /// It ends with this, or with one of these.
     Suffix(OneOrMany<String>),
-    /// All of it has this form, or one of these: `*` is anything, `?` is one character.
+    /// The whole value matches this pattern, or one of these: `*` matches anything, `?` one character.
     Glob(OneOrMany<String>),
-    /// It is an address in this network, or in one of these, such as `10.0.0.0/8` or `2001:db8::/32`.
+    /// It is an IP address in this network, or in one of these, such as `10.0.0.0/8` or `2001:db8::/32`.
     Cidr(OneOrMany<String>),
-    /// Whether there is a value that is not empty.
+    /// It is present and not empty (`true`), or it is not (`false`).
     Exists(bool),
     /// It is a number below this one.
     Below(i64),
@@ -62,7 +62,7 @@ pub enum Operator {
     Above(i64),
 }
 
-/// A condition as it is written: the operator is one of several members.
+/// A condition as written: one optional member per operator, of which exactly one is present.
 #[derive(Clone, Default, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ConditionForm {
@@ -135,20 +135,20 @@ impl From<Condition> for ConditionForm {
     }
 }
 
-/// Fingerprints of rules in checkpoints hash the written form.
+/// Hashes the written form, on which the rule fingerprints in checkpoints depend.
 impl Hash for Condition {
     fn hash<H: Hasher>(&self, state: &mut H) {
         ConditionForm::from(self.clone()).hash(state);
     }
 }
 
-/// A text, number or truth value, compared by its text.
+/// A string, whole number or boolean, compared by its text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Scalar(String);
 
 impl Scalar {
-    /// The text that it is compared by.
+    /// The text that comparisons use.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -166,7 +166,7 @@ impl Visitor<'_> for ScalarVisitor {
     type Value = Scalar;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a text, a whole number, true or false")
+        f.write_str("a string, a whole number, true or false")
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Scalar, E> {
@@ -186,7 +186,7 @@ impl Visitor<'_> for ScalarVisitor {
     }
 }
 
-/// A condition, compiled.
+/// A compiled condition.
 #[derive(Clone, Debug)]
 pub(crate) struct Test {
     slot: Slot,
@@ -208,7 +208,7 @@ enum Compiled {
 }
 
 impl Test {
-    /// Compiles the condition at `at`.
+    /// Compiles a condition and adds its path to `projection`. Errors name it by `at`.
     #[cold]
     pub(crate) fn compile(condition: &Condition, projection: &mut Projection, at: &str) -> Result<Self, Error> {
         let slot = projection.add(&condition.field).ok_or_else(|| Error::config(at, TOO_MANY_PATHS))?;
@@ -229,7 +229,7 @@ impl Test {
         Ok(Self { slot, not: condition.not, ignore_case: condition.ignore_case, operator })
     }
 
-    /// Whether the condition holds for a record.
+    /// Whether the condition holds for a record's values.
     pub(crate) fn holds(&self, values: &Values<'_>) -> bool {
         let found = match self.operator {
             Compiled::Exists(wanted) => values.exists(self.slot) == wanted,
@@ -263,10 +263,11 @@ impl Test {
     }
 }
 
-pub(super) const TOO_MANY_PATHS: &str = "the rules together name more paths than can be told apart";
+/// The error for more than 65,536 distinct paths, or sets of paths, in all rules together.
+pub(super) const TOO_MANY_PATHS: &str = "the rules name too many different paths";
 
-/// The whole number at or below a decimal one, and whether that one is more. `None` where the text is no number, or one
-/// with an exponent.
+/// The floor of a decimal number, and whether the number is greater than its floor. `None` if the text is not a number,
+/// has an exponent, or does not fit an `i64`.
 fn number(text: &str) -> Option<(i64, bool)> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     if fraction.is_empty() || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -278,6 +279,7 @@ fn number(text: &str) -> Option<(i64, bool)> {
     Some((floor, more))
 }
 
+/// Parses networks; a bare address is a network of one.
 fn networks_of(networks: &OneOrMany<String>, at: &str) -> Result<Vec<IpNet>, Error> {
     let network = |text: &String| {
         let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));

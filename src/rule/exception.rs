@@ -1,4 +1,4 @@
-//! Exceptions: what is known to look like an attack and to be none.
+//! Exceptions: known activity that looks like an attack but is not one.
 
 use std::fmt;
 use std::hash::Hash;
@@ -14,55 +14,55 @@ use crate::util::digest::Digest;
 use crate::util::text_form;
 use crate::vocab::{Error, Provider, Timestamp};
 
-/// A reason not to be alarmed. It holds for a finding where it holds for every one of its events, so that no single
-/// record can excuse the others.
+/// A known benign cause of findings. It holds for a finding only if it holds for every one of its events, so that no
+/// single record can excuse the others.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Exception {
-    /// Its name.
+    /// The exception's id. Lower-case letters, digits and hyphens.
     pub id: String,
-    /// Why this is no attack. Findings carry it.
+    /// Why this is not an attack; must not be empty. Findings carry it.
     pub reason: String,
-    /// The rules it is for; all where it names none.
+    /// The ids of the rules it applies to; empty means all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<String>,
-    /// The cloud whose records it speaks of.
+    /// The cloud whose records it applies to.
     pub provider: Provider,
     /// The event time from which it no longer holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Timestamp>,
-    /// What becomes of the finding.
+    /// What happens to the finding.
     #[serde(default)]
     pub action: ExceptionAction,
-    /// What must hold for the record: all of these.
+    /// Conditions on the record; all of them must hold.
     #[serde(default, rename = "where", skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
-    /// When it must have happened.
+    /// The time of the week at which the event must have happened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub between: Option<TimeOfWeek>,
 }
 
-/// What becomes of a finding that is excepted.
+/// What happens to an excepted finding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ExceptionAction {
-    /// It is emitted with status Suppressed and the reason.
+    /// It is emitted with the status Suppressed and the reason.
     #[default]
     Tag,
     /// It is not emitted, only counted.
     Drop,
 }
 
-/// A part of the day, in UTC, on some days of the week.
+/// A range of minutes of the day, in UTC, on some days of the week. It crosses midnight if `from` is later than `to`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TimeOfWeek {
-    /// The days, `mon` to `sun`; all where there are none. A part over midnight belongs to the day that it begins on.
+    /// The days, `mon` to `sun`; empty means every day. A range across midnight belongs to the day on which it starts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub days: Vec<Day>,
     /// The first minute.
     pub from: TimeOfDay,
-    /// The minute after the last.
+    /// The minute after the last one.
     pub to: TimeOfDay,
 }
 
@@ -86,7 +86,7 @@ impl TimeOfDay {
         Some(Self::of(time))
     }
 
-    /// The minute that a time is in.
+    /// The minute of a time.
     fn of(time: Time) -> Self {
         Self { hour: time.hour(), minute: time.minute() }
     }
@@ -124,16 +124,17 @@ pub enum Day {
     Sun,
 }
 
-/// An exception, compiled.
+/// A compiled exception.
 #[derive(Debug)]
 pub(crate) struct ExceptionPlan {
     pub exception: Exception,
+    /// Hash of the whole exception, its reason included.
     pub fingerprint: [u8; 16],
     tests: Vec<Test>,
 }
 
 impl ExceptionPlan {
-    /// Compiles an exception that stands at `at`.
+    /// Compiles an exception. Errors name it by `at`, its path in the configuration.
     #[cold]
     pub(crate) fn compile(exception: Exception, projection: &mut Projection, at: &str) -> Result<Self, Error> {
         if exception.reason.trim().is_empty() {
@@ -151,7 +152,7 @@ impl ExceptionPlan {
         Ok(Self { fingerprint: digest.digest(), tests, exception })
     }
 
-    /// Whether it holds for an event.
+    /// Whether it holds for an event at `time`, in ms since 1970.
     pub(crate) fn holds(&self, event: &Event<'_>, time: i64) -> bool {
         event.provider == self.exception.provider
             && self.exception.expires.is_none_or(|expires| time < expires.as_event_time())
@@ -159,11 +160,12 @@ impl ExceptionPlan {
             && self.tests.iter().all(|test| test.holds(&event.values))
     }
 
-    /// Whether it is for a rule.
+    /// Whether it applies to the rule with this id.
     pub(crate) fn is_for(&self, rule: &str) -> bool {
         self.exception.rules.is_empty() || self.exception.rules.iter().any(|id| id == rule)
     }
 
+    /// Whether `time` is within [`Exception::between`].
     fn is_then(&self, time: i64) -> bool {
         let Some(between) = &self.exception.between else { return true };
         let Ok(time) = OffsetDateTime::from_unix_timestamp(time.div_euclid(1_000)) else { return false };

@@ -9,67 +9,67 @@ use super::Condition;
 use crate::event::Path;
 use crate::vocab::{Attack, Confidence, Duration, IdentityKey, Provider, Severity, WantedOutcome};
 
-/// A rule, as it is written in a file.
+/// A rule, as written in a file.
 ///
-/// One step makes a detection: a finding for each record that the step names. Several steps make a chain: a finding for
-/// each set of records, one a step, of one identity, in the order of the steps, no further apart than `within`, that
-/// agree on every name that two of the steps bind.
+/// A rule of one step is a detection: it reports a finding for each record that matches. A rule of several steps is a
+/// chain: it reports a finding for each set of records, one per step, that have the same identity, are in the order of
+/// the steps, lie no further apart than `within`, and agree on every name that two of the steps bind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
-    /// The name that findings, annotations and metrics carry. Lower-case letters, digits and hyphens.
+    /// The id in findings, annotations and metrics. Lower-case letters, digits and hyphens.
     pub id: String,
-    /// Counts up with every change of meaning. Part of a finding's id.
+    /// Incremented whenever the rule's meaning changes. Part of a finding's id.
     pub version: u32,
-    /// One line for a person.
+    /// One line that says what the rule detects.
     pub title: String,
-    /// What it means when it fires.
+    /// What a finding means, and what the rule does not see.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
-    /// How bad it is.
+    /// How severe a finding is.
     pub severity: Severity,
-    /// How sure it is that what the rule describes has happened.
+    /// How certain it is that the described activity has happened.
     #[serde(default)]
     pub confidence: Confidence,
-    /// Why it is not quite sure, for rules of lower confidence. Findings carry it.
+    /// Why the confidence is not high. Findings carry it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub confidence_reason: String,
-    /// The ATT&CK techniques that it shows.
+    /// The ATT&CK techniques that the rule detects.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attack: Vec<Attack>,
     /// Where to read more.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub references: Vec<String>,
-    /// What fires it without an attack.
+    /// Benign activity that triggers the rule.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub false_positives: Vec<String>,
-    /// The longest time from the first record of a chain to the last, both included.
+    /// The longest time from the first record of a chain to the last, inclusive. Required for a chain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within: Option<Duration>,
-    /// Who has to be the same in all steps: the ways to tell, the first that is present wins. The configuration's where
-    /// the rule has none.
+    /// The keys of the identity that all steps must share; the first key that a record has is its identity. Default:
+    /// [`Config::identity`](crate::Config::identity).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<Vec<IdentityKey>>,
-    /// Whether the steps must happen in the order in which they are written.
+    /// Whether the steps must happen in the order in which they are listed.
     #[serde(default = "yes", skip_serializing_if = "is_true")]
     pub ordered: bool,
-    /// Whether steps may be joined by nothing but identity and time.
+    /// Whether steps may be joined by identity and time alone.
     #[serde(default, skip_serializing_if = "is_false")]
     pub unlinked: bool,
-    /// The names that join: all that more than one step binds, where the rule does not say.
+    /// The names that steps join on. Default: every name that more than one step binds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub join: Option<Vec<String>>,
-    /// What has to happen.
+    /// The steps: one for a detection, several for a chain.
     pub steps: Vec<Step>,
-    /// The kind of resource behind each bound name that findings list, such as `AWS::EC2::Volume`.
+    /// The bound names that findings list as resources, each with its resource type, such as `AWS::EC2::Volume`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub resources: BTreeMap<String, String>,
-    /// Records that must make it fire, or must not: for whoever tests the rule. The engine passes over them.
+    /// Test records that must, or must not, give findings. The engine ignores them.
     #[serde(default, skip_serializing)]
     pub examples: Ignored,
 }
 
-/// Any JSON, passed over.
+/// Any JSON value, ignored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ignored;
 
@@ -79,47 +79,47 @@ impl<'de> Deserialize<'de> for Ignored {
     }
 }
 
-/// One step of a rule: which records it names, and what it takes from them.
+/// One step of a rule: the records that it matches, and the values that it binds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
-    /// The step's name within the rule.
+    /// The step's id, unique within the rule. Lower-case letters, digits and hyphens.
     pub id: String,
-    /// The cloud.
+    /// The cloud whose records it matches.
     pub provider: Provider,
-    /// The service that was called, such as `ec2.amazonaws.com`, or several: other services have calls of the same name.
+    /// The called service, such as `ec2.amazonaws.com`, or several. Required: other services use the same action names.
     pub service: OneOrMany<String>,
-    /// The calls, any of them.
+    /// The actions, such as `RunInstances`; any of them matches.
     pub actions: Vec<String>,
-    /// How the call ended.
+    /// How the call must have ended.
     #[serde(default)]
     pub outcome: WantedOutcome,
-    /// What else must hold for the record: all of these.
+    /// Further conditions on the record; all of them must hold.
     #[serde(default, rename = "where", skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
-    /// Names for values of the record, each found by one path or by several. Steps that bind the same name join on it.
+    /// Names for values of the record, each with one path or several. Steps that bind the same name join on it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub bind: BTreeMap<String, OneOrMany<Path>>,
-    /// Whether the chain is one without it too. It then only adds to what a finding tells.
+    /// Whether the chain is complete without this step. An optional step only adds evidence to a finding.
     #[serde(default, skip_serializing_if = "is_false")]
     pub optional: bool,
-    /// In a rule of one step: a finding for each value of this bound name, instead of one for the record.
+    /// In a rule of one step: report a finding for each value of this bound name, instead of one per record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub each: Option<String>,
 }
 
-/// One thing, or a list of them.
+/// One value, or a list of at least one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(untagged)]
 pub enum OneOrMany<T> {
-    /// One.
+    /// A single value.
     One(T),
-    /// Several, any of which will do.
+    /// Alternatives; any of them will do.
     Many(Vec<T>),
 }
 
 impl<T> OneOrMany<T> {
-    /// All of them.
+    /// Iterates over the values.
     pub fn iter(&self) -> std::slice::Iter<'_, T> {
         match self {
             Self::One(one) => std::slice::from_ref(one).iter(),
@@ -129,7 +129,7 @@ impl<T> OneOrMany<T> {
 }
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
-    /// Not by trying one and then the other, so that errors keep their place and reason.
+    /// A visitor instead of an untagged enum, whose errors would lose their position and cause.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(OneOrManyVisitor(PhantomData))
     }
@@ -141,7 +141,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrManyVisitor<T> {
     type Value = OneOrMany<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a text or a list of texts")
+        f.write_str("a string or a list of strings")
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {

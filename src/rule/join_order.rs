@@ -1,31 +1,31 @@
-//! In which order the steps of a chain are looked for.
+//! The order in which a search looks for the steps of a chain.
 
 use super::StepPlan;
 
-/// One join: from a step that is already placed to one that is not.
+/// One join: from a step that already has an event to one that does not.
 #[derive(Clone, Debug)]
 pub(crate) struct JoinStep {
-    /// The step that is looked for, by its position in the rule.
+    /// The step to look for, as its position in the rule.
     pub to: usize,
-    /// A step that is placed, by its position.
+    /// A placed step to join from, as its position in the rule.
     pub from: usize,
-    /// The name that the two share, by its place in their bindings; `None` where only the identity joins them.
+    /// The shared name to look up; `None` if identity alone joins the two.
     pub by: Option<Shared>,
-    /// What `to` shares besides with steps that are placed, each with the step's position.
+    /// The other names that `to` shares with placed steps, each with the position of that step.
     pub also: Vec<(usize, Shared)>,
 }
 
-/// A name that two steps bind, by its place in the bindings of each.
+/// A name that two steps bind, as its index in the bindings of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Shared {
-    /// In the step that is placed.
+    /// The index in the placed step.
     pub there: usize,
-    /// In the step that is looked for.
+    /// The index in the step to look for.
     pub here: usize,
 }
 
-/// The order once `start` is placed: links before identity alone, required steps before optional ones. `None` where some
-/// step cannot be reached. An optional start completes nothing, so it has no order.
+/// The join order from `start`: shared names before identity alone, required steps before optional ones. `None` if a
+/// step cannot be reached. Empty for an optional start, which completes no chain.
 pub(super) fn join_order(start: usize, steps: &[&StepPlan], unlinked: bool) -> Option<Vec<JoinStep>> {
     if steps.get(start)?.optional {
         return Some(Vec::new());
@@ -59,7 +59,7 @@ pub(super) fn join_order(start: usize, steps: &[&StepPlan], unlinked: bool) -> O
     Some(order)
 }
 
-/// The joining names that two steps share.
+/// The names that two steps join on.
 fn shared(steps: &[&StepPlan], from: usize, to: usize) -> Vec<Shared> {
     let (Some(from), Some(to)) = (steps.get(from), steps.get(to)) else { return Vec::new() };
     let mut shared = Vec::new();

@@ -1,4 +1,4 @@
-//! Rules: what they say ([`Rule`], as data) and what the engine makes of them.
+//! Rules: their data format ([`Rule`]) and their compiled form.
 
 mod check;
 mod compile;
@@ -17,26 +17,27 @@ pub(crate) use join_order::{JoinStep, Shared};
 
 use crate::vocab::{Error, read_json};
 
-/// The built-in rules, as JSON: the files under `rules/`, turned into JSON when the crate is built.
+/// The built-in rules: the files in `rules/`, converted to JSON by the build script.
 const BUILT_IN: &str = include_str!(concat!(env!("OUT_DIR"), "/rules.json"));
 
-/// The built-in exceptions, likewise from `rules/exceptions/`.
+/// The built-in exceptions: the files in `rules/exceptions/`, converted likewise.
 const BUILT_IN_EXCEPTIONS: &str = include_str!(concat!(env!("OUT_DIR"), "/exceptions.json"));
 
-/// The rules that come with the engine, in the order of their ids.
+/// The built-in rules, ordered by id. Parses the embedded JSON on every call.
 ///
 /// # Errors
 ///
-/// None in a build that passed its tests: the files are checked there.
+/// None in a build that passes its tests, which check the files.
 pub fn built_in() -> Result<Vec<Rule>, Error> {
     read_json(BUILT_IN)
 }
 
-/// The exceptions that come with the engine, in the order of their ids. They are off until a configuration names them.
+/// The built-in exceptions, ordered by id. Each is off unless the configuration names it. Parses the embedded JSON on
+/// every call.
 ///
 /// # Errors
 ///
-/// As [`built_in`].
+/// As for [`built_in`].
 pub fn built_in_exceptions() -> Result<Vec<Exception>, Error> {
     read_json(BUILT_IN_EXCEPTIONS)
 }

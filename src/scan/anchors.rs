@@ -1,38 +1,38 @@
-//! The search for *anchors*: the few bytes at which the [prefilter](super::prefilter) has to look.
+//! The search for *anchors*: the few bytes that the [prefilter](super::prefilter) has to examine.
 //!
-//! Each key of an action has one byte that is rare in records, such as the `N` of `eventName` or the underscore of
-//! `method_name`. The search compares every byte of a batch with those, with the line feed and with the backslash, and
-//! then checks the two neighbours of what it finds. A pair of bytes is never searched for as a pair: one that spans two
-//! blocks would be missed.
+//! Each action key has one byte that is rare in records, such as the `N` of `eventName` or the underscore of
+//! `method_name`. The search compares every byte of a batch with these anchors, the line feed and the backslash, then
+//! checks the two bytes adjacent to each hit. It never searches for byte pairs: a pair that spans two blocks would be
+//! missed.
 
 use super::blocks::{self, BLOCK, Lanes, Mask};
 
-/// The most anchor bytes that the keys may need together.
+/// The maximum number of distinct anchor bytes for all keys together.
 const MAX_BYTES: usize = 4;
 
-/// Above this many rare bytes in a block, as in a string that holds JSON, most are ruled out together instead of one by
-/// one.
+/// Above this many hits in a block, as in a string that holds JSON, most are ruled out together instead of one by one.
 const MANY: u32 = 3;
 
-/// The anchor bytes of a set of keys, and the neighbours with which they count.
+/// The anchor bytes of a set of keys, and the adjacent bytes that make an anchor a candidate.
 #[derive(Clone, Debug)]
 pub(crate) struct Anchors {
-    /// The anchor bytes; unused places repeat the first one.
+    /// The anchor bytes; unused entries repeat the first one.
     bytes: [u8; MAX_BYTES],
+    /// The number of entries of `bytes` in use.
     used: usize,
-    /// For each byte: bit `i` is set if anchor `i` counts after it.
+    /// For each byte value: bit `i` is set if it may precede anchor `i`.
     before: Box<[u8; 256]>,
-    /// For each byte: bit `i` is set if anchor `i` counts before it.
+    /// For each byte value: bit `i` is set if it may follow anchor `i`.
     after: Box<[u8; 256]>,
-    /// Whether every byte after an anchor is a lower-case letter.
+    /// Whether every byte that may follow an anchor is a lower-case letter.
     lower_case_follows: bool,
 }
 
 impl Anchors {
-    /// Chooses an anchor for each name, and gives the position of each in its name. `None` if the names need more than
-    /// four different bytes.
+    /// Chooses an anchor for each name, and returns the anchors with the position of each in its name.
     ///
-    /// The first letter of a name may be in either case, so it is no anchor.
+    /// `None` if the names need more than four distinct bytes, or if a name is shorter than three. The first letter of
+    /// a name may be in either case, so it cannot be an anchor.
     pub(crate) fn choose(names: &[&str]) -> Option<(Self, Vec<usize>)> {
         let mut anchors = Self {
             bytes: [b'\n'; MAX_BYTES],
@@ -56,7 +56,10 @@ impl Anchors {
         Some((anchors, positions))
     }
 
-    /// The position of the rarest byte of a name; one that is an anchor already costs nothing.
+    /// The position of the best anchor in a name: a byte that is already an anchor, since it adds no cost, or else the
+    /// rarest. The first and the last byte do not qualify.
+    ///
+    /// `None` for a name shorter than three bytes.
     fn position_in(&self, name: &[u8]) -> Option<usize> {
         let inner = name.len().checked_sub(1).filter(|last| *last > 1)?;
         (1..inner).min_by_key(|at| {
@@ -65,10 +68,12 @@ impl Anchors {
         })
     }
 
+    /// The anchor bytes in use.
     fn known(&self) -> &[u8] {
         self.bytes.get(..self.used).unwrap_or_default()
     }
 
+    /// Makes the byte at `position` of `name` an anchor. `None` if that is one anchor byte too many.
     fn add(&mut self, name: &[u8], position: usize) -> Option<()> {
         let byte = *name.get(position)?;
         let place = match self.known().iter().position(|known| *known == byte) {
@@ -92,11 +97,10 @@ impl Anchors {
         Some(())
     }
 
-    /// The position, from `at` on, of the next byte that ends a line or may be the anchor of a key; the length of `bytes`
-    /// if there is none.
+    /// The position, from `at` on, of the next byte that ends a line, may be the anchor of a key, or begins a `\u`
+    /// escape; the length of `bytes` if there is none.
     ///
-    /// Nearly all of the engine's time is spent here, so this compares each byte with few others and keeps them all in
-    /// registers.
+    /// Nearly all of the engine's time is spent here, so each byte is compared with few others, all kept in registers.
     #[inline]
     pub(crate) fn next_candidate(&self, bytes: &[u8], at: usize) -> usize {
         match (self.used, self.bytes) {
@@ -105,8 +109,10 @@ impl Anchors {
         }
     }
 
-    /// A function of its own, so that its constants stay in registers: a compiler of WebAssembly does not manage that in a
-    /// large one. Two blocks per turn share the cost of the turn.
+    /// [`next_candidate`](Self::next_candidate) for `N` anchors.
+    ///
+    /// A separate function so that its constants stay in registers: WebAssembly compilers do not manage that in a large
+    /// function. Each iteration handles two blocks, to share the loop overhead.
     #[inline(never)]
     fn next_candidate_of<const N: usize>(&self, anchors: [u8; N], bytes: &[u8], at: usize) -> usize {
         let anchors = anchors.map(blocks::splat);
@@ -140,7 +146,7 @@ impl Anchors {
         in_rest.unwrap_or(bytes.len())
     }
 
-    /// The first candidate among the bytes of `mask`, in the `block` at `at`.
+    /// The position of the first candidate among the hits in `mask`, which belong to the `block` at `at`.
     #[inline]
     fn first_candidate(&self, bytes: &[u8], at: usize, block: &[u8; BLOCK], mut mask: Mask) -> Option<usize> {
         if mask.count_ones() > MANY && self.lower_case_follows {
@@ -156,8 +162,8 @@ impl Anchors {
         None
     }
 
-    /// Whether the byte at `at` ends a line, begins a `\u` escape, which can spell any letter, or is the anchor of a key by
-    /// its neighbours.
+    /// Whether the byte at `at` ends a line, begins a `\u` escape (which can spell any letter), or is the anchor of a
+    /// key according to the adjacent bytes.
     #[inline]
     fn is_candidate(&self, bytes: &[u8], at: usize) -> bool {
         let Some(byte) = bytes.get(at) else { return false };
@@ -177,16 +183,16 @@ impl Anchors {
     }
 }
 
-/// The bytes of a block that a lower-case letter follows, and its line feeds. The block's last byte always counts: what
-/// follows it is not in the block.
+/// The bytes of a block that precede a lower-case letter, and its line feeds. The last byte is always included, because
+/// the byte after it is outside the block.
 #[inline(never)]
 fn before_lower_case(block: &[u8; BLOCK]) -> Mask {
     let lanes = Lanes::of(block);
-    // As signed bytes, only the lower-case letters and five signs are above the backtick's predecessor.
+    // As signed bytes, only the lower-case letters and six other bytes (`` ` ``, `{`, `|`, `}`, `~`, DEL) exceed `_`.
     lanes.equal(b'\n').mask() | lanes.above(b'_').mask() >> 1 | 1 << (BLOCK - 1)
 }
 
-/// A rough rank of how often a byte occurs in audit records, rarest first.
+/// A rough rank of a byte by its frequency in audit records; the rarest bytes rank lowest.
 fn frequency(byte: u8) -> usize {
     match byte {
         b'_' => 0,
@@ -201,7 +207,7 @@ mod tests {
 
     use super::*;
 
-    /// Rare bytes and others, with long runs of the latter, so that an anchor stands on either side of a block's end.
+    /// Anchors and near misses between long runs of filler, so that anchors occur on both sides of a block boundary.
     fn text() -> impl Strategy<Value = Vec<u8>> {
         let run = (0..200_usize).prop_map(|length| vec![b'x'; length]);
         let parts = [
@@ -243,7 +249,7 @@ mod tests {
                     })
                 })
             };
-            // One anchor may count with the neighbours of another one's key: more candidates, never fewer.
+            // An anchor may also match on bytes adjacent to it in another key: more candidates, never fewer.
             let found = anchors.next_candidate(&bytes, at);
             let first = (at..bytes.len()).find(|at| is_candidate(*at)).unwrap_or(bytes.len());
             prop_assert!(found <= first, "{found} {first}");
@@ -262,6 +268,6 @@ mod tests {
     #[test]
     fn more_keys_than_anchors_can_serve_are_refused() {
         assert!(Anchors::choose(&["aqqa", "ajja", "azza", "axxa", "akka"]).is_none());
-        assert!(Anchors::choose(&["ab"]).is_none(), "nothing stands between the first byte and the last");
+        assert!(Anchors::choose(&["ab"]).is_none(), "a two-byte name has no inner byte");
     }
 }

@@ -1,4 +1,4 @@
-//! A batch cut into records: lines that hold one, and lines that are containers of many.
+//! Cuts a batch into pieces: lines that hold one record, and lines that are containers of many.
 
 use std::ops::Range;
 
@@ -11,57 +11,57 @@ use super::sniff::{Shape, end_of_string};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// A record's place in a batch, and whether to look into it.
+/// A record's byte range in a batch, and whether it needs parsing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RecordSpan {
-    /// From its `{` to behind its `}`.
+    /// From its `{` up to and including its `}`.
     pub bytes: Range<usize>,
-    /// Whether the prefilter lets it through.
+    /// Whether the prefilter passed it, or it is an envelope.
     pub candidate: bool,
-    /// Whether it may hold other records in base64; it is a candidate then.
+    /// Whether it may hold other records in base64. An envelope is always a candidate.
     pub envelope: bool,
 }
 
-/// What a batch is made of, in the order of its bytes.
+/// One part of a batch. Pieces come in byte order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Piece {
     /// A line that holds one record.
     Record {
         /// The record.
         record: RecordSpan,
-        /// The whole line with what ends it.
+        /// The whole line with its line ending.
         line: Range<usize>,
     },
-    /// A record in a container. Elements come between [`Piece::Container`] and [`Piece::ContainerEnd`].
+    /// A record in a container, between [`Piece::Container`] and [`Piece::ContainerEnd`].
     Element {
         /// The record.
         record: RecordSpan,
     },
-    /// A container begins.
+    /// The start of a container.
     Container,
-    /// A container, and the line that it fills, ends.
+    /// The end of a container and of its line.
     ContainerEnd {
-        /// The whole line with what ends it.
+        /// The whole line with its line ending.
         line: Range<usize>,
     },
-    /// Bytes that are no record: a line of its own, or an element where a container is open.
+    /// Bytes that are not a record: a whole line, or an element of a container.
     Unreadable {
-        /// The bytes, without white space around them.
+        /// The bytes, without surrounding white space.
         bytes: Range<usize>,
-        /// The whole line with what ends it; only the bytes themselves for an element.
+        /// The whole line with its line ending; for an element, the same as `bytes`.
         line: Range<usize>,
-        /// What is wrong.
+        /// Why the bytes are not a record.
         defect: Defect,
     },
     /// A line of nothing but white space.
     Blank {
-        /// The whole line with what ends it.
+        /// The whole line with its line ending.
         line: Range<usize>,
     },
 }
 
 impl Piece {
-    /// The record that the piece is, if it is one.
+    /// The record of a [`Piece::Record`] or [`Piece::Element`].
     #[inline]
     pub(crate) fn record(&self) -> Option<&RecordSpan> {
         match self {
@@ -76,13 +76,15 @@ impl Piece {
 pub(crate) enum Defect {
     /// They are not a JSON object.
     NotAnObject,
-    /// They begin as one and do not end as one.
+    /// They begin with `{` but do not end with `}`.
     Truncated,
-    /// They stand behind the last record of a container that does not end.
+    /// They follow the last complete element of a container whose array is not closed.
     ContainerTruncated,
 }
 
-/// Cuts a batch. Every byte of the batch is in exactly one line of the pieces.
+/// An iterator over the pieces of a batch.
+///
+/// Every byte of the batch is in exactly one line. A container's line is that of its [`Piece::ContainerEnd`].
 pub(crate) struct Pieces<'a> {
     batch: &'a [u8],
     scanner: &'a Scanner,
@@ -90,27 +92,29 @@ pub(crate) struct Pieces<'a> {
     container: Option<Container>,
 }
 
-/// A container that is open.
+/// The container that is being read.
 struct Container {
     line: Range<usize>,
-    /// Behind the last byte of the line that is no white space.
+    /// The end of the line, without trailing white space.
     end: usize,
-    /// Whether an element has been seen, so that a comma must come before the next one.
+    /// Whether an element has been read, so that a comma must precede the next one.
     after_element: bool,
-    /// Whether it was found to end before its array does, and that has been said.
+    /// Whether the line ends before the array does, and this has been reported as a [`Defect::ContainerTruncated`].
     truncated: bool,
 }
 
 impl<'a> Pieces<'a> {
-    /// Cuts `batch`, whose records end with LF; the last one may go without.
+    /// The pieces of `batch`, whose lines end with LF; the last LF is optional.
     pub(crate) fn new(batch: &'a [u8], scanner: &'a Scanner) -> Self {
         Self { batch, scanner, at: 0, container: None }
     }
 
+    /// The byte at `at`, if it is within the batch.
     fn byte(&self, at: usize) -> Option<u8> {
         self.batch.get(at).copied()
     }
 
+    /// Reads the next line, or the start of a container.
     #[inline]
     fn line(&mut self) -> Piece {
         let start = self.at;
@@ -144,6 +148,7 @@ impl<'a> Pieces<'a> {
         }
     }
 
+    /// `end` moved back over white space, but not before `first`.
     #[inline]
     fn trim_end(&self, first: usize, mut end: usize) -> usize {
         while end > first && matches!(self.byte(end - 1), Some(b' ' | b'\t' | b'\r')) {
@@ -152,6 +157,7 @@ impl<'a> Pieces<'a> {
         end
     }
 
+    /// Enters the container on the line at `start`, whose first element follows `elements`.
     fn open_container(&mut self, start: usize, elements: usize) -> Piece {
         let rest = self.batch.get(elements..).unwrap_or_default();
         let line_feed = memchr(b'\n', rest).map_or(self.batch.len(), |at| elements + at);
@@ -162,6 +168,7 @@ impl<'a> Pieces<'a> {
         Piece::Container
     }
 
+    /// Reads the next element of `container`, or its end.
     fn element(&mut self, mut container: Container) -> Piece {
         let mut at = skip_space(self.batch, self.at, container.end);
         if container.after_element && self.byte(at) == Some(b',') {
@@ -194,7 +201,8 @@ impl<'a> Pieces<'a> {
         piece
     }
 
-    /// The end of an element that is no object: behind its bracket, or before the next comma or the array's end.
+    /// The end of an element that is not an object: after its closing bracket or quote, or before the next comma or the
+    /// end of the array. `None` if the element does not end before `limit`.
     fn other_element(&self, at: usize, limit: usize) -> Option<usize> {
         match self.byte(at).filter(|_| at < limit)? {
             b'[' => JsonScanner::new(at).end(self.batch, limit),

@@ -1,14 +1,14 @@
-//! Bytes, 64 at a time, compared as vectors and turned into bit masks.
+//! Blocks of 64 bytes, compared as vectors and reduced to bit masks.
 //!
-//! Only this module touches every byte; everything above it works with positions. The vectors are those of [`wide`],
-//! which maps them to SSE2 on x86-64, NEON on AArch64 and `simd128` in the sandbox.
+//! Only this module touches every byte; the layers above work with positions. The vectors come from [`wide`], which
+//! maps them to SSE2 on x86-64, NEON on AArch64 and `simd128` in the sandbox.
 
 use wide::i8x16;
 
 /// The number of bytes in a block.
 pub(crate) const BLOCK: usize = 64;
 
-/// One bit for each byte of a block, the first byte lowest.
+/// One bit per byte of a block; the first byte is the lowest bit.
 pub(crate) type Mask = u64;
 
 /// The block at `at`; `None` if fewer than 64 bytes are left.
@@ -17,7 +17,7 @@ pub(crate) fn block(bytes: &[u8], at: usize) -> Option<&[u8; BLOCK]> {
     bytes.get(at..)?.first_chunk()
 }
 
-/// The last block of `bytes`, padded with zeros: zero neither ends a line nor shapes JSON.
+/// The last, partial block of `bytes`, from `at` on, padded with zeros. A zero neither ends a line nor is a JSON token.
 #[cold]
 pub(crate) fn last_block(bytes: &[u8], at: usize) -> [u8; BLOCK] {
     let mut padded = [0; BLOCK];
@@ -27,17 +27,18 @@ pub(crate) fn last_block(bytes: &[u8], at: usize) -> [u8; BLOCK] {
     padded
 }
 
-/// A byte in every place of a vector.
+/// A vector with `byte` in every lane.
 #[inline(always)]
 pub(super) fn splat(byte: u8) -> i8x16 {
     i8x16::splat(byte.cast_signed())
 }
 
-/// A block as four vectors of sixteen signed bytes, or the result of comparing them: all ones where a byte fits.
+/// A block as four vectors of sixteen signed bytes, or the result of a comparison: a byte that matches is all ones.
 #[derive(Clone, Copy)]
 pub(super) struct Lanes([i8x16; 4]);
 
 impl Lanes {
+    /// Loads a block.
     #[inline(always)]
     pub(super) fn of(block: &[u8; BLOCK]) -> Self {
         Self([lane::<0>(block), lane::<16>(block), lane::<32>(block), lane::<48>(block)])
@@ -48,21 +49,21 @@ impl Lanes {
         Self(self.0.map(each))
     }
 
-    /// Where the bytes equal `byte`.
+    /// The bytes equal to `byte`.
     #[inline(always)]
     pub(super) fn equal(self, byte: u8) -> Self {
         let byte = splat(byte);
         self.map(|lane| lane.simd_eq(byte))
     }
 
-    /// Where the bytes, as signed numbers, are above `byte`.
+    /// The bytes greater than `byte`, as signed numbers.
     #[inline(always)]
     pub(super) fn above(self, byte: u8) -> Self {
         let byte = splat(byte);
         self.map(|lane| lane.simd_gt(byte))
     }
 
-    /// Where the bytes are a line feed, a backslash or one of `others`, in one comparison each.
+    /// The bytes that are a line feed, a backslash or one of `others`; one comparison each.
     #[inline(always)]
     pub(super) fn any_of_line_feed_backslash_and<const N: usize>(self, others: &[i8x16; N]) -> Self {
         self.map(|lane| {
@@ -74,14 +75,14 @@ impl Lanes {
         })
     }
 
-    /// All four vectors in one, to ask whether anything is set.
+    /// The bitwise OR of the four vectors, to test whether anything is set.
     #[inline(always)]
     pub(super) fn union(self) -> i8x16 {
         let [a, b, c, d] = self.0;
         (a | b) | (c | d)
     }
 
-    /// One bit for each byte.
+    /// One bit per byte, taken from the byte's sign bit.
     #[inline(always)]
     pub(super) fn mask(self) -> Mask {
         let [a, b, c, d] = self.0;
@@ -90,18 +91,23 @@ impl Lanes {
     }
 }
 
+/// The sixteen bytes of a block from `AT` on.
 #[inline(always)]
 fn lane<const AT: usize>(block: &[u8; BLOCK]) -> i8x16 {
     let lane: &[u8; 16] = block.split_at(AT).1.first_chunk().unwrap_or(&[0; 16]);
     i8x16::new(lane.map(u8::cast_signed))
 }
 
-/// The bytes that shape JSON, inside strings or not.
+/// The positions of JSON's structural bytes in a block, including those inside strings.
 #[derive(Clone, Copy)]
 pub(crate) struct ShapeMasks {
+    /// `"`.
     pub quote: Mask,
+    /// `\`.
     pub backslash: Mask,
+    /// `[` and `{`.
     pub open: Mask,
+    /// `]` and `}`.
     pub close: Mask,
 }
 
@@ -110,7 +116,7 @@ impl ShapeMasks {
     #[inline(always)]
     pub(crate) fn of(block: &[u8; BLOCK]) -> Self {
         let lanes = Lanes::of(block);
-        // `[` and `{`, `]` and `}` differ in one bit.
+        // `[` and `{` differ only in bit 5, and so do `]` and `}`.
         let folded = lanes.map(|lane| lane | splat(0x20));
         Self {
             quote: lanes.equal(b'"').mask(),
@@ -121,7 +127,7 @@ impl ShapeMasks {
     }
 }
 
-/// The bits of `mask` below `bit`; all of them if `bit` is 64 or more.
+/// The bits of `mask` below `bit`; all bits if `bit` is 64 or more.
 #[inline(always)]
 pub(crate) fn below(mask: Mask, bit: usize) -> Mask {
     if bit >= BLOCK { mask } else { mask & ((1 << bit) - 1) }
@@ -133,7 +139,7 @@ pub(crate) fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
-/// The first position from `at` on that is not white space; `end` if there is none before it.
+/// The first position from `at` on that is not white space, or `end` if everything before it is.
 #[inline(always)]
 pub(crate) fn skip_space(bytes: &[u8], at: usize, end: usize) -> usize {
     let rest = bytes.get(at..end).unwrap_or_default();

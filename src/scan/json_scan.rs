@@ -1,13 +1,13 @@
-//! JSON's shape: where a value ends, found without parsing it.
+//! Finds the end of a JSON value without parsing it.
 
 use super::blocks::{self, BLOCK, Mask, ShapeMasks, below};
 
-/// Finds the end of one JSON object or array by its brackets, strings respected.
+/// Finds the end of one JSON object or array by matching brackets outside strings.
 ///
-/// It checks nothing else: what it delimits may still be malformed. It can be resumed when more bytes have come, so a
-/// document that arrives in pieces is looked at once. Blocks of 64 bytes are turned into bit masks; whether a byte is in
-/// a string is a prefix sum over the quotes (the method of Langdale and Lemire, "Parsing Gigabytes of JSON per Second",
-/// 2019).
+/// Nothing else is checked: the delimited value may still be malformed. The scan can be resumed when more bytes arrive,
+/// so a document that arrives in parts is scanned only once. Blocks of 64 bytes are reduced to bit masks, and a prefix
+/// XOR over the quotes tells whether a byte is inside a string (the method of Langdale and Lemire, "Parsing Gigabytes
+/// of JSON per Second", 2019).
 ///
 /// # Example
 ///
@@ -19,23 +19,25 @@ use super::blocks::{self, BLOCK, Mask, ShapeMasks, below};
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct JsonScanner {
+    /// The start of the next block.
     at: usize,
+    /// The number of brackets open before `at`.
     depth: u64,
-    /// All ones where the block begins inside a string.
+    /// All ones if the block begins inside a string, else zero.
     in_string: Mask,
-    /// One where the block's first byte is escaped.
+    /// One if the block's first byte is escaped, else zero.
     escaped: Mask,
 }
 
 impl JsonScanner {
-    /// A scanner for the value that begins at `start`, with its opening bracket.
+    /// A scanner for the value whose opening bracket is at offset `start`.
     pub fn new(start: usize) -> Self {
         Self { at: start, depth: 0, in_string: 0, escaped: 0 }
     }
 
-    /// The offset just behind the value's closing bracket, or `None` where the value does not end before `limit`.
+    /// The offset just past the value's closing bracket, or `None` if the value does not end before `limit`.
     ///
-    /// `bytes` must begin with the bytes of the calls before, and may have grown.
+    /// On a repeated call, `bytes` must begin with the bytes of the previous call; more may follow them.
     #[inline]
     pub fn end(&mut self, bytes: &[u8], limit: usize) -> Option<usize> {
         let limit = limit.min(bytes.len());
@@ -46,12 +48,13 @@ impl JsonScanner {
             }
             self.at += BLOCK;
         }
-        // What is left of a block is looked at again once it is whole.
+        // A partial block is scanned on a copy, and again once it is complete.
         let mut rest = *self;
         let masks = ShapeMasks::of(&blocks::last_block(bytes, self.at));
         rest.step(masks, limit.saturating_sub(self.at)).map(|end| self.at + end)
     }
 
+    /// Scans the first `length` bytes of a block. Returns the offset in the block just past the closing bracket.
     #[inline(always)]
     fn step(&mut self, masks: ShapeMasks, length: usize) -> Option<usize> {
         let quote = below(masks.quote, length) & !self.escaped_by(below(masks.backslash, length));
@@ -79,7 +82,7 @@ impl JsonScanner {
         None
     }
 
-    /// The bytes of the block that a backslash escapes.
+    /// The bytes of the block that are escaped by a backslash.
     #[inline(always)]
     fn escaped_by(&mut self, backslash: Mask) -> Mask {
         const EVEN: Mask = 0x5555_5555_5555_5555;
@@ -95,7 +98,7 @@ impl JsonScanner {
     }
 }
 
-/// Each bit becomes the parity of itself and the bits below it.
+/// Sets each bit to the parity of itself and all lower bits.
 #[inline(always)]
 fn prefix_xor(mut mask: Mask) -> Mask {
     for shift in [1, 2, 4, 8, 16, 32] {

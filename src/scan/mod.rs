@@ -1,7 +1,8 @@
-//! Raw bytes to records: where each line and record ends, what kind of line it is, and whether a record can matter.
+//! From raw bytes to records: finds where each line and record ends, what kind of line it is, and whether a record is a
+//! candidate.
 //!
-//! Nothing here parses JSON or knows a cloud. What clouds contribute, the keys of their actions and the members of their
-//! containers, comes in as data when a [`Scanner`] is built.
+//! Nothing here parses JSON or knows about a particular cloud. Each cloud's action keys and container members are
+//! passed in as data when a [`Scanner`] is built.
 
 mod anchors;
 mod batch;
@@ -16,9 +17,11 @@ pub use json_scan::JsonScanner;
 pub(crate) use prefilter::{ActionKey, KeyMeaning, MAX_VERSION, Prefilter};
 pub(crate) use sniff::{LineShapes, Sniffer};
 
-/// Everything that cutting a batch into records needs: what the rules look for, and what lines can be.
+/// Everything needed to cut a batch into records: the keys and actions to search for, and the known line shapes.
 #[derive(Debug)]
 pub(crate) struct Scanner {
+    /// Selects candidates.
     pub prefilter: Prefilter,
+    /// Recognises containers and envelopes.
     pub sniffer: Sniffer,
 }

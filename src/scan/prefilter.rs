@@ -1,55 +1,57 @@
-//! The prefilter: decides from the raw bytes, without parsing, that a record cannot matter.
+//! The prefilter: rules out records that no rule can match, from their raw bytes and without parsing.
 //!
-//! It is sound but not exact: it passes everything that the full parse would match, and may pass more. A rule matches an
-//! action only as the value of one of the clouds' [keys](ActionKey), so a record can matter only if its raw bytes hold
+//! It is sound but not exact: it passes every record that the full parse would match, and may pass others. Rules match
+//! an action only as the value of one of the clouds' [keys](ActionKey), so a record is a candidate only if its raw
+//! bytes contain one of these:
 //!
-//! - such a key, a colon (white space allowed), and a string that equals an action of the rules in any case, at any depth:
-//!   a nested one costs a parse, never a match. The same inside a string that holds JSON, where backslashes stand in
-//!   between. A value that is not a string passes; or
-//! - an escape that spells a letter of such a key or value (`\u0052unInstances`). In JSON, letters, digits and the signs in
-//!   action names have no other escape than `\/`; `\u003c`, which encoders write for `<`, is not one of them; or
-//! - the mark of another schema (ECS, OCSF), whose own keys are too common to search for; or
-//! - an envelope whose content is base64. The [sniffer](super::sniff) recognises those.
+//! - Such a key, a colon (white space allowed), and a string that equals an action of the rules in any case, at any
+//!   depth: a nested one costs a parse, but never causes a match. The same inside a string that holds JSON, with
+//!   backslashes in between. A value that is not a string also passes.
+//! - An escape that spells a character of such a key or value (`\u0052unInstances`). Apart from `\/`, JSON has no other
+//!   escape for letters, digits and the punctuation in action names. `\u003c`, which encoders write for `<`, does not
+//!   count.
+//! - The mark of another schema (ECS, OCSF), whose own keys are too common to search for.
+//! - An envelope whose content is base64. The [sniffer](super::sniff) recognises envelopes.
 //!
-//! `fuzz/fuzz_targets/prefilter.rs` compares it with the full parse.
+//! `fuzz/fuzz_targets/prefilter.rs` checks it against the full parse.
 
 use memchr::memchr;
 
 use super::anchors::Anchors;
 use super::blocks;
 
-/// The longest gap between a key and its value that is looked across; beyond it, the parser decides.
+/// The longest gap between a key and its value that is skipped, in bytes; beyond it, the parser decides.
 const MAX_GAP: usize = 64;
 
-/// The longest version in front of a GCP method, such as `v1` or `beta`.
+/// The longest version prefix of a GCP method, such as `v1` or `beta`, in bytes.
 pub(crate) const MAX_VERSION: usize = 16;
 
 /// A key whose presence makes a record a candidate.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ActionKey {
-    /// Its name, of at least three bytes. The first letter counts in either case: tables capitalise it.
+    /// Its name, at least three bytes long. The first letter matches in either case, because tables capitalise it.
     pub name: &'static str,
-    /// What its value has to be.
+    /// The value it must have.
     pub meaning: KeyMeaning,
 }
 
-/// What a key's value has to be for the record to be a candidate.
+/// The value a key must have for the record to be a candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum KeyMeaning {
-    /// An action of some rule.
+    /// An action of a rule.
     Action,
-    /// The same, perhaps after the version of an interface: `v1.compute.instances.insert`.
+    /// An action of a rule, optionally after an API version: `v1.compute.instances.insert`.
     VersionedAction,
-    /// Anything: the key marks a schema whose other keys are too common.
+    /// Any value: the key marks a schema whose other keys are too common to search for.
     SchemaMark,
 }
 
-/// A line, or one record of a container, as the prefilter sees it.
+/// The result of scanning one line, or one record of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Scanned {
-    /// Where it ends: at its LF, or at the limit of the scan.
+    /// The position of its LF, or the limit of the scan.
     pub end: usize,
-    /// Whether it can matter.
+    /// Whether a rule may match it.
     pub candidate: bool,
 }
 
@@ -58,24 +60,27 @@ pub(crate) struct Scanned {
 pub(crate) struct Prefilter {
     anchors: Anchors,
     keys: Vec<Key>,
-    /// The actions by their first byte, which rules out most records.
+    /// The actions, indexed by their first byte in lower case, which rules out most records.
     actions: Vec<Vec<Box<[u8]>>>,
-    /// Bytes that an escape might spell.
+    /// The ASCII characters that occur in a key or its value. A `\u` escape for one of them makes the record a
+    /// candidate.
     spelled: [bool; 128],
 }
 
-/// A key, split at its anchor.
+/// A key, split at its anchor byte.
 #[derive(Clone, Copy, Debug)]
 struct Key {
     anchor: u8,
-    /// Between the first letter and the anchor.
+    /// The bytes between the first letter, which may be in either case, and the anchor.
     before: &'static [u8],
+    /// The bytes after the anchor.
     after: &'static [u8],
     meaning: KeyMeaning,
 }
 
 impl Prefilter {
-    /// Compiles the keys of all clouds and the actions of all rules. `None` if the keys need too many anchors.
+    /// Compiles the keys of all clouds and the actions of all rules. `None` if the keys need too many distinct anchors,
+    /// or a key is shorter than three bytes.
     pub(crate) fn new<'a>(keys: &[ActionKey], actions: impl Iterator<Item = &'a str>) -> Option<Self> {
         let names: Vec<_> = keys.iter().map(|key| key.name).collect();
         let (anchors, positions) = Anchors::choose(&names)?;
@@ -88,7 +93,7 @@ impl Prefilter {
         let keys = keys.iter().zip(positions).map(split).collect::<Option<_>>()?;
         let mut prefilter = Self { anchors, keys, actions: vec![Vec::new(); 256], spelled: [false; 128] };
         prefilter.spell(b"\"\\:{/._");
-        // Every letter and digit: versions in front of methods have them, and no encoder escapes them.
+        // All letters and digits: version prefixes contain them, and encoders do not escape them.
         let alphanumeric: Vec<u8> = (0..128).filter(u8::is_ascii_alphanumeric).collect();
         prefilter.spell(&alphanumeric);
         for name in names {
@@ -106,6 +111,7 @@ impl Prefilter {
         Some(prefilter)
     }
 
+    /// Adds the characters of `text` to `spelled`.
     fn spell(&mut self, text: &[u8]) {
         for byte in text {
             if let Some(spelled) = self.spelled.get_mut(usize::from(*byte)) {
@@ -116,7 +122,7 @@ impl Prefilter {
 
     /// Scans `batch` from `start` to the next LF or to `limit`, whichever comes first.
     ///
-    /// Costs one pass over the bytes, and one look at each candidate anchor.
+    /// Costs one pass over the bytes, plus a check of each anchor found.
     #[inline]
     pub(crate) fn scan(&self, batch: &[u8], start: usize, limit: usize) -> Scanned {
         let batch = batch.get(..limit).unwrap_or(batch);
@@ -135,7 +141,7 @@ impl Prefilter {
         }
     }
 
-    /// Whether the anchor at `at`, in the record that begins at `start`, belongs to a key whose value can matter.
+    /// Whether the anchor at `at`, in the record that begins at `start`, belongs to a key whose value a rule may match.
     #[inline]
     fn may_match(&self, batch: &[u8], start: usize, at: usize) -> bool {
         let (Some(before), Some(after), Some(anchor)) = (batch.get(start..at), batch.get(at + 1..), batch.get(at))
@@ -149,35 +155,38 @@ impl Prefilter {
         keys.any(|key| key.is_at(before, after) && self.value_may_match(*key, after))
     }
 
-    /// Whether the value of a key, whose last part `after` begins with, can matter.
+    /// Whether a rule may match the value of `key`. `after` begins with the bytes of the key after its anchor.
     #[inline]
     fn value_may_match(&self, key: Key, after: &[u8]) -> bool {
         let value = after.get(key.after.len()..).unwrap_or_default();
         match (key.meaning, value.strip_prefix(b"\":\"")) {
             (KeyMeaning::SchemaMark, _) => true,
-            // By far the commonest form.
+            // By far the most common form.
             (KeyMeaning::Action, Some(text)) => self.is_action(text),
             (KeyMeaning::VersionedAction, Some(text)) => self.is_versioned_action(text),
             (meaning, None) => self.distant_value_may_match(meaning, value),
         }
     }
 
-    /// Whether what follows a key's last letter is an action of some rule, across white space and backslashes.
+    /// The same if the value does not follow directly: whether the value after a key's last letter, across white space
+    /// and backslashes, may be an action of a rule.
     #[inline(never)]
     fn distant_value_may_match(&self, meaning: KeyMeaning, after: &[u8]) -> bool {
         let text = Gap::new(after).pass(b'"').and_then(|gap| gap.pass(b':'));
         let Some(text) = text else {
-            // The key goes on, or the gap is too long.
+            // A longer key does not match. If the key ends here, no colon was found or the gap is too long: pass.
             return matches!(after.first(), Some(b'"' | b'\\'));
         };
         match text.pass(b'"') {
             Some(text) if meaning == KeyMeaning::VersionedAction => self.is_versioned_action(text.rest),
             Some(text) => self.is_action(text.rest),
-            // An object that has the action in a member, as in Azure's REST interface, or nothing of use.
+            // An object that holds the action in a member, as in Azure's REST API, or an irrelevant value: the parser
+            // decides.
             None => true,
         }
     }
 
+    /// Whether a string whose content begins with `text` is an action of a rule, optionally after an API version.
     fn is_versioned_action(&self, text: &[u8]) -> bool {
         if self.is_action(text) {
             return true;
@@ -187,14 +196,16 @@ impl Prefilter {
         dot.and_then(|dot| text.get(dot + 1..)).is_some_and(|text| self.is_action(text))
     }
 
+    /// Whether a string whose content begins with `text` is an action of a rule.
     #[inline]
     fn is_action(&self, text: &[u8]) -> bool {
-        // A slash may have a backslash before it.
+        // A backslash may precede a slash.
         let first = text.iter().find(|byte| **byte != b'\\').map_or(0, u8::to_ascii_lowercase);
         let same_first = self.actions.get(usize::from(first));
         same_first.is_some_and(|actions| actions.iter().any(|action| is_text(text, action)))
     }
 
+    /// Whether a `\u` escape with these four digits spells a character of a key or its value. Malformed escapes pass.
     #[cold]
     fn escape_may_spell(&self, digits: Option<&[u8]>) -> bool {
         let Some(code) = digits
@@ -208,14 +219,14 @@ impl Prefilter {
 }
 
 impl Key {
-    /// Whether an anchor between `before` and `after` is this key's.
+    /// Whether the anchor between `before` and `after` belongs to this key.
     #[inline]
     fn is_at(&self, before: &[u8], after: &[u8]) -> bool {
         after.starts_with(self.after) && before.ends_with(self.before)
     }
 }
 
-/// Whether a string that continues with `text` equals `action`, in any case and with any backslashes in between.
+/// Whether the string whose content begins with `text` equals `action`, ignoring case and backslashes.
 #[inline]
 fn is_text(text: &[u8], action: &[u8]) -> bool {
     let same = text.iter().zip(action).take_while(|(byte, other)| byte.eq_ignore_ascii_case(other)).count();
@@ -226,6 +237,7 @@ fn is_text(text: &[u8], action: &[u8]) -> bool {
     }
 }
 
+/// [`is_text`] for a string with backslashes.
 #[cold]
 fn is_text_with_backslashes(text: &[u8], action: &[u8]) -> bool {
     let mut text = text.iter().filter(|byte| **byte != b'\\');
@@ -233,10 +245,11 @@ fn is_text_with_backslashes(text: &[u8], action: &[u8]) -> bool {
         && text.next() == Some(&b'"')
 }
 
-/// The bytes between the parts of a member: white space, its escapes, and the backslashes of a string that holds JSON.
+/// Skips the gaps within a member: white space, its escapes, and the backslashes of a string that holds JSON.
 #[derive(Clone, Copy)]
 struct Gap<'a> {
     rest: &'a [u8],
+    /// How many more bytes may be skipped.
     left: usize,
 }
 
@@ -245,7 +258,7 @@ impl<'a> Gap<'a> {
         Self { rest, left: MAX_GAP }
     }
 
-    /// The rest after `byte`, if nothing but a gap precedes it.
+    /// Moves past `byte`, if only a gap precedes it.
     fn pass(mut self, byte: u8) -> Option<Self> {
         loop {
             let (first, rest) = self.rest.split_first()?;

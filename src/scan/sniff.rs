@@ -1,7 +1,7 @@
-//! The shape of a line by its first members: one record, a container of many, or an envelope whose records are not visible
-//! in its bytes.
+//! Determines the shape of a line from its first members: one record, a container of many, or an envelope that holds
+//! its records encoded.
 //!
-//! Nearly every line is one record, and the first letter of its first member says so.
+//! Nearly every line is one record, and the first letter of its first member is enough to tell.
 
 use std::ops::Range;
 
@@ -13,15 +13,15 @@ use super::json_scan::JsonScanner;
 /// The shape of a line, or of an element of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
-    /// One record, as far as its first members say.
+    /// One record, as far as its first members show.
     Record,
-    /// A list of records, whose first element follows this position.
+    /// A container. The list of its records begins at this position, just past its `[`.
     Container(usize),
     /// A record that may hold others in base64.
     Envelope,
 }
 
-/// The members by which containers and envelopes are recognised.
+/// The names of the members that identify containers and envelopes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct LineShapes {
     /// Members that hold a container's list of records.
@@ -32,19 +32,19 @@ pub(crate) struct LineShapes {
     pub envelopes: &'static [&'static str],
 }
 
-/// How many members of a container are searched for its list.
+/// The number of members that are searched for a container's list.
 const MAX_MEMBERS: usize = 16;
 
-/// Tells the shape of a line by its first members.
+/// Determines the shape of a line from its first members.
 #[derive(Debug)]
 pub(crate) struct Sniffer {
     shapes: Vec<LineShapes>,
-    /// Whether some name begins with this byte. Nearly every line is ruled out by it.
+    /// For each byte value: whether a known name begins with it. This rules out nearly every line.
     first_letters: Box<[bool; 256]>,
 }
 
 impl Sniffer {
-    /// A sniffer for all of these shapes.
+    /// A sniffer that recognises all these shapes.
     pub(crate) fn new(shapes: impl Iterator<Item = LineShapes>) -> Self {
         let mut sniffer = Self { shapes: shapes.collect(), first_letters: Box::new([false; 256]) };
         for LineShapes { lists, before_lists, envelopes } in &sniffer.shapes {
@@ -58,7 +58,7 @@ impl Sniffer {
         sniffer
     }
 
-    /// The shape of what begins at `first` and ends with the line, or at `limit` if that comes first.
+    /// The shape of the value that begins at `first` and ends with the line or at `limit`, whichever comes first.
     #[inline]
     pub(crate) fn shape(&self, batch: &[u8], first: usize, limit: usize) -> Shape {
         match batch.get(first) {
@@ -78,6 +78,7 @@ impl Sniffer {
         }
     }
 
+    /// The shape of an object whose first member is at `at`.
     #[cold]
     #[inline(never)]
     fn object(&self, batch: &[u8], at: usize, limit: usize) -> Shape {
@@ -88,17 +89,19 @@ impl Sniffer {
         if !self.is_one(first, |shapes| shapes.before_lists) && !self.is_one(first, |shapes| shapes.lists) {
             return Shape::Record;
         }
-        // The next line is another record's.
+        // The next line belongs to another record.
         let rest = batch.get(at..limit).unwrap_or_default();
         let line_end = memchr(b'\n', rest).map_or(limit, |length| at + length);
         batch.get(..line_end).and_then(|line| self.list(line, at)).map_or(Shape::Record, Shape::Container)
     }
 
+    /// Whether `name` is in one of the lists that `of` selects.
     fn is_one(&self, name: &[u8], of: impl Fn(&LineShapes) -> &'static [&'static str]) -> bool {
         self.shapes.iter().any(|shapes| of(shapes).iter().any(|known| known.as_bytes() == name))
     }
 
-    /// Where the list begins that is among the first members, from `at` on, of the object that ends with `line`.
+    /// The position just past the `[` of the record list, if the list is among the first [`MAX_MEMBERS`] members. `at`
+    /// is the position of the first member, and the object ends with `line`.
     fn list(&self, line: &[u8], at: usize) -> Option<usize> {
         let mut at = at;
         for _ in 0..MAX_MEMBERS {
@@ -121,14 +124,15 @@ impl Sniffer {
     }
 }
 
-/// The name of the member whose quote is at `at`. Names with escapes are not recognised.
+/// The range of the member name whose opening quote is at `at`. Names with escapes, or of 64 bytes and more, are not
+/// recognised.
 fn member_name(bytes: &[u8], at: usize) -> Option<Range<usize>> {
     let rest = bytes.get(at..)?.strip_prefix(b"\"")?;
     let length = rest.iter().take(64).position(|byte| *byte == b'"')?;
     Some(at + 1..at + 1 + length)
 }
 
-/// The end of the value that begins at `at`, if it ends.
+/// The end of the value that begins at `at`, if it is complete.
 fn end_of_value(line: &[u8], at: usize) -> Option<usize> {
     match line.get(at)? {
         b'{' | b'[' => JsonScanner::new(at).end(line, line.len()),
@@ -137,7 +141,7 @@ fn end_of_value(line: &[u8], at: usize) -> Option<usize> {
     }
 }
 
-/// The end of the string whose quote is at `at`, if it ends before `limit`.
+/// The position just past the string whose opening quote is at `at`, if it ends before `limit` and on the same line.
 pub(crate) fn end_of_string(batch: &[u8], at: usize, limit: usize) -> Option<usize> {
     let mut closing = at + 1;
     loop {

@@ -1,12 +1,12 @@
-//! Short names for long things: the first 128 bits of a SHA-256. The same everywhere and for ever, and not to be made to
-//! collide by whoever chooses the content.
+//! Short ids for long content: the first 128 bits of its SHA-256. They are the same on every machine and in every
+//! version, and an attacker who controls the content cannot produce a collision.
 
 use std::fmt::Write as _;
 use std::hash::Hasher;
 
 use sha2::{Digest as _, Sha256};
 
-/// Digests content part by part; each part is delimited, so that no two lists of parts give the same.
+/// Digests content part by part. Each part is preceded by its length, so distinct lists of parts have distinct digests.
 #[derive(Default)]
 pub(crate) struct Digest {
     hasher: Sha256,
@@ -21,7 +21,7 @@ impl Digest {
         self
     }
 
-    /// The digest of all parts.
+    /// The digest of all parts. Resets `self` to no parts.
     pub(crate) fn digest(&mut self) -> [u8; 16] {
         let mut digest = [0; 16];
         for (to, from) in digest.iter_mut().zip(self.hasher.finalize_reset()) {
@@ -30,7 +30,7 @@ impl Digest {
         digest
     }
 
-    /// The digest as 32 hexadecimal digits.
+    /// The digest as 32 lower-case hexadecimal digits. Resets `self` to no parts.
     pub(crate) fn hexadecimal(&mut self) -> String {
         self.digest().iter().fold(String::with_capacity(32), |mut text, byte| {
             // Writing to a string cannot fail.
@@ -40,7 +40,8 @@ impl Digest {
     }
 }
 
-/// What is hashed, digested: the same on machines of any word size, as the standard hashers are not.
+/// Digests [`Hash`](std::hash::Hash) values. Unlike the standard hashers, it gives the same result on machines of any
+/// word size.
 impl Hasher for Digest {
     fn write(&mut self, bytes: &[u8]) {
         self.hasher.update(bytes);
@@ -54,7 +55,7 @@ impl Hasher for Digest {
         self.write_i64(value as i64);
     }
 
-    /// The first half of the digest; [`Digest::digest`] gives the whole.
+    /// The first half of the digest as a little-endian number; [`Digest::digest`] returns all of it.
     fn finish(&self) -> u64 {
         let mut digest = Self { hasher: self.hasher.clone() };
         let [low @ .., _, _, _, _, _, _, _, _] = digest.digest();

@@ -1,15 +1,15 @@
-//! Invariants of the engine itself.
+//! Internal invariants of the engine.
 //!
-//! No input may break one. If a bug does, going on would write something wrong into somebody's records, so the engine
-//! panics: in the sandbox that is a trap, and the host resumes from its last checkpoint.
+//! No input can break one. If a bug does, continuing could write wrong data into the stream, so the engine panics. In
+//! the sandbox a panic is a trap, and the host resumes from its last checkpoint.
 
-/// Unwraps what an invariant guarantees.
+/// Unwraps a value whose presence an invariant guarantees.
 pub(crate) trait Invariant<T> {
     /// The value.
     ///
     /// # Panics
     ///
-    /// If there is none: `what` names the broken invariant.
+    /// If there is no value. `what` states the broken invariant.
     #[track_caller]
     fn invariant(self, what: &str) -> T;
 }

@@ -1,4 +1,4 @@
-//! Small tools without a meaning of their own.
+//! Small utilities that are independent of the engine's domain.
 
 pub(crate) mod digest;
 pub(crate) mod invariant;

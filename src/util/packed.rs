@@ -1,8 +1,8 @@
-//! Numbers and byte strings in few bytes: what state is kept in, and what a checkpoint is made of.
+//! Compact encoding of numbers, byte strings and texts, for state in memory and for checkpoints.
 
 use std::borrow::Cow;
 
-/// Appends `value`, seven bits a byte, lowest first (LEB128).
+/// Appends `value` in LEB128: seven bits per byte, lowest first; 1 to 10 bytes.
 pub(crate) fn encode_number(to: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         to.push(value as u8 | 0x80);
@@ -11,37 +11,40 @@ pub(crate) fn encode_number(to: &mut Vec<u8>, mut value: u64) {
     to.push(value as u8);
 }
 
-/// Appends `bytes` behind their length.
+/// Appends the length of `bytes`, then `bytes`.
 pub(crate) fn encode_bytes(to: &mut Vec<u8>, bytes: &[u8]) {
     encode_number(to, bytes.len() as u64);
     to.extend_from_slice(bytes);
 }
 
-/// Appends a signed number, small ones in few bytes.
+/// Appends a signed number in zigzag LEB128: numbers near zero take few bytes, whatever their sign.
 pub(crate) fn encode_signed(to: &mut Vec<u8>, value: i64) {
     encode_number(to, ((value << 1) ^ (value >> 63)) as u64);
 }
 
-/// Tells how a text is kept.
+/// The first byte of an encoded text, which determines its encoding.
 mod tag {
-    /// As it is, behind its length.
+    /// The length, then the text as it is.
     pub(super) const PLAIN: u8 = 0;
-    /// As the 16 bytes of a UUID.
+    /// The 16 bytes of a UUID.
     pub(super) const UUID: u8 = 1;
-    /// As an AWS resource id: 17 hexadecimal digits in 9 bytes, behind a prefix that is this much less long.
+    /// An AWS resource id: its prefix, then its 17 hexadecimal digits in 9 bytes. The length of the prefix is added to
+    /// this tag.
     pub(super) const RESOURCE: u8 = 2;
-    /// As the 9 bytes of a resource id whose prefix is one of [`super::PREFIXES`], its place there added to this.
+    /// A resource id whose prefix is one of [`super::PREFIXES`]: its 17 hexadecimal digits in 9 bytes. The index of the
+    /// prefix is added to this tag.
     pub(super) const KNOWN_RESOURCE: u8 = RESOURCE + super::LONGEST_PREFIX as u8 + 1;
 }
 
-/// The longest prefix of a resource id that is kept as one.
+/// The longest prefix, in bytes, of a text that is encoded as a resource id.
 const LONGEST_PREFIX: usize = 16;
 
-/// Prefixes that are kept in no byte of their own. Checkpoints hold places of this list: it only gets longer.
+/// Prefixes that the tag alone encodes. Checkpoints contain indices into this list, so only append to it.
 const PREFIXES: [&str; 6] = ["vol-", "snap-", "i-", "ami-", "lt-", "eni-"];
 
-/// Appends a text, one text always in the same way; event ids and resource ids, which are most of what is kept, in less
-/// than half their length.
+/// Appends a text. Equal texts always have equal encodings.
+///
+/// Event ids and resource ids, which are most of the state, take less than half of their length.
 pub(crate) fn encode_text(to: &mut Vec<u8>, text: &str) {
     if let Some(bytes) = uuid(text) {
         to.push(tag::UUID);
@@ -61,7 +64,7 @@ pub(crate) fn encode_text(to: &mut Vec<u8>, text: &str) {
     }
 }
 
-/// The value of a lower-case hexadecimal digit.
+/// The value of a lower-case hexadecimal digit; `None` for any other byte.
 fn digit(byte: u8) -> Option<u8> {
     match byte {
         b'0'..=b'9' => Some(byte - b'0'),
@@ -70,6 +73,8 @@ fn digit(byte: u8) -> Option<u8> {
     }
 }
 
+/// Packs hexadecimal digits, two per byte, the first in the high half. `None` if a byte is not a lower-case digit or
+/// the digits do not fit into `N` bytes.
 fn pack<const N: usize>(digits: impl Iterator<Item = u8>) -> Option<[u8; N]> {
     let mut packed = [0; N];
     for (at, byte) in digits.enumerate() {
@@ -78,12 +83,13 @@ fn pack<const N: usize>(digits: impl Iterator<Item = u8>) -> Option<[u8; N]> {
     Some(packed)
 }
 
+/// The hexadecimal digits of packed bytes, two per byte.
 fn unpack(packed: &[u8]) -> impl Iterator<Item = char> {
     let digits = packed.iter().flat_map(|byte| [byte >> 4, byte & 15]);
     digits.filter_map(|digit| char::from_digit(digit.into(), 16))
 }
 
-/// The bytes of a UUID in its usual form.
+/// The bytes of a UUID in its usual form, with lower-case digits; `None` for any other text.
 fn uuid(text: &str) -> Option<[u8; 16]> {
     let dashes = |at: &usize| matches!(at, 8 | 13 | 18 | 23);
     let bytes = text.as_bytes();
@@ -91,40 +97,45 @@ fn uuid(text: &str) -> Option<[u8; 16]> {
     well_formed.then(|| pack(bytes.iter().copied().filter(|byte| *byte != b'-'))).flatten()
 }
 
-/// A resource id as prefix and digits.
+/// Splits a resource id into its prefix and its packed 17 digits; `None` for any other text.
 fn resource(text: &str) -> Option<(&str, [u8; 9])> {
     let (prefix, digits) = text.split_at_checked(text.len().checked_sub(17)?)?;
     let short = !prefix.is_empty() && prefix.len() <= LONGEST_PREFIX;
     short.then(|| Some((prefix, pack(digits.bytes())?))).flatten()
 }
 
-/// A text as [`encode_text`] has written it.
+/// A text as [`encode_text`] writes it. Equal texts are equal in this form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct PackedStr<'a>(pub &'a [u8]);
 
 impl<'a> PackedStr<'a> {
-    /// The text itself.
+    /// Decodes the text; empty if the bytes are not a valid encoding.
     pub(crate) fn text(self) -> Cow<'a, str> {
         Decoder::new(self.0).packed_text().unwrap_or_default()
     }
 }
 
-/// Takes what the functions above have written off the front of `from`. `None` where it does not hold such a thing;
-/// nothing is allocated for what is not there.
+/// Decodes values written by the functions above, in the order in which they were written.
+///
+/// Each method returns `None` if the bytes that follow are not a valid encoding of its kind; discard the decoder then.
+/// Allocations are bounded by the length of the input, so damaged lengths are harmless.
 pub(crate) struct Decoder<'a> {
+    /// The bytes that are not decoded yet.
     from: &'a [u8],
 }
 
 impl<'a> Decoder<'a> {
+    /// A decoder at the start of `from`.
     pub(crate) fn new(from: &'a [u8]) -> Self {
         Self { from }
     }
 
-    /// How many bytes are left.
+    /// The number of bytes left.
     pub(crate) fn left(&self) -> usize {
         self.from.len()
     }
 
+    /// A number written by [`encode_number`]. `None` also if it exceeds 64 bits.
     pub(crate) fn number(&mut self) -> Option<u64> {
         let mut value = 0;
         for shift in (0..64).step_by(7) {
@@ -142,17 +153,20 @@ impl<'a> Decoder<'a> {
         None
     }
 
+    /// A number written by [`encode_signed`].
     pub(crate) fn signed(&mut self) -> Option<i64> {
         let value = self.number()?;
         Some((value >> 1) as i64 ^ -((value & 1) as i64))
     }
 
+    /// The next `N` bytes, written without a length.
     pub(crate) fn fixed<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (bytes, rest) = self.from.split_first_chunk()?;
         self.from = rest;
         Some(*bytes)
     }
 
+    /// Bytes written by [`encode_bytes`].
     pub(crate) fn bytes(&mut self) -> Option<&'a [u8]> {
         let length = usize::try_from(self.number()?).ok()?;
         let (bytes, rest) = self.from.split_at_checked(length)?;
@@ -160,11 +174,12 @@ impl<'a> Decoder<'a> {
         Some(bytes)
     }
 
+    /// Bytes written by [`encode_bytes`] that are UTF-8.
     pub(crate) fn text(&mut self) -> Option<&'a str> {
         std::str::from_utf8(self.bytes()?).ok()
     }
 
-    /// What [`encode_text`] has written, as it is kept: equal for equal texts.
+    /// A text written by [`encode_text`], left encoded. Only its length is checked.
     pub(crate) fn packed(&mut self) -> Option<PackedStr<'a>> {
         let all = self.from;
         let [tag] = self.fixed()?;
@@ -181,7 +196,7 @@ impl<'a> Decoder<'a> {
         all.get(..all.len() - self.from.len()).map(PackedStr)
     }
 
-    /// What [`encode_text`] has written.
+    /// A text written by [`encode_text`].
     pub(crate) fn packed_text(&mut self) -> Option<Cow<'a, str>> {
         let [tag] = self.fixed()?;
         match tag {
@@ -215,7 +230,7 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// A count of things that take at least `least` bytes each: never more than can be there.
+    /// A count of items that take at least `least` bytes each. `None` also if the bytes left cannot hold that many.
     pub(crate) fn count(&mut self, least: usize) -> Option<usize> {
         let count = usize::try_from(self.number()?).ok()?;
         (count.checked_mul(least)? <= self.left()).then_some(count)

@@ -1,14 +1,15 @@
-//! Short lists that are kept sorted, each item once. The standard sorts are faster on long lists and several kilobytes of
-//! code for each type, which the component has to carry.
+//! Short sorted lists without duplicates. The standard sorts are faster on long lists, but add several kilobytes of
+//! code to the component for each type.
 
-/// Puts an item in its place, unless it is there already.
+/// Inserts an item into a sorted list, unless the list contains it. Costs a binary search and a move of the items after
+/// it.
 pub(crate) fn insert<T: Ord>(list: &mut Vec<T>, item: T) {
     if let Err(place) = list.binary_search(&item) {
         list.insert(place, item);
     }
 }
 
-/// The items of an iterator, sorted, each once.
+/// The items of an iterator, sorted and without duplicates. Quadratic in their number.
 pub(crate) fn collect<T: Ord>(items: impl Iterator<Item = T>) -> Vec<T> {
     let mut list = Vec::new();
     for item in items {

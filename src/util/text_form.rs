@@ -1,11 +1,16 @@
-//! Values that are written as strings of a certain form.
+//! Deserializes values that are written as strings in a certain format.
 
 use std::fmt;
 
 use serde::Deserializer;
 use serde::de::{Error, Unexpected, Visitor};
 
-/// Reads a string and parses it. Errors carry the position of the string itself, not of the object around it.
+/// Deserializes a string and parses it. `expected` describes the format in error messages.
+///
+/// # Errors
+///
+/// If the value is not a string, or `parse` returns `None`. Errors carry the position of the string itself, not of the
+/// enclosing object.
 pub(crate) fn deserialize<'de, D: Deserializer<'de>, T>(
     deserializer: D,
     expected: &'static str,

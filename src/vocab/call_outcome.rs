@@ -3,15 +3,15 @@ use serde::{Deserialize, Serialize};
 /// How an audited call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum CallOutcome {
-    /// It did what was asked.
+    /// The call succeeded.
     Success,
-    /// It was refused or failed. So does a dry run: nothing was done.
+    /// The call was denied or failed. A dry run counts as a failure, because nothing was done.
     Failure,
-    /// It has begun, and the record does not say how it ended.
+    /// The call has started, and the record does not say how it ended.
     Unknown,
 }
 
-/// How a call must have ended for a step to match.
+/// The outcome a call must have for a step to match.
 ///
 /// ```
 /// let step = r#"{"id": "denied", "provider": "aws", "service": "ec2.amazonaws.com",
@@ -23,16 +23,17 @@ pub(crate) enum CallOutcome {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum WantedOutcome {
-    /// It did what was asked.
+    /// The call succeeded.
     #[default]
     Success,
-    /// It was refused or failed, as a dry run does.
+    /// The call was denied or failed, or was a dry run.
     Failure,
-    /// Any outcome.
+    /// Any outcome, including an unknown one.
     Any,
 }
 
 impl WantedOutcome {
+    /// Whether a call with this outcome may match.
     pub(crate) fn includes(self, outcome: CallOutcome) -> bool {
         match self {
             Self::Success => outcome == CallOutcome::Success,

@@ -1,20 +1,20 @@
 use serde::{Deserialize, Serialize};
 
-/// How sure a finding is, in the words of OCSF's `confidence_id`.
+/// The confidence of a finding, in the terms of OCSF's `confidence_id`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Confidence {
-    /// The records do not show everything it rests on.
+    /// The records do not show everything the finding relies on.
     Low,
-    /// It is likely.
+    /// The finding is likely to be correct.
     Medium,
-    /// The records prove it.
+    /// The records prove the finding.
     #[default]
     High,
 }
 
 impl Confidence {
-    /// The name in rules.
+    /// The name used in rules.
     ///
     /// ```
     /// assert_eq!(catena::Confidence::default().as_str(), "high");

@@ -6,9 +6,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::error::ParseError;
 use crate::util::text_form;
 
-/// A length of time in whole milliseconds, at most ten years.
+/// A length of time in whole milliseconds.
 ///
-/// Its text is a whole number and a unit: `ms`, `s`, `m`, `h` or `d`.
+/// Its text form is a whole number and a unit: `ms`, `s`, `m`, `h` or `d`, at most ten years (3,653 days). It is
+/// written in the longest unit that divides it.
 ///
 /// ```
 /// use catena::Duration;
@@ -23,14 +24,15 @@ pub struct Duration {
     millis: i64,
 }
 
-/// The units, longest first, so that a duration is written in the longest one that divides it.
+/// The units and their milliseconds, longest first, so that a duration is written in the longest unit that divides it.
 const UNITS: [(&str, i64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
-/// The longest duration: ten years, far below where sums of timestamps could overflow.
+/// The longest duration that can be parsed, in milliseconds: ten years, far too short for sums of timestamps to
+/// overflow.
 const MAX: i64 = 3_653 * 86_400_000;
 
 impl Duration {
-    /// A number of minutes.
+    /// A duration of `minutes`.
     ///
     /// ```
     /// assert_eq!(catena::Duration::from_minutes(90).to_string(), "90m");
@@ -39,7 +41,7 @@ impl Duration {
         Self { millis: minutes as i64 * 60_000 }
     }
 
-    /// The whole duration in milliseconds.
+    /// The duration in milliseconds.
     ///
     /// ```
     /// assert_eq!(catena::Duration::from_minutes(1).as_millis(), 60_000);
@@ -48,6 +50,7 @@ impl Duration {
         self.millis
     }
 
+    /// Parses the text form. White space may precede the unit.
     fn parse(text: &str) -> Option<Self> {
         let digits = text.bytes().take_while(u8::is_ascii_digit).count();
         let (number, unit) = text.split_at_checked(digits)?;
@@ -78,7 +81,8 @@ impl From<Duration> for std::time::Duration {
     }
 }
 
-const EXPECTED: &str = "a whole number and a unit, such as 900s, 15m, 1h or 7d, of at most 10 years";
+/// The format, as error messages describe it.
+const EXPECTED: &str = "a whole number and a unit, such as 900s, 15m, 1h or 7d, up to 10 years";
 
 impl Serialize for Duration {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

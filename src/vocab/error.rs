@@ -1,7 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// Why the engine refused a whole call. Nothing was consumed and no state changed.
+/// The reason why the engine refused a call. Nothing was consumed and no state changed.
 ///
 /// A single unreadable record is not an error: it becomes a [`Rejection`](crate::Rejection).
 ///
@@ -12,23 +12,24 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// The configuration, or a rule in it, is not usable.
+    /// The configuration, or a rule in it, is invalid.
     #[non_exhaustive]
     InvalidConfig {
-        /// The path into the JSON document (`rules[0].steps[1].actions`); empty if the whole is meant.
+        /// The path in the JSON document, such as `rules[0].steps[1].actions`; empty for the whole document.
         path: String,
-        /// What is wrong, and what was expected.
+        /// A description of the problem, with the expected value.
         reason: String,
-        /// The error of the JSON parser, if it found the problem.
+        /// The JSON parser's error, if the parser found the problem.
         source: Option<Arc<serde_json::Error>>,
     },
-    /// The checkpoint is cut short, damaged, or of a version that this engine does not read.
+    /// The checkpoint is truncated, damaged, or of a version that this engine cannot read. The string gives the reason.
     InvalidCheckpoint(String),
-    /// The call asks for more than the engine handles.
+    /// The call exceeds a limit of the engine. The string says which.
     LimitExceeded(String),
 }
 
 impl Error {
+    /// An [`InvalidConfig`](Self::InvalidConfig) that the engine itself found, not the JSON parser.
     pub(crate) fn config(path: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::InvalidConfig { path: path.into(), reason: reason.into(), source: None }
     }
@@ -54,7 +55,7 @@ impl std::error::Error for Error {
     }
 }
 
-/// A text that is not a [`Duration`](crate::Duration) or [`Timestamp`](crate::Timestamp).
+/// The error of parsing a text that is not a valid [`Duration`](crate::Duration) or [`Timestamp`](crate::Timestamp).
 ///
 /// ```
 /// let error = "15 minutes".parse::<catena::Duration>().unwrap_err();
@@ -62,7 +63,9 @@ impl std::error::Error for Error {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseError {
+    /// The text that was parsed.
     pub(super) text: String,
+    /// The expected format.
     pub(super) expected: &'static str,
 }
 

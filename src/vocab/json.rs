@@ -1,5 +1,5 @@
-//! JSON that people write: configurations and rules. Errors name the place as a path, because a person looks for a member's
-//! name, not for a column.
+//! Reads JSON written by hand: configurations and rules. Errors give the location as a path, because people look for a
+//! member's name, not for a column.
 
 use std::sync::Arc;
 
@@ -7,11 +7,11 @@ use serde::de::DeserializeOwned;
 
 use super::Error;
 
-/// Reads a JSON text.
+/// Deserializes a JSON text.
 ///
 /// # Errors
 ///
-/// [`Error::InvalidConfig`] with the path to what is wrong.
+/// [`Error::InvalidConfig`] with the path to the invalid value.
 pub(crate) fn read_json<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
     serde_json::from_str(text).map_err(|error| {
         let path = path_at(text, error.line(), error.column());
@@ -22,8 +22,8 @@ pub(crate) fn read_json<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
     })
 }
 
-/// The path to the value that stands at `line` and `column` (both from 1, the column in bytes), or that has just ended
-/// there: `rules[0].steps[1].actions`. Empty for the whole text.
+/// The path to the value at `line` and `column`, or to the value that ends there, such as `rules[0].steps[1].actions`.
+/// Empty for the whole text. Lines and columns are counted from 1; columns are in bytes.
 fn path_at(text: &str, line: usize, column: usize) -> String {
     let before: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
     let end = (before + column).min(text.len());
@@ -64,13 +64,15 @@ fn path_at(text: &str, line: usize, column: usize) -> String {
     written
 }
 
-/// An object that is open, with the name of the member that is being read, or a list, with the place of the element.
+/// An object or array that encloses a position.
 enum Level {
+    /// An object, with the name of the current member once it has been read.
     Member(Option<String>),
+    /// An array, with the index of the current element.
     Element(usize),
 }
 
-/// How long a string is that has been opened, its closing quote not counted.
+/// The length in bytes of a string's content. `text` begins after the opening quote.
 fn string_length(text: &[u8]) -> usize {
     let mut at = 0;
     loop {

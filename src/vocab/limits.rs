@@ -13,19 +13,22 @@ use super::Duration;
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Limits {
-    /// The longest batch, in bytes.
+    /// The maximum length of a batch, in bytes. The data decompressed from a batch must not exceed it either.
     pub batch_bytes: usize,
-    /// Pending events in total.
+    /// The maximum number of pending events. When it is reached, the earliest event is evicted for a new one.
     pub pending: usize,
-    /// Pending events of one identity.
+    /// The maximum number of pending events of one identity. When it is reached, the identity's earliest event is
+    /// evicted for a new one.
     pub pending_per_identity: usize,
-    /// The approximate memory of all pending events, in bytes.
+    /// The approximate maximum memory use of all pending events, in bytes. When it is reached, the earliest events are
+    /// evicted.
     pub state_bytes: usize,
-    /// Event ids that are remembered to recognise duplicates.
+    /// The maximum number of event ids kept to detect duplicates.
     pub event_ids: usize,
-    /// How long they are remembered, in event time.
+    /// How long event ids are kept, in event time.
     pub duplicate_window: Duration,
-    /// Candidates that one event's search may try.
+    /// The maximum number of candidates that the search for one event tries. Searches cut short are counted in the
+    /// metrics.
     #[serde(alias = "neighbours")]
     pub max_candidates: usize,
 }

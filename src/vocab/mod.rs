@@ -1,4 +1,4 @@
-//! The vocabulary that all layers share. Nothing here depends on another part of the engine but [`util`](crate::util).
+//! Types shared by all layers. Of the other modules, this one depends only on [`util`](crate::util).
 
 mod attack;
 mod call_outcome;

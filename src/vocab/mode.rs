@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-/// What happens to the stream.
+/// The engine's output mode.
 ///
 /// ```
 /// assert_eq!(catena::Config::default().mode, catena::Mode::Enrich);
@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// Everything passes; records that match a rule are annotated.
+    /// Pass all records; annotate those that match a rule.
     #[default]
     Enrich,
-    /// Only records that match a rule pass, annotated.
+    /// Pass only records that match a rule, annotated.
     Filter,
-    /// Nothing passes; only findings come out.
+    /// Pass no records; output only findings.
     Findings,
 }

@@ -2,9 +2,9 @@ use std::hash::{Hash, Hasher};
 
 use serde::{Deserialize, Serialize};
 
-/// A cloud.
+/// A cloud provider.
 ///
-/// A new one is added here, in a file under `event/clouds/`, and in the list there.
+/// To add one, add a variant here and a file under `event/clouds/`, and list it in `event/clouds/mod.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -18,7 +18,7 @@ pub enum Provider {
 }
 
 impl Provider {
-    /// The name in rules and findings.
+    /// The name used in rules and findings.
     ///
     /// ```
     /// assert_eq!(catena::Provider::Azure.as_str(), "azure");
@@ -32,8 +32,8 @@ impl Provider {
     }
 }
 
-/// AWS adds nothing to a hash: AWS rules keep the fingerprints they had before there was another cloud, so that
-/// checkpoints of that time still resume.
+/// AWS adds nothing to a hash. AWS rules thus keep the fingerprints they had before other clouds were supported, and
+/// checkpoints from that time can still be resumed.
 impl Hash for Provider {
     fn hash<H: Hasher>(&self, state: &mut H) {
         if *self != Self::Aws {

@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// How bad a finding is, in the words of OCSF's `severity_id`.
+/// The severity of a finding, in the terms of OCSF's `severity_id`.
 ///
 /// ```
 /// use catena::Severity;
@@ -17,16 +17,16 @@ pub enum Severity {
     Informational,
     /// Expected in many environments.
     Low,
-    /// Worth a look.
+    /// Worth investigating.
     Medium,
-    /// Worth a look now.
+    /// Worth investigating immediately.
     High,
-    /// Worth waking someone.
+    /// Worth paging the on-call engineer.
     Critical,
 }
 
 impl Severity {
-    /// The name in rules.
+    /// The name used in rules.
     ///
     /// ```
     /// assert_eq!(catena::Severity::Low.as_str(), "low");

@@ -10,7 +10,7 @@ use crate::util::text_form;
 
 /// A point in time, in whole milliseconds since 1970-01-01T00:00:00Z.
 ///
-/// Its text is RFC 3339 in UTC.
+/// Its text form is RFC 3339. It is written in UTC; any offset can be parsed.
 ///
 /// ```
 /// use catena::Timestamp;
@@ -26,14 +26,14 @@ pub struct Timestamp {
 }
 
 impl Timestamp {
-    /// The latest timestamp. With it as `now`, no event is dated in the future.
+    /// The latest timestamp. If it is passed as `now`, no event is dated in the future.
     ///
     /// ```
     /// assert!(catena::Timestamp::MAX > catena::Timestamp::from_millis(1_767_607_200_000));
     /// ```
     pub const MAX: Self = Self { millis: u64::MAX };
 
-    /// A number of milliseconds since 1970.
+    /// The timestamp `millis` milliseconds after the start of 1970 in UTC.
     ///
     /// ```
     /// assert_eq!(catena::Timestamp::from_millis(0).to_string(), "1970-01-01T00:00:00.000Z");
@@ -42,7 +42,7 @@ impl Timestamp {
         Self { millis }
     }
 
-    /// The milliseconds since 1970.
+    /// The milliseconds since 1970-01-01T00:00:00Z.
     ///
     /// ```
     /// assert_eq!(catena::Timestamp::from_millis(7).as_millis(), 7);
@@ -51,16 +51,17 @@ impl Timestamp {
         self.millis
     }
 
-    /// The same as the signed number that event time is counted in.
+    /// The milliseconds as a signed number, as event time is represented; `i64::MAX` if they do not fit.
     pub(crate) fn as_event_time(self) -> i64 {
         i64::try_from(self.millis).unwrap_or(i64::MAX)
     }
 
-    /// Event time, which is never before 1970.
+    /// Converts event time, which is never before 1970.
     pub(crate) fn from_event_time(millis: i64) -> Self {
         Self { millis: u64::try_from(millis).unwrap_or_default() }
     }
 
+    /// Parses RFC 3339, rounded down to milliseconds. `None` for times before 1970.
     fn parse(text: &str) -> Option<Self> {
         let nanos = OffsetDateTime::parse(text, &Rfc3339).ok()?.unix_timestamp_nanos();
         u64::try_from(nanos.div_euclid(1_000_000)).ok().map(Self::from_millis)
@@ -68,7 +69,7 @@ impl Timestamp {
 }
 
 impl From<std::time::SystemTime> for Timestamp {
-    /// Times before 1970 become 1970.
+    /// Converts a system time. Times before 1970 become 1970.
     fn from(time: std::time::SystemTime) -> Self {
         let since = time.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
         Self { millis: u64::try_from(since.as_millis()).unwrap_or(u64::MAX) }
@@ -83,10 +84,11 @@ impl FromStr for Timestamp {
     }
 }
 
+/// The format, as error messages describe it.
 const EXPECTED: &str = "a time in RFC 3339, such as 2027-01-31T00:00:00Z";
 
 impl fmt::Display for Timestamp {
-    /// RFC 3339; nothing for a time beyond the year 9999.
+    /// Writes RFC 3339 in UTC; nothing for a time after the year 9999.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let nanos = i128::from(self.millis) * 1_000_000;
         let Ok(at) = OffsetDateTime::from_unix_timestamp_nanos(nanos) else { return Ok(()) };

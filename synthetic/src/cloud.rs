@@ -1,6 +1,6 @@
 use crate::{Random, time_text};
 
-/// Operations of Azure that no rule asks for.
+/// Azure operations that no rule matches.
 const AZURE_NOISE: &[&str] = &[
     "MICROSOFT.STORAGE/STORAGEACCOUNTS/LISTKEYS/ACTION",
     "MICROSOFT.COMPUTE/VIRTUALMACHINES/EXTENSIONS/WRITE",
@@ -10,7 +10,7 @@ const AZURE_NOISE: &[&str] = &[
     "MICROSOFT.WEB/SITES/CONFIG/LIST/ACTION",
 ];
 
-/// Methods of GCP that no rule asks for.
+/// GCP methods that no rule matches.
 const GCP_NOISE: &[&str] = &[
     "v1.compute.instances.setMetadata",
     "storage.objects.get",
@@ -22,7 +22,8 @@ const GCP_NOISE: &[&str] = &[
 
 const CLAIMS: &str = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims";
 
-/// A record of Azure Activity as Event Hubs have it, of about 1.3 KB, without LF. One in a hundred creates a machine.
+/// An Azure Activity record as delivered by Event Hubs, of about 1.3 KB, without LF. One in a hundred creates a virtual
+/// machine.
 pub fn azure_line(random: &mut Random, time: u64) -> String {
     let of_interest = random.below(100) == 0;
     let operation = if of_interest { "MICROSOFT.COMPUTE/VIRTUALMACHINES/WRITE" } else { *random.pick(AZURE_NOISE) };
@@ -40,7 +41,7 @@ pub fn azure_line(random: &mut Random, time: u64) -> String {
     )
 }
 
-/// An entry of GCP's audit log, of about 1.3 KB, without LF. One in a hundred creates an instance.
+/// A GCP audit log entry of about 1.3 KB, without LF. One in a hundred creates an instance.
 pub fn gcp_line(random: &mut Random, time: u64) -> String {
     let of_interest = random.below(100) == 0;
     let method = if of_interest { "v1.compute.instances.insert" } else { *random.pick(GCP_NOISE) };

@@ -1,17 +1,17 @@
-//! Whole files in the forms in which audit records lie around: what each holds is known.
+//! Files in the forms in which audit records are stored and delivered, each with its expected contents.
 
 use serde_json::{Value, json};
 
 use crate::chain;
 use crate::shapes::{azure_chain, base64, gcp_chain, gzip, sentinel_row, subscription};
 
-/// A file, and what the engine must find in it.
+/// A file and the results expected from the engine.
 pub struct File {
-    /// Its name, with the usual ending of its form.
+    /// Its name, with the usual extension of its form.
     pub name: &'static str,
-    /// Its bytes, perhaps compressed or over several lines.
+    /// Its bytes. They may be compressed, or JSON over several lines.
     pub bytes: Vec<u8>,
-    /// How many records it holds for the engine.
+    /// The number of records that the engine counts in it.
     pub records: u32,
     /// The ids of the rules that fire, sorted.
     pub rules: &'static [&'static str],
@@ -24,7 +24,7 @@ const AWS: &[&str] = &["aws-instance-created", "aws-snapshot-staging"];
 const AZURE: &[&str] = &["azure-instance-created", "azure-snapshot-staging"];
 const GCP: &[&str] = &["gcp-instance-created", "gcp-snapshot-staging"];
 
-/// One file of each form, each with one chain, and files without any.
+/// One file of each form with one chain each, and files without a chain.
 ///
 /// # Panics
 ///

@@ -1,6 +1,6 @@
-//! Synthetic audit records, of AWS CloudTrail above all, for demonstrations, tests and benchmarks.
+//! Synthetic audit records, mainly of AWS CloudTrail, for demonstrations, tests and benchmarks.
 //!
-//! The shapes follow AWS's documentation; every name, id and address is made up (documentation account numbers,
+//! Their structure follows AWS's documentation; every name, id and address is synthetic (documentation account numbers,
 //! RFC 5737 networks). The same seed gives the same bytes.
 //!
 //! # Example
@@ -25,31 +25,31 @@ pub use files::{File, files};
 pub use random::Random;
 pub use record::{Call, Record, chain, time_text};
 
-/// A stream of records: mostly noise, some records of interest, some chains.
+/// A stream of records: mostly noise, some records that match rules, some chains.
 #[derive(Clone, Debug)]
 pub struct Stream {
-    /// Seeds everything.
+    /// The seed of all random choices.
     pub seed: u64,
-    /// How many records, chains and repetitions not counted.
+    /// Number of records, not counting chains and duplicates.
     pub records: usize,
-    /// How many of these records out of 10,000 are of interest: calls that rules name and that make no chain.
+    /// How many of these records out of 10,000 are calls that match rules without completing a chain.
     pub of_interest_per_10_000: u32,
-    /// How many chains (volume, snapshot, instance) are hidden among them.
+    /// Number of chains (volume, snapshot, instance) among them.
     pub chains: usize,
-    /// How many of the records out of 100 come twice.
+    /// Duplicates, as a percentage of `records`.
     pub duplicate_percent: usize,
-    /// How much later than its event a record may come, in seconds. 0: in order.
+    /// Maximum delay of a record after its event, in seconds. 0: in order.
     pub disorder_seconds: u64,
     /// The time of the first event, in seconds since 1970.
     pub start: u64,
-    /// How many events there are in a second.
+    /// Events per second.
     pub per_second: u64,
-    /// How many identities there are.
+    /// Number of identities.
     pub identities: u64,
 }
 
 impl Default for Stream {
-    /// A thousand records in order with one chain among them, a hundredth of them doubled.
+    /// A thousand records in order, with one chain and 1% duplicates.
     fn default() -> Self {
         Self {
             seed: 7,
@@ -67,7 +67,7 @@ impl Default for Stream {
 }
 
 impl Stream {
-    /// The records, each without its LF, in the order in which they come.
+    /// The records in order of arrival, each without its LF.
     pub fn lines(&self) -> Vec<String> {
         let mut random = Random::new(self.seed);
         let span = (self.records as u64 / self.per_second).max(1);
@@ -86,7 +86,7 @@ impl Stream {
             lines.push((time, record.line(self.seed)));
         }
         for number in 0..self.chains as u64 {
-            // Early enough that the chain ends before the stream does, where the stream is long enough.
+            // Early enough that the chain ends before the stream does, if the stream is long enough.
             let start = self.start + random.below(span.saturating_sub(600).max(1));
             let identity = format!("chain-{number}");
             let steps = chain(&identity, start, self.seed ^ (number + 1));
@@ -107,7 +107,7 @@ impl Stream {
         arriving.into_iter().map(|(_, _, line)| line).collect()
     }
 
-    /// The stream as bytes: each record ended by LF.
+    /// The stream as bytes, each record terminated by LF.
     pub fn bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         for line in self.lines() {

@@ -1,17 +1,17 @@
-/// A small random number generator (SplitMix64, Steele et al. 2014). The same seed gives the same numbers everywhere,
-/// which the generators of the libraries do not promise from version to version.
+/// A small random number generator (SplitMix64, Steele et al. 2014). A seed gives the same numbers on every machine and
+/// in every version, which library generators do not guarantee.
 #[derive(Clone, Debug)]
 pub struct Random {
     state: u64,
 }
 
 impl Random {
-    /// A generator for a seed.
+    /// Creates a generator from a seed.
     pub fn new(seed: u64) -> Self {
         Self { state: seed }
     }
 
-    /// The next number.
+    /// Returns the next number.
     pub fn number(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.state;
@@ -20,17 +20,17 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `bound`; 0 where that is 0.
+    /// A number below `bound`; 0 if `bound` is 0.
     pub fn below(&mut self, bound: u64) -> u64 {
         self.number().checked_rem(bound).unwrap_or(0)
     }
 
-    /// One of a few.
+    /// Picks a random element.
     pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         &from[self.below(from.len() as u64) as usize]
     }
 
-    /// So many lower-case hexadecimal digits.
+    /// `digits` random hexadecimal digits, in lower case.
     pub fn hexadecimal(&mut self, digits: usize) -> String {
         let mut text = String::with_capacity(digits + 16);
         while text.len() < digits {

@@ -5,20 +5,20 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::Random;
 
-/// One record to be written.
+/// A CloudTrail record before serialization.
 #[derive(Clone, Debug)]
 pub struct Record {
-    /// Who: the number of an IAM user.
+    /// The identity: the number of an IAM user.
     pub identity: u64,
-    /// When, in seconds since 1970.
+    /// The event time, in seconds since 1970.
     pub time: u64,
-    /// Tells records apart; part of what their ids are made of.
+    /// Unique per record; its ids are derived from it and the seed.
     pub number: u64,
-    /// What.
+    /// The API call.
     pub call: Call,
 }
 
-/// A call as its parts of a record.
+/// An API call: the fields of a record that depend on it.
 #[derive(Clone, Debug)]
 pub struct Call {
     /// `eventSource`.
@@ -58,7 +58,7 @@ const AGENTS: &[&str] = &[
 ];
 
 impl Call {
-    /// A call that no rule asks for.
+    /// A call that no rule matches.
     pub fn noise(random: &mut Random) -> Self {
         let (service, action) = *random.pick(NOISE);
         let items: Vec<_> = (0..3 + random.below(3))
@@ -83,7 +83,7 @@ impl Call {
         }
     }
 
-    /// A call that rules ask for, linked to nothing.
+    /// A call that a step of a rule names, with random ids that link it to no other event.
     pub fn of_interest(random: &mut Random) -> Self {
         let (first, second) = (random.hexadecimal(17), random.hexadecimal(17));
         match random.below(4) {
@@ -141,8 +141,8 @@ impl Record {
     }
 }
 
-/// The three records of a chain: a volume, its snapshot 11 s later, and 135 s after the volume an instance that mounts
-/// the snapshot.
+/// The three records of a chain: a volume, its snapshot 11 s later, and, 135 s after the volume, an instance that
+/// mounts the snapshot.
 pub fn chain(identity: &str, start: u64, seed: u64) -> [String; 3] {
     let mut random = Random::new(seed);
     let (volume, snapshot, instance) = (random.hexadecimal(17), random.hexadecimal(17), random.hexadecimal(17));
@@ -171,8 +171,8 @@ fn write(user: &str, time: u64, seed: u64, call: &Call) -> String {
 ///
 /// # Panics
 ///
-/// Where the year has more than four digits.
+/// If the year has more than four digits.
 pub fn time_text(seconds: u64) -> String {
     let time = OffsetDateTime::UNIX_EPOCH + Duration::from_secs(seconds);
-    time.format(&Rfc3339).expect("a time of four-digit years has a text")
+    time.format(&Rfc3339).expect("RFC 3339 has four-digit years")
 }

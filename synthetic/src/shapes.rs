@@ -1,6 +1,6 @@
-//! Records and envelopes of all clouds as JSON values, for tests that change them.
+//! Records and envelopes of all supported clouds as JSON values, for tests that modify them.
 //!
-//! They follow the clouds' documentation; every name, id and address is invented.
+//! Their structure follows the clouds' documentation; every name, id and address is synthetic.
 
 use std::io::Write as _;
 
@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 
 /// The claim that holds the user principal name.
 pub const UPN: &str = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/upn";
-/// The resource group of all Azure resources here.
+/// The resource group of all Azure resources in this module.
 pub const GROUP: &str = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg1/providers/";
 
-/// A record as Event Hubs have it: `kind/name` under `Microsoft.Compute` was written.
+/// A record as delivered by Event Hubs: a write to the resource `kind/name` of `Microsoft.Compute`.
 pub fn azure(kind: &str, name: &str, minute: u32, status: &str, signature: &str, body: Option<Value>) -> Value {
     let mut record = json!({
         "time": format!("2026-01-05T10:{minute:02}:01.1234567Z"),
@@ -29,7 +29,7 @@ pub fn azure(kind: &str, name: &str, minute: u32, status: &str, signature: &str,
     record
 }
 
-/// Snapshot, disk and machine, each made from the one before.
+/// A snapshot, a disk created from it, and a virtual machine with that disk.
 pub fn azure_chain() -> [Value; 3] {
     let from = |kind: &str, name: &str| json!({"properties": {"creationData": {"sourceResourceId": format!("{GROUP}Microsoft.Compute/{kind}/{name}")}}});
     let disk = json!({"properties": {"storageProfile": {"osDisk": {"managedDisk":
@@ -41,7 +41,7 @@ pub fn azure_chain() -> [Value; 3] {
     ]
 }
 
-/// An audit log entry of one operation; `phase` is `first` or `last`.
+/// An audit log entry of an operation; `phase` is `first` or `last`.
 pub fn gcp(method: &str, resource: &str, minute: u32, operation: u32, phase: &str, request: Value) -> Value {
     json!({
         "protoPayload": {
@@ -60,7 +60,7 @@ pub fn gcp(method: &str, resource: &str, minute: u32, operation: u32, phase: &st
 /// The instance of [`gcp_chain`].
 pub const GCP_INSTANCE: &str = "projects/p1/zones/us-central1-a/instances/vm1";
 
-/// A snapshot and an instance that has a disk from it, the newest entry first.
+/// A snapshot and an instance with a disk created from it, newest entry first.
 pub fn gcp_chain() -> [Value; 3] {
     let snapshot = "https://www.googleapis.com/compute/v1/projects/p1/global/snapshots/snap1";
     let disks = json!({"name": "vm1", "disks": [{"initializeParams": {"sourceSnapshot": snapshot}}]});
@@ -77,25 +77,25 @@ pub fn base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
 
-/// Compresses as gzip does.
+/// Compresses with gzip.
 ///
 /// # Panics
 ///
-/// Never: memory can be written.
+/// Never: writing to memory does not fail.
 pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     gzip.write_all(bytes).expect("memory can be written");
     gzip.finish().expect("memory can be written")
 }
 
-/// What CloudWatch Logs delivers of these records.
+/// The CloudWatch Logs subscription message with these records.
 pub fn subscription(records: &[String]) -> Value {
     let event = |record: &String| json!({"id": "1", "timestamp": 1_767_607_200_000_u64, "message": record});
     json!({"messageType": "DATA_MESSAGE", "owner": "1", "logGroup": "g", "logStream": "s", "subscriptionFilters": ["all"],
            "logEvents": records.iter().map(event).collect::<Vec<_>>()})
 }
 
-/// A row of Microsoft Sentinel's table `AWSCloudTrail`.
+/// A row of Microsoft Sentinel's `AWSCloudTrail` table.
 pub fn sentinel_row(record: &Value) -> Value {
     json!({
         "TimeGenerated": record["eventTime"], "AwsEventId": record["eventID"], "EventSource": record["eventSource"],

@@ -1,4 +1,4 @@
-//! Arbitrary rules and streams, and what they mean by brute force.
+//! Generators for arbitrary rules and record streams, and a brute-force oracle for their findings.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use super::START;
 
 const PATHS: [&str; 3] = ["p", "q", "r.items[].s"];
 
-/// A rule of one to three steps over few actions, names and paths. Not all that it makes are rules.
+/// Generates rules of one to three steps over a few actions, names and paths. Some of them are invalid.
 pub fn rule() -> impl Strategy<Value = Value> {
     let name = prop::sample::select(vec!["x", "y"]);
     let binding = (name, prop::sample::subsequence(PATHS.to_vec(), 1..=2));
@@ -44,11 +44,11 @@ pub fn rule() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Records of few identities and few values.
+/// Generates records with few distinct identities and values.
 pub fn records(most: usize) -> impl Strategy<Value = Vec<Value>> {
     let value = || prop::sample::select(vec![json!("1"), json!(2), json!("3"), Value::Null]);
     let record = (
-        // No further apart than the allowed lateness: they come in any order.
+        // Never further apart than the allowed lateness, so records may arrive in any order.
         0..=900u64,
         prop::sample::select(vec![Value::Null, json!("a"), json!("a"), json!("b")]),
         prop::sample::select(vec!["A", "B", "C"]),
@@ -67,7 +67,7 @@ pub fn records(most: usize) -> impl Strategy<Value = Vec<Value>> {
     })
 }
 
-/// The event ids of each finding's required steps, by trying every way to put records in their places.
+/// The event ids of each finding's required steps, found by trying every assignment of records to steps.
 pub fn oracle(rule: &Rule, records: &[Value]) -> BTreeSet<Vec<String>> {
     let steps: Vec<_> = rule.steps.iter().filter(|step| !step.optional).collect();
     let mut found = BTreeSet::new();
@@ -111,7 +111,7 @@ fn is_step(record: &Value, step: &catena::Step) -> bool {
                 Operator::Equals(_) => values.iter().any(|value| value == "1" || value == "2"),
                 Operator::Exists(wanted) => values.is_empty() != wanted,
                 Operator::Below(bound) => values.iter().any(|value| value.parse::<i64>().unwrap() < bound),
-                _ => unreachable!("the generator makes no other"),
+                _ => unreachable!("the generator produces no other operator"),
             };
             holds != condition.not
         })

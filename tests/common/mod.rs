@@ -1,4 +1,5 @@
-//! What the tests share: small events, their records, the brute-force oracle, and the two ways to run the engine.
+//! Shared test support: small events and their records, a brute-force oracle, and runners for the native and the
+//! sandboxed engine.
 #![allow(dead_code, reason = "each test takes what it needs")]
 
 pub mod any_rule;
@@ -12,12 +13,12 @@ use proptest::prelude::*;
 
 /// 2026-01-05T10:00:00Z, in seconds since 1970.
 pub const START: u64 = 1_767_607_200;
-/// Later than any event: nothing is dated in the future.
+/// The processing time. It is later than every generated event, so none is dated in the future.
 pub const NOW: Timestamp = Timestamp::from_millis(1_900_000_000_000);
 /// The window of `aws-snapshot-staging`, in seconds.
 pub const WINDOW: u64 = 900;
 
-/// A call that the chain rule asks for.
+/// A call of the kind that `aws-snapshot-staging` chains.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     pub id: u32,
@@ -36,7 +37,7 @@ pub enum Call {
 }
 
 impl Event {
-    /// The record, without LF.
+    /// The CloudTrail record, without the trailing LF.
     pub fn line(&self) -> String {
         let value =
             |name: &str, value: Option<&str>| value.map_or(String::new(), |value| format!(r#""{name}":"{value}""#));
@@ -62,7 +63,8 @@ impl Event {
     }
 }
 
-/// Events of few identities and few resources, so that they link, clash and tie, at times up to `latest` seconds.
+/// Generates events with few distinct identities and resources, so that links, clashes and ties are common. The times
+/// are at most `latest` seconds.
 pub fn events(count: impl Into<prop::collection::SizeRange>, latest: u64) -> impl Strategy<Value = Vec<Event>> {
     let identity = prop::sample::select(vec![None, Some("alice"), Some("alice"), Some("bob")]);
     let time = prop_oneof![0..=latest, (0..=latest / 300).prop_map(|step| step * 300)];
@@ -84,7 +86,7 @@ fn call() -> impl Strategy<Value = Call> {
     ]
 }
 
-/// The three events of one chain, so many seconds apart.
+/// The three events of one chain. The offsets are seconds after the first event.
 pub fn chain(snapshot_after: u64, instance_after: u64) -> [Event; 3] {
     let event = |id, time, call| Event { id, time, identity: Some("alice"), failed: false, call };
     [
@@ -94,7 +96,7 @@ pub fn chain(snapshot_after: u64, instance_after: u64) -> [Event; 3] {
     ]
 }
 
-/// The records of events, each ended by LF.
+/// The records of the events, each terminated by LF.
 pub fn lines(events: &[Event]) -> Vec<u8> {
     events.iter().flat_map(|event| format!("{}\n", event.line()).into_bytes()).collect()
 }

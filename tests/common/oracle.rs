@@ -1,4 +1,4 @@
-//! What `aws-snapshot-staging` and `aws-instance-created` mean, by brute force.
+//! A brute-force oracle for `aws-snapshot-staging` and `aws-instance-created`.
 
 use std::collections::BTreeSet;
 
@@ -6,13 +6,13 @@ use catena::Finding;
 
 use super::{Call, Event, WINDOW};
 
-/// The findings of the rules that the oracle knows.
+/// The findings of the two rules that the oracle models.
 pub fn known(findings: Vec<Finding>) -> Vec<Finding> {
     let known = ["aws-instance-created", "aws-snapshot-staging"];
     findings.into_iter().filter(|finding| known.contains(&finding.rule.as_str())).collect()
 }
 
-/// The event ids of each chain, and of each detection.
+/// The event ids of each expected finding: every chain and every single-event detection.
 pub fn findings(events: &[Event]) -> BTreeSet<Vec<String>> {
     let mut seen = BTreeSet::new();
     let events: Vec<_> = events.iter().filter(|event| !event.failed && seen.insert(event.id)).collect();

@@ -1,4 +1,4 @@
-//! The engine, native and in the sandbox, which must agree on everything.
+//! Runs the engine natively and in the sandbox. The two must agree on everything.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -9,20 +9,21 @@ use catena_host as host;
 use super::NOW;
 
 static SANDBOX: LazyLock<host::Sandbox> = LazyLock::new(|| {
-    host::Sandbox::new(catena_component::COMPONENT, host::Limits::default()).expect("the built-in component loads")
+    host::Sandbox::new(catena_component::COMPONENT, host::Limits::default())
+        .expect("the built-in component should load")
 });
 
-/// A native correlator with a configuration in JSON.
+/// Opens a native correlator with a JSON configuration.
 pub fn open(config: &str) -> Result<Correlator, Error> {
     Correlator::new(config.parse()?)
 }
 
-/// The same, resumed from a checkpoint.
+/// Resumes a native correlator from a checkpoint.
 pub fn resume(config: &str, checkpoint: &[u8]) -> Result<Correlator, Error> {
     Correlator::resume(config.parse::<Config>()?, checkpoint)
 }
 
-/// One correlation, twice. Every call is made to both, and the answers are held against each other.
+/// A native and a sandboxed correlator. Every call goes to both, and their results must be equal.
 pub struct Both {
     native: Correlator,
     sandboxed: host::Correlator,
@@ -31,34 +32,37 @@ pub struct Both {
 impl Both {
     /// Opens both with one configuration.
     pub fn open(config: &str) -> Self {
-        Self { native: open(config).expect("opens"), sandboxed: SANDBOX.open(config).expect("opens in the sandbox") }
+        Self {
+            native: open(config).expect("the native correlator should open"),
+            sandboxed: SANDBOX.open(config).expect("the sandboxed correlator should open"),
+        }
     }
 
     /// Resumes both from one checkpoint.
     pub fn resume(config: &str, checkpoint: &[u8]) -> Self {
         Self {
-            native: resume(config, checkpoint).expect("resumes"),
-            sandboxed: SANDBOX.resume(config, checkpoint).expect("resumes in the sandbox"),
+            native: resume(config, checkpoint).expect("the native correlator should resume"),
+            sandboxed: SANDBOX.resume(config, checkpoint).expect("the sandboxed correlator should resume"),
         }
     }
 
     pub fn process(&mut self, batch: &[u8]) -> Outcome {
-        let native = self.native.process(batch, NOW).expect("is processed");
-        let sandboxed = self.sandboxed.process(batch, NOW.as_millis()).expect("is processed in the sandbox");
+        let native = self.native.process(batch, NOW).expect("the native batch should succeed");
+        let sandboxed = self.sandboxed.process(batch, NOW.as_millis()).expect("the sandboxed batch should succeed");
         assert_same(&native, &sandboxed);
         native
     }
 
     pub fn checkpoint(&mut self) -> Vec<u8> {
         let checkpoint = self.native.checkpoint();
-        assert_eq!(checkpoint, self.sandboxed.checkpoint().expect("is saved in the sandbox"));
+        assert_eq!(checkpoint, self.sandboxed.checkpoint().expect("the sandboxed checkpoint should succeed"));
         checkpoint
     }
 
     pub fn metric(&mut self, name: &str) -> u64 {
         let metrics = self.native.metrics();
-        let sandboxed = self.sandboxed.metrics().expect("are told in the sandbox");
-        // How much memory a table takes differs with the size of a pointer.
+        let sandboxed = self.sandboxed.metrics().expect("the sandboxed metrics should be readable");
+        // A table's memory use depends on the pointer size, which differs between the two.
         for (native, sandboxed) in metrics.iter().zip(&sandboxed).filter(|(native, _)| native.name != "now:state-bytes")
         {
             assert_eq!((&native.name, native.value), (&sandboxed.name, sandboxed.value));
@@ -96,26 +100,26 @@ fn assert_same(native: &Outcome, sandboxed: &host::Outcome) {
     assert!(native.rejections.iter().map(|r| (r.start, r.end, r.reason.code(), r.detail.as_str())).eq(rejections));
 }
 
-/// All findings of one batch, by both.
+/// All findings of one batch, on which both must agree.
 pub fn findings(batch: &[u8]) -> Vec<Finding> {
     Both::open("{}").process(batch).findings
 }
 
 /// The ids of a finding's events, in the order of the rule's steps.
 pub fn event_ids(finding: &Finding) -> Vec<String> {
-    let body: serde_json::Value = serde_json::from_str(&finding.body).expect("a body is JSON");
-    let events = body["finding_info"]["related_events"].as_array().expect("a finding has events");
-    events.iter().map(|event| event["uid"].as_str().expect("an event has an id").to_owned()).collect()
+    let body: serde_json::Value = serde_json::from_str(&finding.body).expect("the body should be JSON");
+    let events = body["finding_info"]["related_events"].as_array().expect("a finding should list its events");
+    events.iter().map(|event| event["uid"].as_str().expect("an event should have an id").to_owned()).collect()
 }
 
-/// The event ids of each finding. No finding may be made twice.
+/// The event ids of each finding. Panics if two findings have the same id.
 pub fn sets_of_event_ids(findings: &[Finding]) -> BTreeSet<Vec<String>> {
     let ids: BTreeSet<_> = findings.iter().map(|finding| &finding.id).collect();
-    assert_eq!(ids.len(), findings.len(), "a finding was made twice");
+    assert_eq!(ids.len(), findings.len(), "a finding was emitted twice");
     findings.iter().map(event_ids).collect()
 }
 
-/// The rules of findings, in order.
+/// The rule id of each finding, in order.
 pub fn rules(findings: &[Finding]) -> Vec<&str> {
     findings.iter().map(|finding| finding.rule.as_str()).collect()
 }

@@ -1,23 +1,24 @@
-//! Checks a document against a JSON Schema, as far as the published OCSF schema uses the language.
+//! Validates a document against the subset of JSON Schema that the published OCSF schema uses.
 //!
-//! A validator from the registry changes the features that wasmtime's dependencies are built with, and wasmtime would be
-//! built twice. Patterns are not checked; a keyword that is not known here fails the test.
+//! A validator crate would change the features of wasmtime's dependencies, and wasmtime would be built twice. Patterns
+//! are not checked. An unsupported keyword fails the test.
 
 use serde_json::Value;
 
-/// What is wrong with `value`, with its place; `Ok` where nothing is.
+/// Validates `value`. The error begins with the path of the offending value.
 pub fn validate(root: &Value, schema: &Value, value: &Value, at: &str) -> Result<(), String> {
     let wrong = |why: String| Err(format!("{at}: {why}"));
-    let schema = schema.as_object().expect("a schema is an object");
+    let schema = schema.as_object().expect("a schema should be an object");
     for (keyword, wanted) in schema {
         match keyword.as_str() {
             "$comment" | "title" | "description" | "deprecated" | "$defs" | "$id" | "$schema" | "pattern" => {}
             "$ref" => {
-                let target = root.pointer(wanted.as_str().unwrap().trim_start_matches('#')).expect("leads somewhere");
+                let target =
+                    root.pointer(wanted.as_str().unwrap().trim_start_matches('#')).expect("`$ref` should resolve");
                 validate(root, target, value, at)?;
             }
             "type" => {
-                let fits = match wanted.as_str().expect("one type") {
+                let fits = match wanted.as_str().expect("`type` should be a single name") {
                     "object" => value.is_object(),
                     "array" => value.is_array(),
                     "string" => value.is_string(),
@@ -45,7 +46,7 @@ pub fn validate(root: &Value, schema: &Value, value: &Value, at: &str) -> Result
                 }
             }
             "additionalProperties" => {
-                assert!(wanted.is_boolean(), "a schema for other members is not known here");
+                assert!(wanted.is_boolean(), "`additionalProperties` with a schema is not supported");
                 let known = |name: &String| schema.get("properties").is_some_and(|known| known.get(name).is_some());
                 if let Some(name) = value.as_object().into_iter().flatten().map(|(name, _)| name).find(|n| !known(n))
                     && *wanted == Value::Bool(false)
@@ -74,7 +75,7 @@ pub fn validate(root: &Value, schema: &Value, value: &Value, at: &str) -> Result
             "minimum" if value.as_f64() < wanted.as_f64() => return wrong(format!("is less than {wanted}")),
             "maximum" if value.as_f64() > wanted.as_f64() => return wrong(format!("is more than {wanted}")),
             "maxLength" | "minimum" | "maximum" => {}
-            other => panic!("the keyword {other} is not known here"),
+            other => panic!("unsupported keyword {other}"),
         }
     }
     Ok(())

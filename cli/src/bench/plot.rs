@@ -5,7 +5,7 @@ use plotters::prelude::*;
 
 use super::{Contender, Row};
 
-/// Draws the throughput of each contender over the inputs, for the batch size nearest to 1 MiB.
+/// Plots the throughput of each contender against the inputs, for the batch size nearest to 1 MiB.
 pub fn draw(file: &Path, rows: &[Row]) -> Result<(), Box<dyn Error>> {
     let batch = rows.iter().map(|row| row.batch).min_by_key(|batch| batch.abs_diff(1 << 20)).unwrap_or_default();
     let rows: Vec<_> = rows.iter().filter(|row| row.batch == batch).collect();
@@ -13,7 +13,7 @@ pub fn draw(file: &Path, rows: &[Row]) -> Result<(), Box<dyn Error>> {
     let root = SVGBackend::new(file, (800, 480)).into_drawing_area();
     root.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&root)
-        .caption(format!("Throughput in batches of {} KiB, GB/s (logarithmic)", batch >> 10), ("sans-serif", 18))
+        .caption(format!("Throughput with {} KiB batches, GB/s (log scale)", batch >> 10), ("sans-serif", 18))
         .margin(15)
         .x_label_area_size(30)
         .y_label_area_size(45)

@@ -1,8 +1,8 @@
-//! Several correlators at once.
+//! Several correlators on worker threads.
 //!
-//! Whoever is free cuts the next batch by identity: that is where every byte is looked at. What a rule may ask for, a
-//! little of it, goes to the correlator that has the identity, batch by batch in their order. The outcomes are put
-//! together, and come out in the order of the batches.
+//! Any idle worker routes the next batch, that is, splits it by identity. Routing scans every byte and is most of the
+//! work. The few records that a rule may match then go to the worker whose partition has their identity, in the order
+//! of the batches. The outcomes of all partitions are merged and emitted in the same order.
 
 use std::collections::VecDeque;
 use std::thread;
@@ -15,27 +15,27 @@ use super::shards::Shards;
 use super::{Fault, Job, OutcomeSink, Report, now};
 use catena_input::framing::Kind;
 
-/// For each thread, the batches that are on their way: some to be cut, some to be processed.
+/// Batches in flight per worker thread, enough that some can be routed while others are processed.
 const AHEAD: usize = 3;
 
-/// Something for one thread.
+/// A task for one particular worker.
 enum Task {
-    /// Its part of a batch.
+    /// Process its partition of the batch with this number.
     Process(u64, Bytes),
     Checkpoint(Sender<Result<Bytes, Error>>),
-    /// Adds itself to a report.
+    /// Add its metrics to the report.
     Report(Box<Report>, Sender<Box<Report>>),
 }
 
-/// What a thread has done.
+/// A result from a worker.
 enum Done {
     Cut(u64, Result<Vec<Route>, Error>),
     Processed(u64, usize, Result<Outcome, Error>),
-    /// It has ended, by a bug of this program. What it had begun will not be done.
+    /// The worker panicked, which is a bug in this program. Its unfinished tasks are lost.
     Ended,
 }
 
-/// Tells it if a thread ends by a panic: nobody may wait for it for ever.
+/// Sends [`Done::Ended`] if its thread panics, so that the main thread does not wait forever.
 struct Ending<'d>(&'d Sender<Done>);
 
 impl Drop for Ending<'_> {
@@ -46,20 +46,20 @@ impl Drop for Ending<'_> {
     }
 }
 
-/// A batch on its way.
+/// A batch in flight.
 struct Pending {
     job: Job,
     stage: Stage,
 }
 
 enum Stage {
-    /// Nobody processes it.
+    /// Not for the component; passed through in order.
     Skipped,
-    /// It is being cut.
+    /// Being routed.
     Cutting,
-    /// It has been cut and waits for those before it.
+    /// Routed; waits for earlier batches to be dispatched.
     Cut(Vec<Route>),
-    /// Its parts are being processed, of which so many are missing.
+    /// Dispatched to the workers; `missing` partitions are not finished.
     Processing {
         shards: Shards,
         outcomes: Vec<Option<Outcome>>,
@@ -68,7 +68,7 @@ enum Stage {
     Done(Box<Outcome>),
 }
 
-/// The threads, and what is on its way.
+/// The worker threads and the batches in flight.
 pub struct Many {
     tasks: Vec<Sender<Task>>,
     to_cut: Sender<(u64, Bytes)>,
@@ -76,17 +76,17 @@ pub struct Many {
     pending: VecDeque<Pending>,
     /// The number of the first pending batch.
     first: u64,
-    /// The number of the first batch whose parts have not been given out.
+    /// The number of the first batch that has not been dispatched.
     next: u64,
     mode: Mode,
 }
 
 impl Many {
-    /// Starts a thread for each correlator.
+    /// Starts a worker thread for each correlator.
     pub fn start(supervisors: Vec<Supervisor>) -> Self {
         let mode = supervisors.first().map_or(Mode::Enrich, Supervisor::mode);
         let partitions = supervisors.len();
-        // What is pending is bounded, so these need not be.
+        // `pending` is bounded, so the channels need not be.
         let (to_cut, cuts) = unbounded();
         let (finished, done) = unbounded();
         let start = |(number, supervisor)| {
@@ -155,7 +155,7 @@ impl Many {
         self.give(to)
     }
 
-    /// Takes in what a thread has done.
+    /// Records a result from a worker.
     fn settle(&mut self, done: Done) -> Result<(), Fault> {
         match done {
             Done::Ended => Err(Fault::Component(gone().to_string())),
@@ -178,7 +178,7 @@ impl Many {
         }
     }
 
-    /// Gives the parts of all batches that can be processed to those who have their identities.
+    /// Dispatches routed batches to the workers, strictly in order.
     fn give_out(&mut self) -> Result<(), Fault> {
         while let Some(pending) = self.pending.get_mut((self.next - self.first) as usize) {
             match std::mem::replace(&mut pending.stage, Stage::Skipped) {
@@ -204,7 +204,7 @@ impl Many {
         Ok(())
     }
 
-    /// Gives what is done, from the first on.
+    /// Emits finished batches, in order.
     fn give(&mut self, to: &mut impl OutcomeSink) -> Result<(), Fault> {
         self.give_out()?;
         while let Some(pending) = self.pending.front_mut() {
@@ -226,7 +226,7 @@ impl Many {
 }
 
 impl Pending {
-    /// Puts the outcomes together if none is missing.
+    /// Merges the outcomes if none is missing.
     fn finish(&mut self, mode: Mode) {
         if let Stage::Processing { missing: 0, .. } = self.stage
             && let Stage::Processing { shards, outcomes, .. } = std::mem::replace(&mut self.stage, Stage::Skipped)
@@ -237,10 +237,10 @@ impl Pending {
 }
 
 fn gone() -> Error {
-    Error::Answer("a thread of the pipeline has ended".to_owned())
+    Error::Answer("a worker thread terminated unexpectedly".to_owned())
 }
 
-/// One thread: its own tasks first, then whatever batch is to be cut.
+/// The loop of a worker thread. Its own tasks take precedence over batches to route.
 fn work(
     mut supervisor: Supervisor,
     number: usize,

@@ -1,4 +1,4 @@
-//! A batch spread over several correlators by identity, and their outcomes put together again.
+//! Splits a batch by identity over several correlators, and merges their outcomes.
 
 use std::ops::Range;
 
@@ -6,16 +6,16 @@ use bytes::{Bytes, BytesMut};
 use catena_host::{Fate, Merge, Mode, Outcome, Route, Splice};
 use memchr::memchr;
 
-/// What each correlator gets of a batch.
+/// A batch, split into one shard per partition.
 pub struct Shards {
     routes: Vec<Route>,
     batches: Vec<Bytes>,
-    /// For each shard, where each of its runs begins in it, and where in the batch it was.
+    /// For each shard, its runs: the offset in the shard and the range in the batch.
     runs: Vec<Vec<(usize, Range<usize>)>>,
 }
 
 impl Shards {
-    /// Spreads a batch as `Supervisor::route` says. Only what a rule may ask for is copied.
+    /// Splits a batch according to the result of `Supervisor::route`. Only records that a rule may match are copied.
     pub fn new(batch: &Bytes, routes: Vec<Route>, partitions: u32) -> Self {
         let mut shards = vec![(BytesMut::new(), Vec::new()); partitions as usize];
         for (at, route) in routes.iter().enumerate() {
@@ -36,14 +36,14 @@ impl Shards {
         Self { routes, batches, runs }
     }
 
-    /// What each correlator has to process, in the order of the batches; empty where that is nothing.
+    /// The batch for each correlator, in the order of the partitions; empty if it has nothing to process.
     pub fn batches(&self) -> &[Bytes] {
         &self.batches
     }
 
-    /// The outcome of the batch, from those of the shards that were not empty.
+    /// Merges the outcomes of the shards, `None` for empty ones, into that of the batch.
     ///
-    /// It is what one correlator's would have been but for the order of findings, which is that of the shards.
+    /// The result equals that of a single correlator, except that findings are in the order of the shards.
     pub fn join(self, batch: &Bytes, mode: Mode, outcomes: Vec<Option<Outcome>>) -> Outcome {
         let mut merge = Merge::new(batch, mode);
         let mut splices = Vec::new();
@@ -81,8 +81,8 @@ impl Shards {
     }
 }
 
-/// Whether a run is what is left of a container that was cut: nothing comes behind it in its line. Alone in a line it could
-/// pass for a record.
+/// Whether a run is the last part of a truncated container, with nothing after it on its line. On a line of its own it
+/// could pass for a record.
 fn is_cut_off(batch: &[u8], run: &Range<usize>, next: Option<&Route>) -> bool {
     if run.start == 0 || batch.get(run.start - 1) == Some(&b'\n') || batch.get(run.end.max(1) - 1) == Some(&b'\n') {
         return false;
@@ -97,17 +97,17 @@ fn range(route: &Route) -> Range<usize> {
     route.start as usize..route.end as usize
 }
 
-/// The splices of a shard, on the way back into the batch.
+/// The splices of a shard, to be translated to offsets in the batch.
 #[derive(Default)]
 struct Moved {
     splices: Vec<Splice>,
-    /// The first that has not been given back whole.
+    /// The first splice that has not been returned in full.
     next: usize,
     run: usize,
 }
 
 impl Moved {
-    /// Those that lie in the next run, as far as they do, at their places in the batch.
+    /// The splices within the next run, clipped to it, at their offsets in the batch.
     fn of_next_run(&mut self, runs: &[(usize, Range<usize>)]) -> Vec<Splice> {
         let Some((start, run)) = runs.get(self.run) else { return Vec::new() };
         self.run += 1;
@@ -119,7 +119,7 @@ impl Moved {
                 break;
             }
             let place = |at: usize| (run.start + at.clamp(*start, end) - start) as u32;
-            // What is taken out may go on in the next run, and over the line feed that a run was given.
+            // A removal may extend into the next run, across the line feed that was added after this one.
             if to >= *start && !(from < *start && to == *start) {
                 moved.push(Splice { start: place(from), end: place(to), text: std::mem::take(&mut splice.text) });
             }

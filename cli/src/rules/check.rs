@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use super::file::RuleFile;
 use crate::{CliError, DONE, FAILED};
 
-/// `catena rules check`: every file is looked at, whatever is wrong with those before it.
+/// `catena rules check`: checks every file, even after an error in another.
 pub fn check(files: &[PathBuf]) -> Result<u8, CliError> {
     let mut code = DONE;
     for path in files {

@@ -5,7 +5,7 @@ use catena::{Condition, IdentityKey, OneOrMany, Operator, Rule, Step, WantedOutc
 use super::file::RuleFile;
 use crate::{CliError, DONE};
 
-/// `catena rules explain`: what a rule sees, in words.
+/// `catena rules explain`: describes in plain English what a rule matches.
 pub fn explain(name: &str) -> Result<u8, CliError> {
     let built_in = catena::built_in().map_err(|error| CliError::new(error.to_string()))?;
     let rule = match built_in.into_iter().find(|rule| rule.id == name) {
@@ -17,7 +17,7 @@ pub fn explain(name: &str) -> Result<u8, CliError> {
                 None => file.rule()?,
             }
         }
-        None => return Err(CliError::usage(format!("there is no rule and no file {name:?}; see `catena rules list`"))),
+        None => return Err(CliError::usage(format!("no rule or file named {name:?}; see `catena rules list`"))),
     };
     print!("{}", in_words(&rule));
     Ok(DONE)
@@ -29,15 +29,15 @@ fn in_words(rule: &Rule) -> String {
         words.push(rule.description.clone());
     }
     if !rule.confidence_reason.is_empty() {
-        words.push(format!("Of lower confidence: {}", rule.confidence_reason));
+        words.push(format!("Lower confidence: {}", rule.confidence_reason));
     }
     words.push(String::new());
     words.push(match rule.steps.len() {
-        1 => "A finding for each record that is:".to_owned(),
+        1 => "One finding for each record that matches:".to_owned(),
         count => {
             let order = if rule.ordered { "in this order" } else { "in any order" };
             let within = rule.within.map_or_else(String::new, |within| format!(" within {within}"));
-            format!("A finding for each set of {count} records of one identity, {order},{within}:")
+            format!("One finding for each set of {count} records of the same identity, {order},{within}:")
         }
     });
     for (number, step) in rule.steps.iter().enumerate() {
@@ -51,26 +51,26 @@ fn in_words(rule: &Rule) -> String {
         words.push(String::new());
         let joined = rule.joining_names();
         if !joined.is_empty() {
-            words.push(format!("Joined where they agree on: {}.", joined.join(", ")));
+            words.push(format!("Records are joined if they agree on: {}.", joined.join(", ")));
         }
         if rule.unlinked {
-            words.push("Steps that share no name are joined by identity and time alone.".to_owned());
+            words.push("Steps that share no name are joined by identity and time only.".to_owned());
         }
         let keys = rule.identity.clone().unwrap_or(IdentityKey::DEFAULT.to_vec());
         let keys: Vec<_> = keys.into_iter().map(IdentityKey::as_str).collect();
-        words.push(format!("The identity is the first of these that a record has: {}.", keys.join(", ")));
+        words.push(format!("The identity is the first of these that is present in a record: {}.", keys.join(", ")));
     }
     words.join("\n") + "\n"
 }
 
 fn step_in_words(step: &Step) -> String {
     let outcome = match step.outcome {
-        WantedOutcome::Success => "that succeeded",
-        WantedOutcome::Failure => "that failed",
-        WantedOutcome::Any => "whether or not it succeeded",
+        WantedOutcome::Success => "successful",
+        WantedOutcome::Failure => "failed",
+        WantedOutcome::Any => "successful or failed",
     };
     let services: Vec<_> = step.service.iter().map(String::as_str).collect();
-    let optional = if step.optional { " (optional: it only adds to what the finding tells)" } else { "" };
+    let optional = if step.optional { " (optional: only adds to the finding)" } else { "" };
     let mut words =
         format!("{}: {} of {}, {outcome}{optional}", step.id, step.actions.join(" or "), services.join(" or "));
     for condition in &step.conditions {
@@ -88,17 +88,17 @@ fn condition_in_words(condition: &Condition) -> String {
             let values: Vec<_> = values.iter().map(|value| format!("{:?}", value.as_str())).collect();
             format!("is {}", values.join(" or "))
         }
-        Operator::Prefix(prefixes) => format!("begins with {}", texts(prefixes)),
+        Operator::Prefix(prefixes) => format!("starts with {}", texts(prefixes)),
         Operator::Suffix(suffixes) => format!("ends with {}", texts(suffixes)),
-        Operator::Glob(patterns) => format!("is of the form {}", texts(patterns)),
+        Operator::Glob(patterns) => format!("matches {}", texts(patterns)),
         Operator::Cidr(networks) => format!("is in {}", texts(networks)),
-        Operator::Exists(true) => "is there".to_owned(),
-        Operator::Exists(false) => "is not there".to_owned(),
+        Operator::Exists(true) => "is present".to_owned(),
+        Operator::Exists(false) => "is absent".to_owned(),
         Operator::Below(bound) => format!("is below {bound}"),
         Operator::Above(bound) => format!("is above {bound}"),
-        other => format!("fits {other:?}"),
+        other => format!("matches {other:?}"),
     };
     let not = if condition.not { "not: " } else { "" };
-    let case = if condition.ignore_case { ", upper or lower case" } else { "" };
+    let case = if condition.ignore_case { ", ignoring case" } else { "" };
     format!("{not}{field} {test}{case}")
 }

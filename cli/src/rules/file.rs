@@ -1,4 +1,4 @@
-//! Rule files: YAML as people write it, and where in it things are.
+//! Rule files: YAML, with line numbers for error messages.
 
 use std::fs;
 use std::path::Path;
@@ -12,20 +12,20 @@ use crate::CliError;
 pub struct RuleFile {
     pub name: String,
     text: String,
-    /// The rule as the component takes it.
+    /// The rule in the form that the component takes.
     pub json: Value,
 }
 
-/// An example of a rule file.
+/// An example in a rule file.
 pub struct Example {
     pub name: String,
-    /// How many findings of the rule there have to be.
+    /// The expected number of findings of the rule.
     pub findings: usize,
-    /// The records, one a line.
+    /// The records, one per line.
     pub batch: Vec<u8>,
 }
 
-/// Turns YAML into the JSON that the component takes. The error names file, line and column.
+/// Converts YAML to the JSON that the component takes. Errors name file, line and column.
 pub fn to_json(name: &str, text: &str) -> Result<Value, String> {
     serde_saphyr::from_str(text).map_err(|error| format!("{name}: {error}"))
 }
@@ -38,12 +38,12 @@ impl RuleFile {
         Ok(Self { name, text, json })
     }
 
-    /// The configuration that runs this rule alone.
+    /// A configuration with this rule only.
     pub fn configuration(&self) -> String {
         json!({ "built_in_rules": false, "rules": [self.json] }).to_string()
     }
 
-    /// What is wrong with the rule, with the line it stands in.
+    /// The error in the rule, if any, with its line.
     pub fn problem(&self) -> Option<String> {
         match self.configuration().parse().and_then(Correlator::new) {
             Ok(_) => None,
@@ -57,7 +57,7 @@ impl RuleFile {
         }
     }
 
-    /// The rule, which must have no problem.
+    /// The rule. [`problem`](Self::problem) must be `None`.
     pub fn rule(&self) -> Result<Rule, CliError> {
         serde_json::from_value(self.json.clone()).map_err(|error| CliError::usage(format!("{}: {error}", self.name)))
     }
@@ -69,7 +69,8 @@ impl RuleFile {
             let line = line_of(&self.text, &format!("examples[{at}]"));
             CliError::usage(format!("{}:{line}: examples[{at}]: expected {what}", self.name))
         };
-        let list = examples.as_array().ok_or_else(|| CliError::usage(format!("{}: examples is no list", self.name)))?;
+        let list =
+            examples.as_array().ok_or_else(|| CliError::usage(format!("{}: examples: expected a list", self.name)))?;
         let mut read = Vec::new();
         for (at, example) in list.iter().enumerate() {
             let name = example.get("name").and_then(Value::as_str);
@@ -82,7 +83,7 @@ impl RuleFile {
             }
             read.push(Example {
                 name: name.ok_or_else(|| wrong(at, "a `name`"))?.to_owned(),
-                findings: findings.ok_or_else(|| wrong(at, "`findings`, how many there must be"))? as usize,
+                findings: findings.ok_or_else(|| wrong(at, "`findings`, the expected number of findings"))? as usize,
                 batch,
             });
         }
@@ -90,8 +91,8 @@ impl RuleFile {
     }
 }
 
-/// The line on which a path's last part stands in a YAML text, as near as can be told: the line of the deepest part that
-/// is found. Block style is followed by its indentation; what stands in flow style on one line is on that line.
+/// The best guess at the line of a path in a YAML text: that of the deepest part of the path that is found. Block style
+/// is followed by its indentation; everything in a flow-style collection is reported at the line where that begins.
 fn line_of(text: &str, path: &str) -> usize {
     let mut line = 0;
     let mut indentation = 0;
@@ -108,13 +109,13 @@ fn line_of(text: &str, path: &str) -> usize {
     line + 1
 }
 
-/// The column at which a line's content begins, the dashes of lists counted as white space.
+/// The column at which the content of a line begins, with list dashes counted as white space.
 fn column(line: &str) -> Option<usize> {
     let content = line.trim_start_matches([' ', '-']);
     (!content.is_empty() && !content.starts_with('#')).then_some(line.len() - content.len())
 }
 
-/// The line of a member from a line on, and the column of what belongs to it.
+/// The line of the member `name` at or after line `from`, and the least column of its content.
 fn member(lines: &[&str], from: usize, indentation: usize, name: &str) -> Option<(usize, usize)> {
     for (at, line) in lines.iter().enumerate().skip(from) {
         let Some(column) = column(line) else { continue };
@@ -130,7 +131,7 @@ fn member(lines: &[&str], from: usize, indentation: usize, name: &str) -> Option
     None
 }
 
-/// The line of a list's element, the list beginning behind a line.
+/// The line of an element of the list that begins after line `from`, and the column of its content.
 fn nth_element(lines: &[&str], from: usize, element: usize) -> Option<(usize, usize)> {
     let is_dash = |line: &str| line.trim_start().starts_with("- ") || line.trim() == "-";
     let flow = lines.get(from).is_some_and(|line| !line.trim_end().ends_with(':') && line.contains(": ["));
@@ -150,7 +151,7 @@ mod tests {
     use super::line_of;
 
     #[test]
-    fn a_path_is_found_in_block_style() {
+    fn line_of_finds_paths_in_block_style() {
         let text = "id: x\nsteps:\n  # one\n  - id: one\n    actions: [A]\n    bind:\n      key: p\n  - id: two\n    actions:\n      - B\n      - C\n    where:\n      - field: q\n        equals: 1\n";
         for (path, line) in [
             ("", 1),

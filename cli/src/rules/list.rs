@@ -7,7 +7,7 @@ pub fn list() -> Result<u8, CliError> {
     for rule in catena::built_in().map_err(fail)? {
         println!("  {:<30} {:<8} {}", rule.id, rule.severity, rule.title);
     }
-    println!("exceptions, off until `built_in_exceptions` names them:");
+    println!("exceptions, off unless listed in `built_in_exceptions`:");
     for exception in catena::built_in_exceptions().map_err(fail)? {
         println!("  {:<30} {}", exception.id, exception.reason);
     }

@@ -1,4 +1,4 @@
-//! `catena rules`: rule files checked, listed, explained and tried.
+//! `catena rules`: checks, lists, explains and tests rules.
 
 mod check;
 mod explain;

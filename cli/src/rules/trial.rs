@@ -6,7 +6,7 @@ use catena::{Config, Correlator, Timestamp};
 use super::file::RuleFile;
 use crate::{CliError, DONE, FAILED};
 
-/// `catena rules test`: tries rules on their examples.
+/// `catena rules test`: runs rules on the examples in their files.
 pub fn test(files: &[PathBuf]) -> Result<u8, CliError> {
     let (mut passed, mut failed) = (0, 0);
     for path in files {
@@ -26,7 +26,7 @@ pub fn test(files: &[PathBuf]) -> Result<u8, CliError> {
             } else {
                 failed += 1;
                 let expected = example.findings;
-                println!("{}: FAILED: {}: expected {expected} findings, there are {found}", rule.id, example.name);
+                println!("{}: FAILED: {}: expected {expected} findings, found {found}", rule.id, example.name);
             }
         }
     }
@@ -34,14 +34,14 @@ pub fn test(files: &[PathBuf]) -> Result<u8, CliError> {
     Ok(if failed == 0 { DONE } else { FAILED })
 }
 
-/// How many findings of a rule alone there are in a batch.
+/// The number of findings of a rule, run alone, in a batch.
 fn findings(file: &RuleFile, rule: &str, batch: &[u8]) -> Result<usize, CliError> {
     let fail = |error: catena::Error| CliError::usage(format!("{}: {error}", file.name));
     let mut correlator = file.configuration().parse::<Config>().and_then(Correlator::new).map_err(fail)?;
     let outcome = correlator.process(batch, Timestamp::from(SystemTime::now())).map_err(fail)?;
     if let Some(rejection) = outcome.rejections.first() {
         return Err(CliError::usage(format!(
-            "{}: a record of an example cannot be read: {}",
+            "{}: a record in an example was rejected: {}",
             file.name, rejection.detail
         )));
     }

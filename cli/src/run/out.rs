@@ -1,4 +1,4 @@
-//! What becomes of what comes out of the pipeline: it is counted, and written.
+//! The end of the pipeline: counts outcomes and writes them.
 
 use std::sync::Arc;
 
@@ -11,16 +11,16 @@ use crate::sink::WriteError;
 use crate::summary::Summary;
 use catena_input::framing::Kind;
 
-/// Where what comes out of the pipeline goes.
+/// Counts the outcomes of the pipeline and writes them.
 pub struct Out {
     pub outputs: Outputs,
     pub summary: Summary,
-    /// Whether records that cannot be read stay in the stream.
+    /// Whether rejected records stay in the stream.
     pub keep_rejected: bool,
-    /// How many bytes a record may have.
+    /// The longest record accepted, in bytes.
     pub longest: usize,
     pub progress: ProgressBar,
-    /// The input that was last written of.
+    /// The input of the batch written last.
     pub input: Arc<str>,
 }
 
@@ -28,7 +28,7 @@ impl OutcomeSink for Out {
     fn take(&mut self, job: Job, outcome: Option<Outcome>) -> Result<(), WriteError> {
         self.summary.bytes += job.batch.original.len() as u64;
         if !Arc::ptr_eq(&self.input, &job.input) {
-            // The records of another input go on lines of their own, also where it has the name of one before.
+            // Never join the last line of one input to the first of another, not even if both have the same name.
             if self.input != job.input || job.batch.offset == 0 {
                 self.outputs.end_line()?;
             }

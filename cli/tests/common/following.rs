@@ -1,5 +1,5 @@
-//! A run with `--follow` beside a test.
-#![allow(dead_code, reason = "each test takes what it needs")]
+//! Runs with `--follow` in the background of a test.
+#![allow(dead_code, reason = "each test uses what it needs")]
 
 use std::fs::{self, OpenOptions};
 use std::io::{Read, Write};
@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use super::catena;
 
-/// Long enough for the slowest machine.
+/// Timeout, long enough for the slowest machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A run that follows, ended with the test.
+/// A run with `--follow`, killed when dropped.
 pub struct Following(pub Child);
 
 impl Following {
@@ -23,7 +23,7 @@ impl Following {
         Self(command.spawn().expect("it starts"))
     }
 
-    /// Ends it as an operator does, and gives its messages.
+    /// Stops it with SIGTERM, as an operator does, and returns its messages.
     pub fn end(mut self) -> String {
         let sent =
             std::process::Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status().expect("kill runs");
@@ -42,7 +42,7 @@ impl Drop for Following {
     }
 }
 
-/// Waits until a file has these lines, annotations aside.
+/// Waits until a file consists of these lines, annotations aside.
 #[track_caller]
 pub fn assert_becomes(path: &Path, lines: &[String]) {
     let expected = lines.join("\n") + "\n";
@@ -58,7 +58,7 @@ pub fn assert_becomes(path: &Path, lines: &[String]) {
     panic!("{} lines, expected {}", got.lines().count(), lines.len());
 }
 
-/// The lines of a file, once there are so many or nobody has any patience left.
+/// Waits until a file has `count` lines, or the timeout expires, and returns its lines.
 pub fn wait_for(path: &Path, count: usize) -> Vec<String> {
     let began = Instant::now();
     loop {

@@ -1,5 +1,5 @@
-//! What the tests of the program share.
-#![allow(dead_code, reason = "each test takes what it needs")]
+//! Helpers shared by the tests of the program.
+#![allow(dead_code, reason = "each test uses what it needs")]
 
 pub mod following;
 pub mod runs;
@@ -15,14 +15,14 @@ use serde_json::Value;
 /// 2026-01-05T10:00:00Z.
 pub const START: u64 = 1_767_607_200;
 
-/// The program with arguments.
+/// A command that runs the program.
 pub fn catena<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_catena"));
     command.args(arguments);
     command
 }
 
-/// Runs the program on an input to its standard input.
+/// Runs the program with `input` as its standard input.
 pub fn run<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>, input: &[u8]) -> Output {
     let mut child = catena(arguments)
         .stdin(Stdio::piped())
@@ -33,7 +33,7 @@ pub fn run<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>, input: &[u8]
     let mut stdin = child.stdin.take().expect("it has an input");
     let input = input.to_vec();
     let writer = std::thread::spawn(move || {
-        // It may have ended before it has read everything.
+        // The program may exit before it has read everything.
         let _ = stdin.write_all(&input);
     });
     let output = child.wait_with_output().expect("it ends");
@@ -41,14 +41,14 @@ pub fn run<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>, input: &[u8]
     output
 }
 
-/// The summary in the last line of the standard error.
+/// The summary, in the last line of standard error.
 pub fn summary(output: &Output) -> Value {
     let errors = stderr(output);
     let last = errors.lines().last().unwrap_or_default();
     serde_json::from_str(last).unwrap_or_else(|error| panic!("{error}: {errors}"))
 }
 
-/// The rules of the findings on the standard output.
+/// The rules of the findings on standard output.
 pub fn rules(output: &Output) -> Vec<String> {
     stdout(output)
         .lines()
@@ -65,7 +65,7 @@ pub fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).expect("messages are text")
 }
 
-/// The records of a chain among a little noise.
+/// The records of a chain, hidden in 20 records of noise.
 pub fn records() -> Vec<String> {
     let mut records =
         Stream { records: 20, of_interest_per_10_000: 0, chains: 0, duplicate_percent: 0, ..Stream::default() }.lines();
@@ -75,7 +75,7 @@ pub fn records() -> Vec<String> {
     records
 }
 
-/// Writes a file and gives its path.
+/// Writes a file and returns its path.
 pub fn file(folder: &Path, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
     let path = folder.join(name);
     std::fs::create_dir_all(path.parent().expect("a file is in a folder")).expect("folders can be made");
@@ -83,14 +83,14 @@ pub fn file(folder: &Path, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
     path
 }
 
-/// Compresses as gzip does.
+/// Compresses with gzip.
 pub fn gzip(content: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(content).expect("memory can be written");
     encoder.finish().expect("memory can be written")
 }
 
-/// Takes the annotations out of an enriched stream.
+/// Removes the annotations from an enriched stream.
 pub fn without_annotations(mut output: &[u8]) -> Vec<u8> {
     let mut bare = Vec::new();
     while let Some(at) = memchr::memmem::find(output, b",\"catena\":{\"matches\":[") {

@@ -1,5 +1,5 @@
-//! Runs with a state, one after the other, over one folder.
-#![allow(dead_code, reason = "each test takes what it needs")]
+//! Successive runs with `--state` over one folder.
+#![allow(dead_code, reason = "each test uses what it needs")]
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::following::{Following, PATIENCE};
 use super::{catena, file, stderr, summary};
 
-/// Runs with a state over what is in a folder.
+/// Successive runs that share a state, an output and a temporary folder.
 pub struct Runs {
     folder: tempfile::TempDir,
 }
@@ -49,7 +49,7 @@ impl Runs {
         fs::read_to_string(self.path("out")).unwrap_or_default().lines().map(str::to_owned).collect()
     }
 
-    /// Waits until the output is as it is to be.
+    /// Waits until the output satisfies `is`.
     #[track_caller]
     pub fn wait(&self, is: impl Fn(&[String]) -> bool) {
         let began = Instant::now();
@@ -67,7 +67,7 @@ impl Runs {
     }
 }
 
-/// Records that say which they are, and all of which are of one length.
+/// Numbered records of equal length.
 pub fn lines(name: &str, numbers: std::ops::Range<usize>) -> Vec<String> {
     numbers.map(|at| format!("{{\"name\":\"{name}\",\"number\":{at:04}}}")).collect()
 }

@@ -2,12 +2,13 @@
 
 use std::io::{self, Read};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::chunk::Chunk;
 use crate::framing::Position;
-use crate::identity::{Fingerprint, Inode, Stamp, beginning};
+use crate::identity::{Fingerprint, beginning};
 use crate::source::Source;
+use crate::world::{Inode, Metadata, Stamp, World};
 use crate::{Piece, is_digest};
 
 /// How long a file that has lost its name is still read: whoever writes it may not have noticed.
@@ -27,6 +28,7 @@ const REST: u32 = 10;
 
 /// A file that is followed.
 pub struct Followed {
+    world: World,
     pub path: PathBuf,
     pub inode: Inode,
     pub fingerprint: Fingerprint,
@@ -44,15 +46,15 @@ pub struct Followed {
     /// The length at which a compressed file was not whole.
     cut_at: Option<u64>,
     /// When it was opened.
-    opened: Instant,
+    opened: Duration,
     /// When it was last looked at.
-    asked: Instant,
+    asked: Duration,
     /// Until when it is left alone.
-    rests: Option<Instant>,
+    rests: Option<Duration>,
     /// How long it is left alone because it cannot be read.
     trouble: Option<Duration>,
     /// Since when another file has its name, or none has.
-    gone: Option<Instant>,
+    gone: Option<Duration>,
 }
 
 /// What there was to read.
@@ -72,8 +74,10 @@ pub enum Advance {
 }
 
 impl Followed {
-    pub fn new(path: PathBuf, inode: Inode, fingerprint: Fingerprint, position: Position) -> Self {
+    pub fn new(world: World, path: PathBuf, inode: Inode, fingerprint: Fingerprint, position: Position) -> Self {
+        let now = world.clock.now();
         Self {
+            world,
             path,
             inode,
             fingerprint,
@@ -84,8 +88,8 @@ impl Followed {
             at_end: true,
             stamp: None,
             cut_at: None,
-            opened: Instant::now(),
-            asked: Instant::now(),
+            opened: now,
+            asked: now,
             rests: None,
             trouble: None,
             gone: None,
@@ -114,12 +118,20 @@ impl Followed {
     }
 
     pub fn lost_its_name(&self) -> bool {
-        Inode::of(&self.path) != Some(self.inode)
+        self.world.files.inode(&self.path) != Some(self.inode)
+    }
+
+    fn metadata(&self) -> Option<Metadata> {
+        self.world.files.metadata(&self.path).ok()
+    }
+
+    fn since(&self, then: Duration) -> Duration {
+        self.world.clock.now().saturating_sub(then)
     }
 
     /// The length of the file that has its name.
     fn length(&self) -> Option<u64> {
-        self.path.metadata().ok().map(|metadata| metadata.len())
+        self.metadata().map(|metadata| metadata.stamp.size)
     }
 
     /// Counts what has been read as given out.
@@ -131,10 +143,10 @@ impl Followed {
     /// Reads what there is into `chunk`.
     pub fn advance(&mut self, chunk: &mut Chunk) -> Advance {
         // There may be thousands that are closed because nothing comes.
-        if self.source.is_none() && self.plain == Some(true) && self.asked.elapsed() < SELDOM {
+        if self.source.is_none() && self.plain == Some(true) && self.since(self.asked) < SELDOM {
             return Advance::Nothing;
         }
-        self.asked = Instant::now();
+        self.asked = self.world.clock.now();
         let found = match self.open() {
             Ok(None) => self.read(chunk),
             Ok(Some(found)) => Ok(found),
@@ -145,14 +157,14 @@ impl Followed {
             // Whoever writes it is not done.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && self.plain != Some(true) => {
                 self.cut_at = self.source.take().map(|source| source.bytes_read()).or(self.cut_at);
-                self.rests = Some(Instant::now() + self.opened.elapsed() * REST);
+                self.rests = Some(self.world.clock.now() + self.since(self.opened) * REST);
                 self.nothing()
             }
             Err(error) => {
                 self.source = None;
                 let [first, most] = BACK_OFF;
                 let known = self.trouble.replace(self.trouble.map_or(first, |pause| (pause * 2).min(most)));
-                self.rests = self.trouble.map(|pause| Instant::now() + pause);
+                self.rests = self.trouble.map(|pause| self.world.clock.now() + pause);
                 if known.is_some() { Advance::Nothing } else { Advance::Trouble(error) }
             }
         }
@@ -163,13 +175,13 @@ impl Followed {
         if self.source.is_some() {
             return Ok(None);
         }
-        if self.rests.is_some_and(|until| until > Instant::now()) || self.lost_its_name() {
+        if self.rests.is_some_and(|until| until > self.world.clock.now()) || self.lost_its_name() {
             return Ok(Some(self.nothing()));
         }
-        let metadata = self.path.metadata().ok();
-        let length = metadata.as_ref().map(std::fs::Metadata::len);
+        let metadata = self.metadata();
+        let length = metadata.map(|metadata| metadata.stamp.size);
         let nothing_new = match self.plain {
-            Some(true) => length < Some(self.position.offset) || self.stamp == metadata.as_ref().map(Stamp::from),
+            Some(true) => length < Some(self.position.offset) || self.stamp == metadata.map(|metadata| metadata.stamp),
             _ => self.cut_at.is_some() && self.cut_at == length,
         };
         // Too little to tell whether it is compressed: whoever writes it has just begun.
@@ -177,8 +189,8 @@ impl Followed {
         if nothing_new || undecided {
             return Ok(Some(self.nothing()));
         }
-        self.opened = Instant::now();
-        match Source::open_at(&self.path, self.position.offset) {
+        self.opened = self.world.clock.now();
+        match Source::open_at(&*self.world.files, &self.path, self.position.offset) {
             Ok(source) => {
                 (self.plain, self.counted, self.at_end) = (Some(source.plain), 0, true);
                 self.source = Some(source);
@@ -188,7 +200,7 @@ impl Followed {
             Err(error) => {
                 if error.kind() == io::ErrorKind::UnexpectedEof {
                     self.cut_at = length;
-                    if !self.fingerprint.begins(&beginning(&self.path)?) {
+                    if !self.fingerprint.begins(&beginning(&*self.world.files, &self.path)?) {
                         return Ok(Some(self.written_anew()));
                     }
                 }
@@ -201,11 +213,11 @@ impl Followed {
         let Some(source) = &mut self.source else { return Ok(Advance::Nothing) };
         if let Some(file) = &source.file {
             let metadata = file.metadata()?;
-            let (length, read) = (metadata.len(), self.position.offset);
+            let (length, read) = (metadata.stamp.size, self.position.offset);
             if length < read {
                 return Ok(self.cut(length));
             }
-            let stamp = Some(Stamp::from(&metadata));
+            let stamp = Some(metadata.stamp);
             let is_same = length == read && self.stamp == stamp;
             if !is_same && std::mem::take(&mut self.at_end) && !self.fingerprint.begins(&source.beginning()?) {
                 return Ok(self.written_anew());
@@ -214,7 +226,9 @@ impl Followed {
                 (self.at_end, self.stamp) = (true, stamp);
                 return Ok(self.nothing());
             }
-        } else if std::mem::take(&mut self.at_end) && !self.fingerprint.begins(&beginning(&self.path)?) {
+        } else if std::mem::take(&mut self.at_end)
+            && !self.fingerprint.begins(&beginning(&*self.world.files, &self.path)?)
+        {
             return Ok(self.written_anew());
         }
         while !chunk.room().is_empty() {
@@ -241,18 +255,24 @@ impl Followed {
 
     /// Whether it was cut, or has lost its name long enough, where there is nothing more to read.
     fn nothing(&mut self) -> Advance {
-        let metadata = self.path.metadata().ok().filter(|metadata| Inode::from(metadata) == self.inode);
+        let metadata = self.metadata().filter(|metadata| metadata.inode == self.inode);
         match metadata {
-            Some(metadata) if self.plain == Some(true) && metadata.len() < self.position.offset => {
-                self.cut(metadata.len())
+            Some(metadata) if self.plain == Some(true) && metadata.stamp.size < self.position.offset => {
+                self.cut(metadata.stamp.size)
             }
             Some(_) => {
                 self.gone = None;
                 Advance::Nothing
             }
-            None if self.gone.get_or_insert_with(Instant::now).elapsed() < GRACE => Advance::Nothing,
+            None if self.gone_for() < GRACE => Advance::Nothing,
             None => Advance::End(Stamp::default()),
         }
+    }
+
+    /// How long another file, or none, has had its name.
+    fn gone_for(&mut self) -> Duration {
+        let now = self.world.clock.now();
+        now.saturating_sub(*self.gone.get_or_insert(now))
     }
 
     fn written_anew(&self) -> Advance {

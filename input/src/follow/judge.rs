@@ -3,13 +3,14 @@
 use std::collections::hash_map::Entry;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tracing::debug;
 
-use super::{Followed, Follower, Gone};
+use super::{Closed, Followed, Follower};
 use crate::framing::Position;
-use crate::identity::{BEGUN, Copied, Fingerprint, HeadIndex, Inode, MIN_TELLING, Stamp, beginning, whole_of};
+use crate::identity::{BEGUN, Copied, Fingerprint, HeadIndex, MIN_TELLING, beginning, whole_of};
+use crate::world::{FileSystem, Inode, Stamp};
 use crate::{InputEvent, Saved};
 
 /// How long a file may be unchanged that begins like another and has less, before it is taken for one of its own.
@@ -47,11 +48,11 @@ impl From<&Saved> for Ended {
 /// A file that has been compared with others, and is compared again when it changes.
 pub struct Held {
     stamp: Stamp,
-    since: Instant,
+    since: Duration,
     /// How long it may be unchanged before it is read; `None` where it is compared again first.
     patience: Option<Duration>,
     /// Until when it is left alone: comparing takes time.
-    rests: Instant,
+    rests: Duration,
 }
 
 /// What a file is.
@@ -81,12 +82,14 @@ impl Follower {
         inode: Inode,
         stamp: Stamp,
         copies: &mut Option<Copies>,
-    ) -> Result<Judgement, Gone> {
+    ) -> Result<Judgement, Closed> {
         let held = self.held.get(&inode);
-        if held.is_some_and(|held| held.rests > Instant::now()) {
+        if held.is_some_and(|held| held.rests > self.world.clock.now()) {
             return Ok(Judgement::Left);
         }
-        let settled = match held.map(|held| (held.patience, held.stamp == stamp, held.since.elapsed())) {
+        let settled = match held
+            .map(|held| (held.patience, held.stamp == stamp, self.world.clock.now().saturating_sub(held.since)))
+        {
             // One that grows by little would be waited for long.
             Some((Some(SHORT), _, since)) if since >= SHORT => true,
             Some((Some(patience), true, since)) if since < patience => return Ok(Judgement::Left),
@@ -94,7 +97,7 @@ impl Follower {
             _ => false,
         };
         let since = held.filter(|held| held.patience == Some(SHORT) || held.stamp == stamp).map(|held| held.since);
-        let began = Instant::now();
+        let began = self.world.clock.now();
         let judged = self.judge(path, inode, copies, settled);
         debug!("{}: {judged:?}", path.display());
         let (patience, what) = match &judged {
@@ -105,7 +108,7 @@ impl Follower {
             Ok(Judgement::New | Judgement::Left) => (None, String::new()),
             Err(error) => (None, format!("cannot be read, and is tried again: {error}")),
         };
-        let now = Instant::now();
+        let now = self.world.clock.now();
         let held = Held { stamp, since: since.unwrap_or(now), patience, rests: now + (now - began) * COMPARE_SHARE };
         if self.held.insert(inode, held).is_none() && !what.is_empty() {
             self.send(InputEvent::Warning(format!("{}: {what}", path.display())))?;
@@ -117,11 +120,11 @@ impl Follower {
     fn judge(&self, path: &Path, inode: Inode, copies: &mut Option<Copies>, settled: bool) -> io::Result<Judgement> {
         // Else the inode was used again, or what was in the file is not any more.
         if let Some(ended) = self.ended.get(&inode)
-            && ended.fingerprint.is_of(path)?
+            && ended.fingerprint.is_of(&*self.world.files, path)?
         {
             return Ok(Judgement::GoesOn(ended.clone()));
         }
-        Ok(match copies.get_or_insert_with(|| self.copies()).copied_by(path)? {
+        Ok(match copies.get_or_insert_with(|| self.copies()).copied_by(&*self.world.files, path)? {
             Copied::Of(of) => match of.into_iter().next() {
                 // Of one that is followed the rest is read there, unless it is a rest that only the copy has.
                 Some(((ended, Some(behind)), longer)) => match (behind, longer) {
@@ -134,7 +137,9 @@ impl Follower {
             },
             Copied::Begun(_) if !settled => Judgement::Begun,
             // A copy of one that has grown since.
-            Copied::Begun(of) => of.iter().find_map(|(ended, _)| older(path, ended)).unwrap_or(Judgement::New),
+            Copied::Begun(of) => {
+                of.iter().find_map(|(ended, _)| older(&*self.world.files, path, ended)).unwrap_or(Judgement::New)
+            }
             Copied::TooShort if !settled => Judgement::Short,
             Copied::TooShort | Copied::Nothing => Judgement::New,
         })
@@ -145,7 +150,7 @@ impl Follower {
     pub(super) fn is_like_unread(&mut self, path: &Path) -> bool {
         let files = &self.files;
         self.unread.retain(|_, id| files.get(id).is_some_and(|file| file.fingerprint.length < MIN_TELLING));
-        let Ok(beginning) = beginning(path) else { return false };
+        let Ok(beginning) = beginning(&*self.world.files, path) else { return false };
         if (beginning.len() as u64) < MIN_TELLING {
             return false;
         }
@@ -168,8 +173,8 @@ impl Follower {
 }
 
 /// A file of which all is in another one that is there, and was read there.
-fn older(path: &Path, of: &Ended) -> Option<Judgement> {
-    let (fingerprint, line_feeds) = whole_of(path, &of.path).ok()??;
+fn older(files: &dyn FileSystem, path: &Path, of: &Ended) -> Option<Judgement> {
+    let (fingerprint, line_feeds) = whole_of(files, path, &of.path).ok()??;
     let position = Position::default().after(usize::try_from(fingerprint.length).ok()?, line_feeds);
     Some(Judgement::CopyOf(Ended { fingerprint, position, ..of.clone() }))
 }

@@ -1,4 +1,4 @@
-//! AWS CloudTrail records (AWS CloudTrail user guide, "CloudTrail record contents"), and what wraps and respells them.
+//! AWS CloudTrail records (AWS CloudTrail user guide, "CloudTrail record contents"), their envelopes and their aliases.
 
 use std::borrow::Cow;
 
@@ -9,6 +9,7 @@ use super::super::{Actor, Event, Values, timestamp};
 use crate::scan::{ActionKey, KeyMeaning, LineShapes};
 use crate::vocab::{CallOutcome, Provider};
 
+/// The AWS cloud.
 pub(super) static AWS: Cloud = Cloud {
     provider: Provider::Aws,
     label: "AWS",
@@ -17,7 +18,7 @@ pub(super) static AWS: Cloud = Cloud {
     embedded: EMBEDDED,
     action_keys: &[ActionKey { name: "eventName", meaning: KeyMeaning::Action }],
     line_shapes: LineShapes {
-        // CloudTrail's files and the input of Lambda; Firehose; CloudWatch Logs; LookupEvents.
+        // In order: CloudTrail files and Lambda input; Firehose; CloudWatch Logs; LookupEvents.
         lists: &["Records", "records", "logEvents", "Events"],
         before_lists: &[
             "messageType",
@@ -30,7 +31,7 @@ pub(super) static AWS: Cloud = Cloud {
             "region",
             "NextToken",
         ],
-        // Firehose; CloudWatch Logs by way of Lambda; Kinesis.
+        // Firehose; CloudWatch Logs through Lambda; Kinesis.
         envelopes: &["recordId", "data", "awslogs", "kinesis", "approximateArrivalTimestamp"],
     },
     actions_ignore_case: false,
@@ -56,27 +57,28 @@ fields! {
     IdentityType = "userIdentity.type",
     IdentityUserName = "userIdentity.userName",
     IdentityAccountId = "userIdentity.accountId",
-    // Elastic's names, and what only its documents of CloudTrail have: `aws.cloudtrail.user_identity`, as Wazuh's `aws` is
-    // the record.
+    // ECS. The mark occurs only in CloudTrail documents; its full path is `aws.cloudtrail.user_identity`, but `aws` is
+    // an alias of the record, for Wazuh.
     EcsMark = "cloudtrail.user_identity",
     EcsAction = "event.action",
     EcsProvider = "event.provider",
-    // OCSF's.
+    // OCSF.
     OcsfMark = "class_uid",
     OcsfOperation = "api.operation",
     OcsfService = "api.service.name",
 }
 
-/// Where a CloudTrail record stands in what wraps it, and how rows of Microsoft Sentinel's table `AWSCloudTrail` name its
-/// members (Azure Monitor reference, "AWSCloudTrail").
+/// The location of a CloudTrail record in its envelopes, and the columns of Microsoft Sentinel's table `AWSCloudTrail`
+/// (Azure Monitor reference, "AWSCloudTrail").
 const ALIASES: &[Alias] = &[
     // EventBridge, "AWS API Call via CloudTrail".
     alias(&["detail"], ""),
     // Wazuh (wazuh/wazuh#36209).
     alias(&["aws"], ""),
-    // Firehose and CloudWatch Logs subscriptions by way of Lambda, Kinesis.
+    // CloudWatch Logs subscriptions and Kinesis, through Lambda. Firehose itself names the member `data`.
     alias(&["awslogs", "data"], "data"),
     alias(&["kinesis", "data"], "data"),
+    // Columns of the table.
     alias(&["EventName"], "eventName"),
     alias(&["EventSource"], "eventSource"),
     alias(&["AwsEventId"], "eventID"),
@@ -103,7 +105,7 @@ const EMBEDDED: &[(&str, Embedded)] = &[
     ("requestParameters", Embedded::Json),
     ("responseElements", Embedded::Json),
     ("serviceEventDetails", Embedded::Json),
-    // LookupEvents; CloudWatch Logs; SNS and SQS.
+    // In order: LookupEvents; CloudWatch Logs; SNS; SQS.
     ("CloudTrailEvent", Embedded::Records),
     ("message", Embedded::Records),
     ("Message", Embedded::Records),
@@ -111,11 +113,12 @@ const EMBEDDED: &[(&str, Embedded)] = &[
     ("data", Embedded::Base64),
 ];
 
-/// Makes an event of a record's values; gives them back if it is not a CloudTrail record.
+/// Builds an event from a record's values. `Err` returns the values if it is not a CloudTrail record.
 fn to_event<'a>(values: Values<'a>, slots: FieldSlots<'_>) -> Result<Event<'a>, Values<'a>> {
     let text = |field: Field| values.text(slots.of(field)).filter(|text| text != "null");
     let or_empty = |field: Field| text(field).unwrap_or(Cow::Borrowed(""));
-    // Names like `action` are in many documents. The prefilter looks for the marks, not for them.
+    // Names like `action` occur in many documents, so the prefilter searches for the marks instead. Require the mark
+    // here as well.
     let of_schema = |mark: Field, field: Field| if values.exists(slots.of(mark)) { text(field) } else { None };
     let action = text(Field::EventName)
         .or_else(|| of_schema(Field::EcsMark, Field::EcsAction))
@@ -129,7 +132,7 @@ fn to_event<'a>(values: Values<'a>, slots: FieldSlots<'_>) -> Result<Event<'a>, 
         provider: Provider::Aws,
         service,
         action,
-        // A dry run that would have succeeded has the error code Client.DryRunOperation.
+        // A dry run counts as a failure: even one that would have succeeded has the error code Client.DryRunOperation.
         outcome: if text(Field::ErrorCode).is_some() { CallOutcome::Failure } else { CallOutcome::Success },
         time: timestamp::of(text(Field::EventTime).or_else(|| slots.common(&values).time())),
         id: text(Field::EventId),

@@ -1,8 +1,8 @@
-//! Azure Activity records (Azure Monitor reference, "Azure activity log event schema"): as Event Hubs and storage have
-//! them, as the REST interface and the SDK give them, and as rows of Microsoft Sentinel's table `AzureActivity`.
+//! Azure Activity records (Azure Monitor reference, "Azure activity log event schema"): in the formats of Event Hubs
+//! and storage, of the REST API and the SDK, and as rows of Microsoft Sentinel's table `AzureActivity`.
 //!
-//! The names of the Event Hub shape are the ones that rules use; the others are read as if they were those. Azure ids are
-//! the same in any case, so they are turned to lower case.
+//! Rules use the names of the Event Hubs format; the others are aliases. Azure ids are case-insensitive, so they are
+//! converted to lower case.
 
 use std::borrow::Cow;
 
@@ -13,6 +13,7 @@ use super::super::{Actor, Event, Values, resource_part, timestamp};
 use crate::scan::{ActionKey, KeyMeaning, LineShapes};
 use crate::vocab::{CallOutcome, Provider};
 
+/// The Azure cloud.
 pub(super) static AZURE: Cloud = Cloud {
     provider: Provider::Azure,
     label: "Azure",
@@ -25,7 +26,7 @@ pub(super) static AZURE: Cloud = Cloud {
         ActionKey { name: "operation_name", meaning: KeyMeaning::Action },
     ],
     line_shapes: LineShapes {
-        // Event Hubs; the REST interface.
+        // Event Hubs; the REST API.
         lists: &["records", "value"],
         before_lists: &["nextLink"],
         envelopes: &[],
@@ -74,7 +75,7 @@ const ALIASES: &[Alias] = &[
     alias(&["authorization"], "identity.authorization"),
     alias(&["Authorization"], "identity.authorization"),
     alias(&["Authorization_d"], "identity.authorization"),
-    // The REST interface has {"value", "localizedValue"}.
+    // The REST API, whose values are {"value", "localizedValue"}.
     alias(&["operationName", "value"], "operationName"),
     alias(&["resultType", "value"], "resultType"),
     alias(&["resultSignature", "value"], "resultSignature"),
@@ -92,7 +93,7 @@ const ALIASES: &[Alias] = &[
     alias(&["subscription_id"], "subscriptionId"),
     alias(&["resource_group_name"], "resourceGroup"),
     alias(&["http_request", "client_ip_address"], "callerIpAddress"),
-    // Rows, of either generation of columns.
+    // Table columns of both generations.
     alias(&["OperationName"], "operationName"),
     alias(&["OperationNameValue"], "operationName"),
     alias(&["ActivityStatus"], "resultType"),
@@ -121,9 +122,10 @@ const EMBEDDED: &[(&str, Embedded)] = &[
     ("properties.responseBody", Embedded::Json),
 ];
 
-/// Makes an event of a record's values; gives them back if it is not an Azure Activity record.
+/// Builds an event from a record's values. `Err` returns the values if it is not an Azure Activity record.
 fn to_event<'a>(mut values: Values<'a>, slots: FieldSlots<'_>) -> Result<Event<'a>, Values<'a>> {
-    // Of rows of both generations one column has the operation and the other its name in some language.
+    // In rows that have the columns of both generations, one column holds the operation and the other its localised
+    // name.
     let operation = values.all(slots.of(Field::Operation)).filter(|operation| operation.contains('/')).last();
     let Some(operation) = operation.map(str::to_ascii_lowercase) else { return Err(values) };
     let service = operation.split('/').next().unwrap_or_default().to_owned();
@@ -149,7 +151,7 @@ fn to_event<'a>(mut values: Values<'a>, slots: FieldSlots<'_>) -> Result<Event<'
     let operation_id =
         correlation.map(|correlation| format!("{correlation} {operation} {resource}").to_ascii_lowercase());
     let time = timestamp::of(text(Field::Time).or_else(|| slots.common(&values).time()));
-    // A long operation is accepted more than once.
+    // A long-running operation is accepted more than once, so the id includes the time.
     let at = time.as_ref().map_or(0, |time| *time);
     let event = Event {
         provider: Provider::Azure,
@@ -157,7 +159,7 @@ fn to_event<'a>(mut values: Values<'a>, slots: FieldSlots<'_>) -> Result<Event<'
         outcome,
         time,
         id: operation_id.as_ref().map(|operation| format!("{operation} {status} {at}").into()),
-        // One that failed in the end is not the same as one that was accepted.
+        // An operation that failed in the end must not be merged with its earlier acceptance.
         operation: operation_id.filter(|_| outcome == CallOutcome::Success).map(Cow::Owned),
         action: operation.into(),
         actor: Actor {
@@ -182,7 +184,7 @@ fn to_event<'a>(mut values: Values<'a>, slots: FieldSlots<'_>) -> Result<Event<'
     Ok(Event { values, ..event })
 }
 
-/// The one of an event's statuses that is no translation, in lower case.
+/// The status that is not localised, in lower case; the last one if several or none qualify.
 fn status<'a>(statuses: impl Iterator<Item = &'a str>) -> String {
     const KNOWN: [&str; 6] = ["start", "accept", "succ", "fail", "cancel", "in progress"];
     let is_known = |status: &str| KNOWN.iter().any(|known| status.starts_with(known));
@@ -193,8 +195,9 @@ fn status<'a>(statuses: impl Iterator<Item = &'a str>) -> String {
     statuses.fold(None, choose).unwrap_or_default()
 }
 
-/// `Success` and `Succeeded`, `Accept` and `Accepted` are the same (Azure/Azure-Sentinel#7260, #7334, #7619); some
-/// operations end with `Accept`.
+/// The outcome of a status in lower case. `Success` equals `Succeeded`, and `Accept` equals `Accepted`
+/// (Azure/Azure-Sentinel#7260, #7334, #7619). `Accept` counts as success, because it is the last status of some
+/// operations.
 fn outcome(status: &str) -> CallOutcome {
     match status {
         _ if status.starts_with("succ") || status.starts_with("accept") => CallOutcome::Success,
@@ -203,7 +206,9 @@ fn outcome(status: &str) -> CallOutcome {
     }
 }
 
-/// Creating and updating are one operation; only HTTP's 201 tells that a resource is new, and often nothing does
+/// `create`, `update` or `unknown`, by the HTTP status in `codes`.
+///
+/// Creating and updating are one operation. Only HTTP status 201 shows that a resource is new, and often nothing does
 /// (MicrosoftDocs/azure-docs#9554). `OK`, `Succeeded.OK.200` and `OK (HTTP Status Code: 200)` all occur.
 fn change<'a>(codes: impl Iterator<Item = &'a str>) -> &'static str {
     let mut change = "unknown";

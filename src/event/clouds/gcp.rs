@@ -1,7 +1,7 @@
 //! GCP audit log entries (Cloud Logging reference, "LogEntry" and "AuditLog"), and rows of Microsoft Sentinel's table
 //! `GCPAuditLogs`.
 //!
-//! A long-running operation has two entries: the first holds the request, the last says how it ended.
+//! A long-running operation has two entries: the first holds the request, the last the result.
 
 use std::borrow::Cow;
 
@@ -12,6 +12,7 @@ use super::super::{Actor, Event, Values, resource_part, timestamp};
 use crate::scan::{ActionKey, KeyMeaning, LineShapes, MAX_VERSION};
 use crate::vocab::{CallOutcome, Provider};
 
+/// The GCP cloud.
 pub(super) static GCP: Cloud = Cloud {
     provider: Provider::Gcp,
     label: "GCP",
@@ -62,7 +63,7 @@ const ALIASES: &[Alias] = &[
     // Pub/Sub, push and pull.
     alias(&["message", "data"], "data"),
     alias(&["protoPayload", "requestMetadata", "callerIP"], "protoPayload.requestMetadata.callerIp"),
-    // Rows.
+    // Table columns.
     alias(&["MethodName"], "protoPayload.methodName"),
     alias(&["ServiceName"], "protoPayload.serviceName"),
     alias(&["GCPResourceName"], "protoPayload.resourceName"),
@@ -88,7 +89,7 @@ const EMBEDDED: &[(&str, Embedded)] = &[
     ("ResourceLocation", Embedded::Json),
 ];
 
-/// Makes an event of a record's values; gives them back if it is not an audit log entry.
+/// Builds an event from a record's values. `Err` returns the values if it is not an audit log entry.
 fn to_event<'a>(mut values: Values<'a>, slots: FieldSlots<'_>) -> Result<Event<'a>, Values<'a>> {
     let Some(method) = values.text(slots.of(Field::Method)) else { return Err(values) };
     let action = without_version(&method).to_owned();
@@ -102,7 +103,7 @@ fn to_event<'a>(mut values: Values<'a>, slots: FieldSlots<'_>) -> Result<Event<'
     let phase = match (is(Field::First), is(Field::Last)) {
         (true, false) => "first",
         (false, true) => "last",
-        // The table has no column for the operation; only the first entry has a response.
+        // The table has no column for the operation, but only the first entry has a response.
         (false, false) if is_row && values.exists(slots.of(Field::Response)) => "first",
         (false, false) if is_row => "last",
         _ => "only",
@@ -148,7 +149,7 @@ fn to_event<'a>(mut values: Values<'a>, slots: FieldSlots<'_>) -> Result<Event<'
     Ok(Event { values, ..event })
 }
 
-/// A method without the version of the interface: `v1.`, `beta.`, `alpha.`.
+/// A method without the API version: `v1.`, `beta.`, `alpha.`.
 fn without_version(method: &str) -> &str {
     match method.split_once('.') {
         Some((version, rest)) if rest.starts_with("compute.") && is_version(version) => rest,
@@ -156,12 +157,13 @@ fn without_version(method: &str) -> &str {
     }
 }
 
+/// Whether `name` may be an API version: at most [`MAX_VERSION`] ASCII letters and digits.
 fn is_version(name: &str) -> bool {
     name.len() <= MAX_VERSION && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
-/// The one form of a resource's name, for what is one in another: without the host, with the project, by its id where the
-/// name has its number.
+/// The canonical form of a resource name: without the host, with the project, and with the project id instead of the
+/// project number. `None` if the text is already canonical or is not a resource name.
 fn resource_name(text: &str, project: Option<&str>) -> Option<String> {
     let relative = ["https://", "//"].iter().find_map(|scheme| text.strip_prefix(scheme)).and_then(|rest| {
         let at = rest.find("/projects/").filter(|_| rest.contains("googleapis.com"))?;

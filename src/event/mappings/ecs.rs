@@ -1,14 +1,16 @@
-//! Elastic's integrations (Elastic Common Schema): their documents of audit records.
+//! ECS (Elastic Common Schema), as Elastic's integrations write audit records.
 //!
-//! If a document holds the original record, that counts; otherwise these members are read as the record's.
+//! If a document holds the original record in `event.original`, that is used; otherwise these members are read as the
+//! record's.
 
 use super::super::cloud::{Alias, Embedded, Mapping, alias};
 use crate::scan::{ActionKey, KeyMeaning};
 
+/// The ECS mapping.
 pub(super) static ECS: Mapping = Mapping {
     aliases: ALIASES,
     embedded: &[("event.original", Embedded::Records)],
-    // Only documents of CloudTrail need a mark: those of other clouds have the action under a key of their own.
+    // Only CloudTrail documents need a mark: documents of other clouds have the action under one of the cloud's keys.
     marks: &[ActionKey { name: "user_identity", meaning: KeyMeaning::SchemaMark }],
 };
 

@@ -1,4 +1,4 @@
-//! Other schemas whose documents carry audit records, a file each.
+//! Other schemas whose documents carry audit records, one file each.
 
 mod ecs;
 mod ocsf;

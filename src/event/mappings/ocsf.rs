@@ -1,10 +1,11 @@
 //! OCSF, as Amazon Security Lake writes audit records (class 6003, API Activity).
 //!
-//! If a record holds the original as `raw_data`, that counts; otherwise these members are read as the record's.
+//! If an event holds the original record in `raw_data`, that is used; otherwise these members are read as the record's.
 
 use super::super::cloud::{Alias, Embedded, Mapping, alias};
 use crate::scan::{ActionKey, KeyMeaning};
 
+/// The OCSF mapping.
 pub(super) static OCSF: Mapping = Mapping {
     aliases: ALIASES,
     embedded: &[("raw_data", Embedded::Records)],

@@ -1,4 +1,4 @@
-//! Several correlators that share a stream by identity do to it what one does.
+//! Correlators that share a stream by identity produce the same outcome as a single one.
 
 use std::sync::LazyLock;
 
@@ -25,7 +25,7 @@ fn sharded(correlators: &mut [Correlator], batch: &Bytes, mode: Mode) -> Outcome
     shards.join(batch, mode, outcomes)
 }
 
-/// The output, the ids of the findings in an order of their own, the counts, and what is rejected.
+/// The output, the sorted ids of findings, the counts and the rejections.
 type Seen = (Vec<u8>, Vec<String>, [u32; 3], Vec<(u32, u32, String)>);
 
 fn seen(outcome: &Outcome, batch: &Bytes) -> Seen {
@@ -36,7 +36,7 @@ fn seen(outcome: &Outcome, batch: &Bytes) -> Seen {
     (output, found, [outcome.records, outcome.matched, outcome.dropped], rejected)
 }
 
-/// Lines of every kind: records, containers of some, empty ones, and what is none.
+/// Lines of every kind: records, containers, blank lines and invalid ones.
 fn batch() -> impl Strategy<Value = Bytes> {
     let line = (0..10u8, 0..6usize, 0..5_000u64);
     (prop::collection::vec(line, 1..12), any::<bool>()).prop_map(|(lines, ended)| {
@@ -51,7 +51,7 @@ fn batch() -> impl Strategy<Value = Bytes> {
                 4 => format!("[ {} ]\r", records.join(" ,  ")),
                 5 => format!("{{\"Records\":[{},null]}}", records.join(",")).replace("[,", "["),
                 6 => "nonsense".to_owned(),
-                // Cut anywhere, and where what is left looks like a record.
+                // Truncated at any byte, also so that the remainder looks like a record.
                 7 => {
                     let container = format!("{{\"Records\":[{}]}}", records.join(","));
                     container[..seed as usize % container.len()].to_owned()
@@ -72,7 +72,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(150))]
 
     #[test]
-    fn what_several_do_is_what_one_does(batches in prop::collection::vec(batch(), 1..3), partitions in 1..5usize) {
+    fn several_correlators_produce_the_outcome_of_one(batches in prop::collection::vec(batch(), 1..3), partitions in 1..5usize) {
         for (mode, name) in [(Mode::Enrich, "enrich"), (Mode::Filter, "filter"), (Mode::Findings, "findings")] {
             let config = format!("{{\"mode\":\"{name}\"}}");
             let mut one = SANDBOX.open(&config).expect("opens");

@@ -1,0 +1,308 @@
+//! What a run does with the events of its inputs: it cuts each input into batches, and remembers how far each has come.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::framing::{Batch, Framer};
+use super::known::Known;
+use super::resume::{Planned, Saved};
+use super::world::{Stamp, World};
+use super::{Input, InputEvent};
+
+/// How long the end of a line is waited for if everything before it is there: its writer may be about to add it.
+const UNENDED: Duration = Duration::from_secs(1);
+
+/// How long the rest of a record is waited for if its file has ended: a copy of the file may hold it.
+const PARTED: Duration = Duration::from_secs(10);
+
+/// Takes what comes out of a [`Session`].
+pub trait Consumer {
+    /// Why it stops.
+    type Error;
+
+    /// Takes a batch of the input with this name.
+    ///
+    /// # Errors
+    ///
+    /// The consumer's own; the session stops at once.
+    fn batch(&mut self, input: &Arc<str>, batch: Batch) -> Result<(), Self::Error>;
+
+    /// Takes note of something that happened to an input.
+    fn notice(&mut self, notice: Notice);
+}
+
+/// What happened to an input, for counters and for people.
+#[derive(Debug)]
+pub enum Notice {
+    /// A file or stream has been begun that no run has read before.
+    New,
+    /// This many bytes were read, before decompression.
+    Read(u64),
+    /// The input does not hold records.
+    Skipped {
+        /// Its name.
+        name: Arc<str>,
+        /// Why.
+        reason: &'static str,
+        /// Whether it was counted as [`New`](Self::New).
+        counted: bool,
+    },
+    /// The input could not be read to its end.
+    Failed {
+        /// Its name.
+        name: Arc<str>,
+        /// Why.
+        error: io::Error,
+    },
+    /// The input cannot be read at the moment, and is tried again.
+    Trouble {
+        /// Its name.
+        name: Arc<str>,
+        /// Why.
+        error: io::Error,
+    },
+    /// The file has another name now.
+    Renamed {
+        /// The name it had.
+        from: Arc<str>,
+        /// The name it has.
+        to: PathBuf,
+    },
+    /// The file ends in the middle of a record, which is left to the next run.
+    Unfinished {
+        /// Its name.
+        name: Arc<str>,
+    },
+    /// Something that the owner of the files should know.
+    Warning(String),
+}
+
+/// The inputs of a run: those being read, and those that are known.
+pub struct Session {
+    world: World,
+    /// Whether inputs are followed.
+    follow: bool,
+    /// The longest record, in bytes.
+    max_record: usize,
+    /// Inputs that are not open, if the run is resumable.
+    known: Option<Known>,
+    open: HashMap<u64, Open>,
+    /// When unended records were last given out.
+    unended: Duration,
+}
+
+/// An input that is being read.
+struct Open {
+    name: Arc<str>,
+    planned: Planned,
+    framer: Framer,
+    /// When the last bytes of it came.
+    came: Duration,
+    /// Set if it has ended in the middle of a record whose rest may come with a copy: when, and its stamp.
+    parted: Option<(Duration, Stamp)>,
+}
+
+impl Session {
+    /// A session that has read nothing. With `known`, it remembers inputs for the next run.
+    pub fn new(world: World, follow: bool, max_record: usize, known: Option<Known>) -> Self {
+        Self { unended: world.clock.now(), world, follow, max_record, known, open: HashMap::new() }
+    }
+
+    /// Takes an event of an input.
+    ///
+    /// # Errors
+    ///
+    /// Those of the consumer.
+    pub fn take<R: Consumer>(&mut self, event: InputEvent, to: &mut R) -> Result<(), R::Error> {
+        match event {
+            InputEvent::Begin(id, planned) => self.begin(id, planned, to),
+            InputEvent::Bytes(id, piece) => {
+                to.notice(Notice::Read(piece.read));
+                if let Some(open) = self.open.get_mut(&id) {
+                    open.came = self.world.clock.now();
+                    if let Some(checksum) = piece.checksum {
+                        open.planned.fingerprint.add(open.framer.read(), &piece.bytes, checksum);
+                    }
+                }
+                return self.frame(id, to, |framer, give| framer.push(piece.bytes, piece.lines, give));
+            }
+            InputEvent::End(id, ended) => return self.end(id, ended, to),
+            InputEvent::Skipped(id, reason) => {
+                let path = self.open.get(&id).and_then(|open| open.planned.input.path());
+                let metadata = path.and_then(|path| self.world.files.metadata(path).ok());
+                if let Some(open) = self.open.get(&id) {
+                    to.notice(Notice::Skipped { name: Arc::clone(&open.name), reason, counted: !open.planned.known });
+                }
+                self.close(id, Some(metadata.map(|metadata| metadata.stamp).unwrap_or_default()));
+            }
+            InputEvent::Failed(id, error) => {
+                let name = self.name(id);
+                self.end(id, None, to)?;
+                to.notice(Notice::Failed { name, error });
+            }
+            InputEvent::Trouble(id, error) => to.notice(Notice::Trouble { name: self.name(id), error }),
+            InputEvent::Renamed(id, path) => {
+                if let Some(open) = self.open.get_mut(&id) {
+                    to.notice(Notice::Renamed { from: Arc::clone(&open.name), to: path.clone() });
+                    open.planned.input = Input::File(path);
+                    open.name = open.planned.input.name().into();
+                }
+            }
+            InputEvent::Moved(inode, path) => {
+                if let Some(known) = &mut self.known {
+                    known.rename(inode, &path);
+                }
+            }
+            InputEvent::Warning(text) => to.notice(Notice::Warning(text)),
+        }
+        Ok(())
+    }
+
+    fn begin<R: Consumer>(&mut self, id: u64, planned: Planned, to: &mut R) {
+        let framer = self.rest_of(&planned);
+        let framer = framer.unwrap_or_else(|| Framer::new(planned.position, self.max_record));
+        if let Some(known) = &mut self.known {
+            known.take(&planned);
+        }
+        let exists = planned.inode.is_some() || planned.input == Input::Standard;
+        if exists && !planned.known {
+            to.notice(Notice::New);
+        }
+        let name = planned.input.name().into();
+        self.open.insert(id, Open { name, planned, framer, came: self.world.clock.now(), parted: None });
+    }
+
+    /// The unfinished record of a file that an input is a copy of, and continues.
+    fn rest_of(&mut self, planned: &Planned) -> Option<Framer> {
+        let is_rest = |open: &Open| {
+            open.parted.is_some()
+                && open.planned.fingerprint == planned.fingerprint
+                && open.framer.read() == planned.position.offset
+        };
+        let id = self.open.iter().find(|(_, open)| is_rest(open)).map(|(id, _)| *id)?;
+        let open = self.open.remove(&id)?;
+        self.remember(&open, open.parted.map(|(_, stamp)| stamp));
+        Some(open.framer)
+    }
+
+    /// Gives out records of which only the end of the line is missing: those of a stream at once, those of files, which may
+    /// be written to at the moment, after a second; and what is left of files whose copy has not come.
+    ///
+    /// # Errors
+    ///
+    /// Those of the consumer.
+    pub fn flush<R: Consumer>(&mut self, to: &mut R) -> Result<(), R::Error> {
+        let now = self.world.clock.now();
+        let waited = |open: &Open| open.planned.input == Input::Standard || now.saturating_sub(open.came) >= UNENDED;
+        let unended = self.open.iter().filter(|(_, open)| !open.framer.is_empty() && waited(open));
+        let mut ids: Vec<_> = unended.map(|(id, _)| *id).collect();
+        ids.sort_unstable();
+        ids.into_iter().try_for_each(|id| self.frame(id, to, |framer, give| framer.pause(give)))?;
+        let over = |open: &Open| open.parted.filter(|(since, _)| now.saturating_sub(*since) >= PARTED);
+        let mut over: Vec<_> = self.open.iter().filter_map(|(id, open)| Some((*id, over(open)?.1))).collect();
+        over.sort_unstable_by_key(|(id, _)| *id);
+        over.into_iter().try_for_each(|(id, stamp)| self.finish(id, Some(stamp), to))
+    }
+
+    /// The same, at most once a second: for a run whose inputs do not pause.
+    ///
+    /// # Errors
+    ///
+    /// Those of the consumer.
+    pub fn tick<R: Consumer>(&mut self, to: &mut R) -> Result<(), R::Error> {
+        let now = self.world.clock.now();
+        if now.saturating_sub(self.unended) < UNENDED {
+            return Ok(());
+        }
+        self.unended = now;
+        self.flush(to)
+    }
+
+    /// The end of a run: what has been begun is complete if the run cannot be resumed.
+    ///
+    /// # Errors
+    ///
+    /// Those of the consumer.
+    pub fn end_all<R: Consumer>(&mut self, to: &mut R) -> Result<(), R::Error> {
+        if self.known.is_some() {
+            return Ok(());
+        }
+        let mut ids: Vec<_> = self.open.keys().copied().collect();
+        ids.sort_unstable();
+        ids.into_iter().try_for_each(|id| self.end(id, None, to))
+    }
+
+    /// An input has ended; `ended` is its stamp if no more of it is expected.
+    fn end<R: Consumer>(&mut self, id: u64, ended: Option<Stamp>, to: &mut R) -> Result<(), R::Error> {
+        if self.known.is_some() && ended.is_none() {
+            self.frame(id, to, |framer, give| framer.pause(give))?;
+            if let Some(open) = self.open.get(&id).filter(|open| !open.framer.is_empty()) {
+                to.notice(Notice::Unfinished { name: Arc::clone(&open.name) });
+            }
+            self.close(id, ended);
+            return Ok(());
+        }
+        if let Some(stamp) = ended.filter(|_| self.follow) {
+            self.frame(id, to, |framer, give| framer.pause(give))?;
+            let now = self.world.clock.now();
+            if let Some(open) = self.open.get_mut(&id).filter(|open| !open.framer.is_empty()) {
+                open.parted = Some((now, stamp));
+                return Ok(());
+            }
+        }
+        self.finish(id, ended, to)
+    }
+
+    /// Gives out all that is left of an input.
+    fn finish<R: Consumer>(&mut self, id: u64, ended: Option<Stamp>, to: &mut R) -> Result<(), R::Error> {
+        self.frame(id, to, |framer, give| framer.finish(give))?;
+        self.close(id, ended);
+        Ok(())
+    }
+
+    fn close(&mut self, id: u64, ended: Option<Stamp>) {
+        if let Some(open) = self.open.remove(&id) {
+            self.remember(&open, ended);
+        }
+    }
+
+    fn remember(&mut self, open: &Open, ended: Option<Stamp>) {
+        if let Some(known) = &mut self.known {
+            let saved = open.planned.saved(open.framer.position(), ended, &self.world);
+            saved.into_iter().for_each(|saved| known.add(saved));
+        }
+    }
+
+    /// The name of an input for messages.
+    fn name(&self, id: u64) -> Arc<str> {
+        self.open.get(&id).map(|open| Arc::clone(&open.name)).unwrap_or_default()
+    }
+
+    /// Lets the framer of an input give out batches.
+    fn frame<R: Consumer>(
+        &mut self,
+        id: u64,
+        to: &mut R,
+        frame: impl FnOnce(&mut Framer, &mut dyn FnMut(Batch) -> Result<(), R::Error>) -> Result<(), R::Error>,
+    ) -> Result<(), R::Error> {
+        let Some(open) = self.open.get_mut(&id) else { return Ok(()) };
+        frame(&mut open.framer, &mut |batch| to.batch(&open.name, batch))
+    }
+
+    /// Forgets files that have been gone for a week.
+    pub fn forget_old(&mut self) {
+        if let Some(known) = &mut self.known {
+            known.forget_old(&self.world);
+        }
+    }
+
+    /// What the next run needs to know of all inputs. Everything that was given out must have been processed.
+    pub fn saved(&self) -> impl Iterator<Item = Saved> {
+        let open = self.open.values();
+        let open = open.filter_map(|open| open.planned.saved(open.framer.position(), None, &self.world));
+        self.known.iter().flat_map(|known| known.all().cloned()).chain(open)
+    }
+}

@@ -1,0 +1,202 @@
+//! What reading and following ask of the outside: files and time. The [`simulator`](../tests) answers in their place.
+
+use std::fmt::Debug;
+use std::fs;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use serde::{Deserialize, Serialize};
+use walkdir::WalkDir;
+
+/// The files and the clock that an input is read with.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// The file system.
+    pub files: Arc<dyn FileSystem>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl World {
+    /// The machine's own.
+    pub fn real() -> Self {
+        Self { files: Arc::new(Disk), clock: Arc::new(SystemClock { start: Instant::now() }) }
+    }
+}
+
+/// A file system, as far as inputs need one.
+pub trait FileSystem: Debug + Send + Sync {
+    /// The metadata of a name, links followed.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file system: the name does not exist, or is not accessible.
+    fn metadata(&self, path: &Path) -> io::Result<Metadata>;
+
+    /// Opens a file for reading.
+    ///
+    /// # Errors
+    ///
+    /// As [`metadata`](Self::metadata).
+    fn open(&self, path: &Path) -> io::Result<Box<dyn OpenFile>>;
+
+    /// The files in a folder, not in those below it.
+    fn list(&self, folder: &Path) -> Vec<(PathBuf, Metadata)>;
+
+    /// The files in a folder and in all below it, in the order of their names; errors for what is not accessible.
+    fn walk(&self, folder: &Path) -> Vec<Result<PathBuf, (PathBuf, io::Error)>>;
+
+    /// The inode of a name; `None` if it is not accessible.
+    fn inode(&self, path: &Path) -> Option<Inode> {
+        self.metadata(path).ok().map(|metadata| metadata.inode)
+    }
+}
+
+/// An open file. It stays readable when its name is gone.
+pub trait OpenFile: Read + Send {
+    /// The metadata of the open file, whatever has its name now.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file system.
+    fn metadata(&self) -> io::Result<Metadata>;
+
+    /// Reads from `offset` on, without moving the position.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file system.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// The same file at a position of its own, `offset`.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file system.
+    fn reopen_at(&self, offset: u64) -> io::Result<Box<dyn OpenFile>>;
+}
+
+/// A clock.
+pub trait Clock: Debug + Send + Sync {
+    /// The time since some start. It never goes back.
+    fn now(&self) -> Duration;
+
+    /// The seconds since 1970.
+    fn unix_seconds(&self) -> u64;
+}
+
+/// What a file system says of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metadata {
+    /// Its place in the file system.
+    pub inode: Inode,
+    /// Its size and the time of its last change.
+    pub stamp: Stamp,
+    /// Whether it is a regular file.
+    pub is_file: bool,
+    /// Whether it is a folder.
+    pub is_folder: bool,
+}
+
+/// The place of a file in its file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Inode {
+    /// The number of the device.
+    pub device: u64,
+    /// The number on the device. It is reused when a file is gone.
+    pub inode: u64,
+}
+
+/// What changes when a file is written to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp {
+    /// The size on disk, in bytes.
+    pub size: u64,
+    /// The time of the last change, in ns since 1970.
+    pub modified: i64,
+}
+
+impl Stamp {
+    /// The same with another size.
+    pub(crate) fn of_size(self, size: u64) -> Self {
+        Self { size, ..self }
+    }
+}
+
+impl From<&fs::Metadata> for Metadata {
+    fn from(metadata: &fs::Metadata) -> Self {
+        let modified = metadata.mtime().wrapping_mul(1_000_000_000).wrapping_add(metadata.mtime_nsec());
+        Self {
+            inode: Inode { device: metadata.dev(), inode: metadata.ino() },
+            stamp: Stamp { size: metadata.len(), modified },
+            is_file: metadata.is_file(),
+            is_folder: metadata.is_dir(),
+        }
+    }
+}
+
+/// The machine's file system.
+#[derive(Debug)]
+struct Disk;
+
+impl FileSystem for Disk {
+    fn metadata(&self, path: &Path) -> io::Result<Metadata> {
+        path.metadata().as_ref().map(Metadata::from).map_err(|error| io::Error::new(error.kind(), error.to_string()))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn OpenFile>> {
+        Ok(Box::new(fs::File::open(path)?))
+    }
+
+    fn list(&self, folder: &Path) -> Vec<(PathBuf, Metadata)> {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.filter_map(|entry| Some((entry.path(), Metadata::from(&entry.metadata().ok()?)))).collect()
+    }
+
+    fn walk(&self, folder: &Path) -> Vec<Result<PathBuf, (PathBuf, io::Error)>> {
+        let entries = WalkDir::new(folder).follow_links(true).sort_by_file_name().into_iter();
+        entries
+            .filter(|entry| entry.as_ref().map_or(true, |entry| entry.file_type().is_file()))
+            .map(|entry| match entry {
+                Ok(entry) => Ok(entry.into_path()),
+                Err(error) => Err((error.path().unwrap_or(folder).to_owned(), error.into())),
+            })
+            .collect()
+    }
+}
+
+impl OpenFile for fs::File {
+    fn metadata(&self) -> io::Result<Metadata> {
+        Ok(Metadata::from(&fs::File::metadata(self)?))
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        FileExt::read_at(self, buffer, offset)
+    }
+
+    fn reopen_at(&self, offset: u64) -> io::Result<Box<dyn OpenFile>> {
+        // A duplicate shares its position with the original, which is only asked by offset from now on.
+        let mut file = self.try_clone()?;
+        file.seek(SeekFrom::Start(offset))?;
+        Ok(Box::new(file))
+    }
+}
+
+/// The machine's clocks.
+#[derive(Debug)]
+struct SystemClock {
+    start: Instant,
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn unix_seconds(&self) -> u64 {
+        SystemTime::UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_secs())
+    }
+}

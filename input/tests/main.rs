@@ -1,0 +1,4 @@
+//! All tests of the input library that need files or a simulated file system.
+
+mod schedules;
+mod simulator;

@@ -1,0 +1,161 @@
+//! The code under test as a run uses it: it follows, saves, crashes and resumes.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use catena_input::framing::Batch;
+use catena_input::{Consumer, Follow, Follower, InputEvent, Inputs, Known, Next, Notice, Saved, Session, plan, read};
+
+use super::disk::Disk;
+
+/// The longest record, in bytes: none of a schedule is longer.
+const MAX_RECORD: usize = 1 << 20;
+
+/// A run over one folder. What it has written survives crashes as far as it was saved.
+pub struct Reader {
+    disk: Disk,
+    folder: PathBuf,
+    chunk: usize,
+    max_open: usize,
+    /// Everything written.
+    pub output: Output,
+    /// The state on disk: what the inputs were, and how much of the output counted.
+    saved: (Vec<u8>, usize),
+    running: Option<Running>,
+}
+
+struct Running {
+    follower: Follower,
+    events: mpsc::Receiver<InputEvent>,
+    session: Session,
+}
+
+/// The records that have come out, in their order, and what was reported.
+#[derive(Default)]
+pub struct Output {
+    pub records: Vec<String>,
+    pub notices: Vec<String>,
+}
+
+impl Consumer for Output {
+    type Error = ();
+
+    fn batch(&mut self, _input: &Arc<str>, batch: Batch) -> Result<(), ()> {
+        let text = String::from_utf8_lossy(&batch.original).into_owned();
+        self.records.extend(text.lines().filter(|line| !line.is_empty()).map(str::to_owned));
+        Ok(())
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        if !matches!(notice, Notice::Read(_) | Notice::New) {
+            self.notices.push(format!("{notice:?}"));
+        }
+    }
+}
+
+impl Reader {
+    pub fn new(disk: Disk, folder: PathBuf, chunk: usize, max_open: usize) -> Self {
+        let (output, saved) = (Output::default(), (b"[]".to_vec(), 0));
+        Self { disk, folder, chunk, max_open, output, saved, running: None }
+    }
+
+    pub fn is_up(&self) -> bool {
+        self.running.is_some()
+    }
+
+    fn saved_inputs(&self) -> Vec<Saved> {
+        serde_json::from_slice(&self.saved.0).expect("the state is what was saved")
+    }
+
+    /// How many bytes, decompressed, of the file with this inode are durably read.
+    pub fn durable(&self, inode: u64) -> u64 {
+        let saved = self.saved_inputs();
+        let of_inode = saved.iter().filter(|saved| saved.inode.inode == inode);
+        of_inode.map(|saved| saved.position.offset).max().unwrap_or_default()
+    }
+
+    /// Starts a run that follows, from the state on disk.
+    pub fn start(&mut self) {
+        let world = self.disk.world();
+        let inputs = Inputs::find(&*world.files, std::slice::from_ref(&self.folder));
+        let plan = plan(inputs.list, self.saved_inputs(), &HashSet::new(), true, &world);
+        let waiting = plan.inputs.iter().filter(|input| input.known);
+        let waiting = waiting.filter_map(|input| input.saved(input.position, None, &world));
+        let known = Known::new(plan.known.iter().cloned().chain(waiting));
+        let what = Follow {
+            arguments: vec![self.folder.clone()],
+            inputs: plan.inputs,
+            known: plan.known,
+            own: HashSet::new(),
+            chunk: self.chunk,
+        };
+        self.output.notices.extend(plan.warnings);
+        let (sender, events) = mpsc::channel();
+        let send = move |event| sender.send(event).map_err(|_| catena_input::Closed);
+        let follower = Follower::new(what, world.clone(), self.max_open, send);
+        let session = Session::new(world, true, MAX_RECORD, Some(known));
+        self.running = Some(Running { follower, events, session });
+    }
+
+    /// Lets the run do what it would within a tenth of a second.
+    pub fn step(&mut self, max_rounds: usize) {
+        let Some(running) = &mut self.running else { return };
+        for _ in 0..max_rounds {
+            let found = running.follower.round().expect("somebody listens");
+            for event in running.events.try_iter() {
+                running.session.take(event, &mut self.output).expect("the output takes everything");
+            }
+            if !found {
+                running.session.flush(&mut self.output).expect("the output takes everything");
+                break;
+            }
+        }
+        running.session.tick(&mut self.output).expect("the output takes everything");
+    }
+
+    pub fn save(&mut self) {
+        let Some(running) = &mut self.running else { return };
+        running.session.forget_old();
+        let inputs: Vec<_> = running.session.saved().collect();
+        self.saved = (serde_json::to_vec(&inputs).expect("a state is JSON"), self.output.records.len());
+    }
+
+    /// Ends the run as SIGTERM does.
+    pub fn stop(&mut self) {
+        self.save();
+        self.running = None;
+    }
+
+    /// Ends the run as SIGKILL does: what was not saved is taken back when the next run starts.
+    pub fn crash(&mut self) {
+        self.running = None;
+        self.output.records.truncate(self.saved.1);
+    }
+
+    /// A run without `--follow`: reads everything that is there, and ends.
+    pub fn run_once(&mut self) {
+        let world = self.disk.world();
+        let inputs = Inputs::find(&*world.files, std::slice::from_ref(&self.folder));
+        let plan = plan(inputs.list, self.saved_inputs(), &HashSet::new(), false, &world);
+        let waiting = plan.inputs.iter().filter(|input| input.known);
+        let waiting = waiting.filter_map(|input| input.saved(input.position, None, &world));
+        let known = Known::new(plan.known.iter().cloned().chain(waiting));
+        self.output.notices.extend(plan.warnings);
+        let mut session = Session::new(world.clone(), false, MAX_RECORD, Some(known));
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut events = read(plan.inputs, self.chunk, 1, true, &world, &stop);
+        loop {
+            match events.next(Duration::from_secs(60)) {
+                Next::Event(event) => session.take(event, &mut self.output).expect("the output takes everything"),
+                Next::End => break,
+                Next::Pause => panic!("reading files does not pause"),
+            }
+        }
+        session.end_all(&mut self.output).expect("the output takes everything");
+        let inputs: Vec<_> = session.saved().collect();
+        self.saved = (serde_json::to_vec(&inputs).expect("a state is JSON"), self.output.records.len());
+    }
+}
