@@ -6,7 +6,7 @@ mod followed;
 mod judge;
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;
@@ -214,6 +214,7 @@ impl Follower {
     /// Reads what has come to be in a file, and says whether that was anything.
     fn advance(&mut self, id: u64) -> Result<bool, Closed> {
         let Some(file) = self.files.get_mut(&id) else { return Ok(false) };
+        let was_open = file.is_open();
         let mut chunk = self.pool.take();
         match file.advance(&mut chunk) {
             Advance::Nothing => return Ok(false),
@@ -232,7 +233,10 @@ impl Follower {
                 self.end(id, Stamp::default());
                 self.send(InputEvent::Warning(why))?;
                 self.send(InputEvent::End(id, Some(Stamp::default())))?;
-                self.begin(Planned::whole(Input::File(path), &*self.world.files))?;
+                // The inode of a file that was closed may be another file's by now: the next scan finds out what it is.
+                if was_open {
+                    self.begin(Planned::whole(Input::File(path), &*self.world.files))?;
+                }
             }
             Advance::Skipped(reason) => {
                 let metadata = self.world.files.metadata(&file.path);
@@ -248,8 +252,15 @@ impl Follower {
     fn end(&mut self, id: u64, stamp: Stamp) {
         if let Some(file) = self.files.remove(&id) {
             self.followed.remove(&file.inode);
-            self.ended.insert(file.inode, Ended::of(&file, stamp));
+            self.remember(file.inode, Ended::of(&file, stamp));
         }
+    }
+
+    /// Remembers what a file was when it ended. What its inode held before may come again under another.
+    fn remember(&mut self, inode: Inode, ended: Ended) {
+        let fingerprint = ended.fingerprint;
+        let before = self.ended.insert(inode, ended);
+        self.gone.extend(before.filter(|before| before.fingerprint != fingerprint));
     }
 
     /// Looks for files that are not followed yet, and sums up what has not been read.
@@ -267,8 +278,12 @@ impl Follower {
                 continue;
             }
             if let Some(id) = self.followed.get(&inode).copied() {
-                self.rename(id, &input)?;
-                continue;
+                if self.is_still(id, path) {
+                    self.rename(id, &input)?;
+                    continue;
+                }
+                self.end(id, Stamp::default());
+                self.send(InputEvent::End(id, Some(Stamp::default())))?;
             }
             let stamp = metadata.stamp;
             if let Some(ended) = self.ended.get_mut(&inode).filter(|ended| ended.stamp == stamp) {
@@ -283,7 +298,9 @@ impl Follower {
                 Judgement::New if self.is_like_unread(path) => continue,
                 Judgement::New => self.begin(Planned::whole(input, &*self.world.files))?,
                 Judgement::GoesOn(ended) => {
-                    self.begin(Planned::whole(input, &*self.world.files).from(ended.fingerprint, ended.position))?
+                    self.begin(Planned::whole(input, &*self.world.files).from(ended.fingerprint, ended.position))?;
+                    // Another copy of it is one of a followed file now.
+                    copies = None;
                 }
                 Judgement::CopyOf(ended) => {
                     self.next += 1;
@@ -292,7 +309,7 @@ impl Follower {
                         Planned::whole(input.clone(), &*self.world.files).from(ended.fingerprint, ended.position),
                     ))?;
                     self.send(InputEvent::End(self.next, Some(stamp)))?;
-                    self.ended.insert(inode, Ended { path: path.to_owned(), stamp, ..ended });
+                    self.remember(inode, Ended { path: path.to_owned(), stamp, ..ended });
                 }
             }
             begun = true;
@@ -303,6 +320,13 @@ impl Follower {
         self.gone.drain(..self.gone.len().saturating_sub(MAX_GONE));
         self.backlog = self.files.values().map(Followed::backlog).sum();
         Ok(begun)
+    }
+
+    /// Whether the file with this path is the one being followed, whose inode it has. While a file is open, its inode is not
+    /// reused; once it is closed, only the content tells.
+    fn is_still(&self, id: u64, path: &Path) -> bool {
+        let Some(file) = self.files.get(&id) else { return false };
+        file.is_open() || file.path == path || file.fingerprint.is_of(&*self.world.files, path).unwrap_or(true)
     }
 
     /// Follows a file on under another name.

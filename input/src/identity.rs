@@ -155,8 +155,13 @@ pub struct HeadIndex<K> {
 pub enum Copied<K> {
     /// Of these, with the one first of which the most was read. `true` where it has more than was read.
     Of(Vec<(K, bool)>),
-    /// It begins like these, of which more was read, and may become their copy.
-    Begun(Vec<K>),
+    /// It begins like files of which more was read, and may become their copy; so far it is a copy of these.
+    Begun {
+        /// As in [`Of`](Self::Of).
+        of: Vec<(K, bool)>,
+        /// The files that it begins like.
+        may_become: Vec<K>,
+    },
     /// It is too short to tell.
     TooShort,
     /// Of none.
@@ -198,11 +203,13 @@ impl<K: Clone> HeadIndex<K> {
                 Likeness::Other => {}
             }
         }
-        Ok(match copied.is_empty() {
-            false => Copied::Of(copied),
-            true if is_cut || !begun.is_empty() => Copied::Begun(begun),
-            true if beginning.len() < *longest => Copied::TooShort,
-            true => Copied::Nothing,
+        Ok(match (copied.is_empty(), begun.is_empty()) {
+            // What may become a copy of a longer one need not be the end of a shorter one.
+            (_, false) => Copied::Begun { of: copied, may_become: begun },
+            (true, true) if is_cut => Copied::Begun { of: copied, may_become: begun },
+            (false, true) => Copied::Of(copied),
+            (true, true) if beginning.len() < *longest => Copied::TooShort,
+            (true, true) => Copied::Nothing,
         })
     }
 }
@@ -252,7 +259,7 @@ mod tests {
         assert_eq!(copied(all), Copied::Of(vec![(1, false), (0, true), (2, true)]));
         assert_eq!(copied(known(&[&other])), Copied::Nothing);
         let longer = [&*bytes, b"more"].concat();
-        assert_eq!(copied(known(&[&longer, &other])), Copied::Begun(vec![0]));
+        assert_eq!(copied(known(&[&longer, &other])), Copied::Begun { of: vec![], may_become: vec![0] });
         let original = folder.path().join("original");
         std::fs::write(&original, &longer).expect("it is written");
         assert_eq!(

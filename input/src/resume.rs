@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::Input;
-use super::identity::{BEGUN, Copied, Fingerprint, HeadIndex, beginning};
+use super::identity::{BEGUN, Copied, Fingerprint, HeadIndex, MIN_TELLING, beginning};
 use super::source::Source;
 use super::world::{FileSystem, Inode, Metadata, Stamp, World};
 use crate::folder;
@@ -130,26 +130,42 @@ pub fn plan(inputs: Vec<Input>, saved: Vec<Saved>, own: &HashSet<Inode>, follow:
     let heads = HeadIndex::new(planner.all(&planned).into_iter());
     for (input, found) in planned.iter_mut().zip(&mut found).filter(|(_, found)| **found == Progress::New) {
         let Some(path) = input.input.path() else { continue };
-        // What cannot be read is told when it is to be read.
-        match heads.copied_by(files, path).unwrap_or(Copied::Nothing) {
-            Copied::Of(places) => {
-                let saved = places.iter().find_map(|(at, _)| planner.saved.get_mut((*at)?)?.take());
-                if let Some(saved) = saved {
-                    *input = input.clone().from(saved.fingerprint, saved.position);
-                    *found = Progress::GoesOn;
-                } else if places.iter().any(|(at, _)| at.is_none()) {
-                    let why = "is a copy of a file that is there, too: left until that one is gone";
-                    planner.warnings.extend((!follow).then(|| format!("{}: {why}", path.display())));
-                    *found = Progress::Left;
-                }
-            }
-            Copied::TooShort if follow => *found = Progress::Left,
-            // One that was cut begins like itself.
-            Copied::Begun(_) if input.inode.is_none_or(|inode| !planner.by_inode.contains_key(&inode)) => {
+        // An unreadable file is reported when it is read.
+        let of = match heads.copied_by(files, path).unwrap_or(Copied::Nothing) {
+            Copied::Of(of) => of,
+            // A file that was truncated begins like itself.
+            Copied::Begun { of, may_become } if may_become.iter().all(|at| planner.had_inode(*at, input.inode)) => of,
+            Copied::Begun { .. } => {
                 planner.warnings.extend((!follow).then(|| format!("{}: {BEGUN}", path.display())));
                 *found = Progress::Left;
+                continue;
             }
-            Copied::Begun(_) | Copied::TooShort | Copied::Nothing => {}
+            Copied::TooShort if follow => {
+                *found = Progress::Left;
+                continue;
+            }
+            Copied::TooShort | Copied::Nothing => continue,
+        };
+        // Only the file of which the most was read counts: the others are what it was before.
+        let Some((best, _)) = of.first() else { continue };
+        if let Some(saved) = best.and_then(|at| planner.saved.get_mut(at)?.take()) {
+            *input = input.clone().from(saved.fingerprint, saved.position);
+            *found = Progress::GoesOn;
+        } else {
+            // Another input is that file, or is a copy that goes on with it.
+            let why = "is a copy of a file that is there, too: left until that one is gone";
+            planner.warnings.extend((!follow).then(|| format!("{}: {why}", path.display())));
+            *found = Progress::Left;
+        }
+    }
+    if follow {
+        // Of new files that begin alike, one is begun: what the others are is known once it has been read.
+        let mut new = HashSet::new();
+        for (input, found) in planned.iter().zip(&mut found).filter(|(_, found)| **found == Progress::New) {
+            let beginning = input.input.path().and_then(|path| beginning(files, path).ok()).unwrap_or_default();
+            if beginning.len() as u64 >= MIN_TELLING && !new.insert(crc32fast::hash(&beginning)) {
+                *found = Progress::Left;
+            }
         }
     }
     let mut rotated = planner.rotated(&planned, own);
@@ -206,6 +222,12 @@ impl<'w> Planner<'w> {
         }
     }
 
+    /// Whether the file at a place had this inode: not another file that has it now.
+    fn had_inode(&self, place: Option<usize>, inode: Option<Inode>) -> bool {
+        let saved = place.and_then(|at| self.saved.get(at)?.as_ref());
+        saved.is_some_and(|saved| Some(saved.inode) == inode)
+    }
+
     /// Has an input go on that was read under its inode.
     fn same(&mut self, input: &mut Planned) -> Progress {
         let Some((path, metadata)) =
@@ -214,10 +236,19 @@ impl<'w> Planner<'w> {
             return Progress::New;
         };
         let places = self.by_inode.get(&metadata.inode).cloned().unwrap_or_default();
-        // What cannot be read now is no other file for that.
-        let files = &*self.world.files;
-        let goes_on = |saved: &mut Saved| goes_on(files, path, &metadata, saved).unwrap_or(true);
-        let found = places.iter().find_map(|at| self.saved.get_mut(*at)?.take_if(goes_on));
+        let (mut found, mut unreadable) = (None, None);
+        for at in places.iter().copied() {
+            let Some(Some(saved)) = self.saved.get(at) else { continue };
+            match goes_on(&*self.world.files, path, &metadata, saved) {
+                // The inode may have held the beginning of the same content before.
+                Ok(true) => found = found.max(Some((saved.ended == Some(metadata.stamp), saved.fingerprint.length, at))),
+                Ok(false) => {}
+                // A file that cannot be read at the moment is not another file for that: it is what the inode held last.
+                Err(_) => unreadable = Some(at),
+            }
+        }
+        let found = found.map(|(.., at)| at).or(unreadable);
+        let found = found.and_then(|at| self.saved.get_mut(at)?.take());
         // What else was read under the inode is not there any more.
         self.emptied.extend(places);
         let Some(saved) = found else { return Progress::New };
@@ -237,7 +268,8 @@ impl<'w> Planner<'w> {
         let saved = saved.map(|(at, saved)| (saved.fingerprint, Some(at).filter(|at| is_gone(at, saved))));
         let there = self.known.iter().map(|saved| saved.fingerprint);
         let there = there.chain(inputs.iter().filter(|input| input.known).map(|input| input.fingerprint));
-        saved.chain(there.map(|fingerprint| (fingerprint, None))).collect()
+        // Of two that are equally long, the one that exists comes first.
+        there.map(|fingerprint| (fingerprint, None)).chain(saved).collect()
     }
 
     /// The files that had the names of inputs before, by name, with the oldest first.
@@ -245,8 +277,9 @@ impl<'w> Planner<'w> {
         let there = inputs.iter().filter_map(|input| Some((input.input.path()?, input.inode?)));
         let (names, mut not_these): (HashSet<_>, HashSet<_>) = there.unzip();
         not_these.extend(own);
-        // Of what has ended there is no more to be read.
-        let is_replaced = |saved: &mut Saved| saved.ended.is_none() && names.contains(&*saved.path);
+        // Of a file that has ended there is more only if it ended in the middle of a record.
+        let has_more = |saved: &Saved| saved.ended.is_none() || saved.position.offset < saved.fingerprint.length;
+        let is_replaced = |saved: &mut Saved| has_more(saved) && names.contains(&*saved.path);
         let mut replaced: Vec<_> = self.saved.iter_mut().filter_map(|place| place.take_if(is_replaced)).collect();
         replaced.sort_by_key(|saved| saved.there);
         let folders: HashSet<_> = replaced.iter().map(|saved| folder(&saved.path)).collect();
@@ -287,6 +320,8 @@ impl<'w> Planner<'w> {
 fn goes_on(files: &dyn FileSystem, path: &Path, metadata: &Metadata, saved: &Saved) -> io::Result<bool> {
     match saved.ended {
         Some(stamp) if stamp == metadata.stamp => Ok(true),
+        // The inode lost this content: only the content itself says where it is now, if there is enough of it to tell.
+        Some(stamp) if stamp == Stamp::default() && saved.fingerprint.length >= MIN_TELLING => Ok(false),
         // Another member may have come to a compressed file, or another file its inode.
         Some(_) => saved.fingerprint.is_of(files, path),
         None if !saved.fingerprint.begins(&beginning(files, path)?) => Ok(false),

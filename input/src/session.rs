@@ -302,7 +302,10 @@ impl Session {
     /// What the next run needs to know of all inputs. Everything that was given out must have been processed.
     pub fn saved(&self) -> impl Iterator<Item = Saved> {
         let open = self.open.values();
-        let open = open.filter_map(|open| open.planned.saved(open.framer.position(), None, &self.world));
+        let open = open.filter_map(|open| {
+            let ended = open.parted.map(|(_, stamp)| stamp);
+            open.planned.saved(open.framer.position(), ended, &self.world)
+        });
         self.known.iter().flat_map(|known| known.all().cloned()).chain(open)
     }
 }

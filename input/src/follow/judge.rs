@@ -118,27 +118,22 @@ impl Follower {
 
     /// What a file is by all that has been read. `settled` where it has been waited for long enough.
     fn judge(&self, path: &Path, inode: Inode, copies: &mut Option<Copies>, settled: bool) -> io::Result<Judgement> {
-        // Else the inode was used again, or what was in the file is not any more.
-        if let Some(ended) = self.ended.get(&inode)
+        let copied = copies.get_or_insert_with(|| self.copies()).copied_by(&*self.world.files, path)?;
+        // Too little was read of it to be found as a copy, but the inode says that it is the same file, unless that was
+        // reused or the content replaced.
+        if !matches!(copied, Copied::Of(_))
+            && let Some(ended) = self.ended.get(&inode)
             && ended.fingerprint.is_of(&*self.world.files, path)?
         {
             return Ok(Judgement::GoesOn(ended.clone()));
         }
-        Ok(match copies.get_or_insert_with(|| self.copies()).copied_by(&*self.world.files, path)? {
-            Copied::Of(of) => match of.into_iter().next() {
-                // Of one that is followed the rest is read there, unless it is a rest that only the copy has.
-                Some(((ended, Some(behind)), longer)) => match (behind, longer) {
-                    (0, false) => Judgement::CopyOf(ended),
-                    (0, true) if settled => Judgement::GoesOn(ended),
-                    _ => Judgement::Begun,
-                },
-                Some(((ended, None), _)) => Judgement::GoesOn(ended),
-                None => Judgement::New,
-            },
-            Copied::Begun(_) if !settled => Judgement::Begun,
+        Ok(match copied {
+            Copied::Of(of) => copy_of(of, settled),
+            Copied::Begun { .. } if !settled => Judgement::Begun,
             // A copy of one that has grown since.
-            Copied::Begun(of) => {
-                of.iter().find_map(|(ended, _)| older(&*self.world.files, path, ended)).unwrap_or(Judgement::New)
+            Copied::Begun { of, may_become } => {
+                let older = may_become.iter().find_map(|(ended, _)| older(&*self.world.files, path, ended));
+                older.unwrap_or_else(|| copy_of(of, settled))
             }
             Copied::TooShort if !settled => Judgement::Short,
             Copied::TooShort | Copied::Nothing => Judgement::New,
@@ -168,7 +163,22 @@ impl Follower {
         let followed = self.files.values();
         let followed =
             followed.map(|file| (file.fingerprint, (Ended::of(file, Stamp::default()), Some(file.backlog()))));
-        HeadIndex::new(ended.chain(followed))
+        // Of two that are equally long, the one that is followed comes first.
+        HeadIndex::new(followed.chain(ended))
+    }
+}
+
+/// What a copy is of these files, the one first of which the most was read.
+fn copy_of(of: Vec<((Ended, Option<u64>), bool)>, settled: bool) -> Judgement {
+    match of.into_iter().next() {
+        // The rest of a followed file is read there, unless only the copy has it.
+        Some(((ended, Some(backlog)), longer)) => match (backlog, longer) {
+            (0, false) => Judgement::CopyOf(ended),
+            (0, true) if settled => Judgement::GoesOn(ended),
+            _ => Judgement::Begun,
+        },
+        Some(((ended, None), _)) => Judgement::GoesOn(ended),
+        None => Judgement::New,
     }
 }
 

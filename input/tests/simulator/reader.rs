@@ -1,7 +1,7 @@
 //! The code under test as a run uses it: it follows, saves, crashes and resumes.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -40,6 +40,21 @@ pub struct Output {
     pub notices: Vec<String>,
 }
 
+impl Output {
+    /// Notes an event for the trace, except that bytes were read.
+    fn note(&mut self, disk: &Disk, event: &InputEvent) {
+        let what = match event {
+            InputEvent::Bytes(..) => return,
+            InputEvent::Begin(id, planned) => {
+                let (input, inode) = (planned.input.name(), planned.inode.map(|inode| inode.inode));
+                format!("{id} begins: {input}, inode {inode:?}, from {}", planned.position.offset)
+            }
+            other => format!("{other:?}"),
+        };
+        self.notices.push(format!("{:>7.1} s  {what}", disk.time().as_secs_f64() - 100.0));
+    }
+}
+
 impl Consumer for Output {
     type Error = ();
 
@@ -49,11 +64,7 @@ impl Consumer for Output {
         Ok(())
     }
 
-    fn notice(&mut self, notice: Notice) {
-        if !matches!(notice, Notice::Read(_) | Notice::New) {
-            self.notices.push(format!("{notice:?}"));
-        }
-    }
+    fn notice(&mut self, _notice: Notice) {}
 }
 
 impl Reader {
@@ -70,11 +81,12 @@ impl Reader {
         serde_json::from_slice(&self.saved.0).expect("the state is what was saved")
     }
 
-    /// How many bytes, decompressed, of the file with this inode are durably read.
-    pub fn durable(&self, inode: u64) -> u64 {
+    /// How many bytes, decompressed, of a file are durably read.
+    pub fn durable(&self, path: &Path, inode: u64) -> u64 {
         let saved = self.saved_inputs();
-        let of_inode = saved.iter().filter(|saved| saved.inode.inode == inode);
-        of_inode.map(|saved| saved.position.offset).max().unwrap_or_default()
+        let of_inode = saved.iter().filter(|saved| saved.inode.inode == inode && saved.path == path);
+        // The last one is what the inode holds now.
+        of_inode.map(|saved| saved.position.offset).next_back().unwrap_or_default()
     }
 
     /// Starts a run that follows, from the state on disk.
@@ -106,6 +118,7 @@ impl Reader {
         for _ in 0..max_rounds {
             let found = running.follower.round().expect("somebody listens");
             for event in running.events.try_iter() {
+                self.output.note(&self.disk, &event);
                 running.session.take(event, &mut self.output).expect("the output takes everything");
             }
             if !found {

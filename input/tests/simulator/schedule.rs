@@ -185,6 +185,7 @@ impl Schedule {
         if self.random.below(3) > 0 {
             return;
         }
+        let first = self.next_record;
         for _ in 0..=self.random.below(4) {
             let record = self.record();
             self.disk.append(self.logs[at].inode, &record);
@@ -195,6 +196,9 @@ impl Schedule {
             self.disk.append(self.logs[at].inode, &record[..cut]);
             self.logs[at].torn = record[cut..].to_vec();
         }
+        let (inode, last) = (self.logs[at].inode, self.next_record - 1);
+        let torn = if self.logs[at].torn.is_empty() { "" } else { ", the last one torn" };
+        self.note(&format!("write {first} to {last} to inode {inode}{torn}"));
     }
 
     /// Something happens to the files of a log.
@@ -291,14 +295,14 @@ impl Schedule {
     fn is_recognisable(&self, path: &PathBuf) -> bool {
         let Some(inode) = self.disk.inode_of(path) else { return false };
         let content = self.disk.content(path);
-        content.len() >= MIN_COPY && content.ends_with(b"\n") && self.reader.durable(inode) >= MIN_COPY as u64
+        content.len() >= MIN_COPY && content.ends_with(b"\n") && self.reader.durable(path, inode) >= MIN_COPY as u64
     }
 
     /// Whether everything in the file has been read, and saved.
     fn is_read(&self, path: &PathBuf) -> bool {
         let Some(inode) = self.disk.inode_of(path) else { return false };
         let content = self.disk.content(path);
-        !content.is_empty() && content.ends_with(b"\n") && self.reader.durable(inode) == content.len() as u64
+        !content.is_empty() && content.ends_with(b"\n") && self.reader.durable(path, inode) == content.len() as u64
     }
 
     fn copy(&mut self, from: &PathBuf, to: &PathBuf, then: Then, compress: bool) {
@@ -341,7 +345,8 @@ impl Schedule {
         if !self.reader.is_up() {
             self.down_for = self.down_for.saturating_sub(1);
             if self.down_for == 0 {
-                if self.random.below(8) == 0 {
+                // A run that does not follow cannot wait until a copy is long enough to be recognised.
+                if self.copying.is_empty() && self.random.below(8) == 0 {
                     self.note("run once");
                     self.reader.run_once();
                 }
