@@ -1,4 +1,5 @@
-//! Runs schedules of the input simulator: `simulate [--seed N] [--schedules N]`. Ends at the first that fails, with its trace.
+//! Runs schedules of the input simulator: `simulate [--seed N | --from N] [--schedules N]`. Ends at the first that fails, with
+//! its trace. `--seed` replays one; `--from` is the seed of the first.
 
 #[path = "../tests/simulator/mod.rs"]
 mod simulator;
@@ -15,9 +16,10 @@ fn main() -> ExitCode {
         let number = arguments.next().and_then(|number| number.parse::<u64>().ok());
         match (argument.as_str(), number) {
             ("--seed", Some(number)) => (seed, schedules) = (number, 1),
+            ("--from", Some(number)) => seed = number,
             ("--schedules", Some(number)) => schedules = number,
             _ => {
-                eprintln!("usage: simulate [--seed N] [--schedules N]");
+                eprintln!("usage: simulate [--seed N | --from N] [--schedules N]");
                 return ExitCode::from(2);
             }
         }

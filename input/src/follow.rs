@@ -298,6 +298,12 @@ impl Follower {
                 Judgement::New if self.is_like_unread(path) => continue,
                 Judgement::New => self.begin(Planned::whole(input, &*self.world.files))?,
                 Judgement::GoesOn(ended) => {
+                    // A file that is still followed has ended: an unfinished record of it goes on in the copy.
+                    let is_it = |file: &Followed| file.path == ended.path && file.fingerprint == ended.fingerprint;
+                    if let Some(id) = self.files.iter().find_map(|(id, file)| is_it(file).then_some(*id)) {
+                        self.end(id, Stamp::default());
+                        self.send(InputEvent::End(id, Some(Stamp::default())))?;
+                    }
                     self.begin(Planned::whole(input, &*self.world.files).from(ended.fingerprint, ended.position))?;
                     // Another copy of it is one of a followed file now.
                     copies = None;

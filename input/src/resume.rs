@@ -241,7 +241,9 @@ impl<'w> Planner<'w> {
             let Some(Some(saved)) = self.saved.get(at) else { continue };
             match goes_on(&*self.world.files, path, &metadata, saved) {
                 // The inode may have held the beginning of the same content before.
-                Ok(true) => found = found.max(Some((saved.ended == Some(metadata.stamp), saved.fingerprint.length, at))),
+                Ok(true) => {
+                    found = found.max(Some((saved.ended == Some(metadata.stamp), saved.fingerprint.length, at)))
+                }
                 Ok(false) => {}
                 // A file that cannot be read at the moment is not another file for that: it is what the inode held last.
                 Err(_) => unreadable = Some(at),
