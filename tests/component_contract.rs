@@ -47,6 +47,7 @@ fn text_and_byte_batches_report_the_same_offsets() {
     let place = |outcome: &catena_host::Outcome| (outcome.rejections[0].start, outcome.rejections[0].end);
     assert_eq!(place(&bytes), (14, 25), "offsets should count bytes");
     assert_eq!(place(&bytes), place(&text));
+    assert_eq!((bytes.records, bytes.matched, bytes.splices.len()), (text.records, text.matched, text.splices.len()));
 }
 
 #[test]

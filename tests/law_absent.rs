@@ -24,7 +24,9 @@ fn records_without_a_link_value_do_not_join() {
             let batch = String::from_utf8(lines(&chain(60, 120))).unwrap();
             let batch = batch.replace(&format!("\"{name}\":\"{value}\""), &member);
             let found = findings(batch.as_bytes());
-            assert!(!rules(&found).contains(&"aws-snapshot-staging"), "{name} {absent:?}");
+            let found = rules(&found);
+            assert!(found.contains(&"aws-instance-created"), "{name} {absent:?}: {found:?}");
+            assert!(!found.contains(&"aws-snapshot-staging"), "{name} {absent:?}: {found:?}");
         }
     }
 }

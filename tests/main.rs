@@ -1,6 +1,7 @@
 //! The engine's tests, one module per behaviour. They share one binary because each binary would link the sandbox.
 
 mod annotations;
+mod architecture;
 mod bad_input;
 mod chain_conditions;
 mod checkpoint_damage;

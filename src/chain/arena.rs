@@ -1,6 +1,7 @@
 use std::num::NonZeroU32;
 
 use super::slab::Slab;
+use crate::util::invariant::Invariant as _;
 
 /// Byte strings by handle. A string takes its length rounded up to eight bytes; a handle takes four.
 ///
@@ -176,7 +177,7 @@ impl Arena {
             Some((class, size)) => self.classes.get(class).and_then(|class| class.get(handle, size)),
             None => self.others.get(handle.place()).map(|bytes| &**bytes),
         }
-        .unwrap_or_default()
+        .invariant("a handle in use has its bytes")
     }
 
     /// Removes a byte string. Its handle may be reused.

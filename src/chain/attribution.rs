@@ -3,6 +3,7 @@ use hashbrown::HashTable;
 use super::KeyedHash;
 use super::slab::Slab;
 use crate::event::Event;
+use crate::util::invariant::Invariant as _;
 use crate::util::packed::{Decoder, encode_bytes};
 use crate::vocab::IdentityKey;
 
@@ -148,6 +149,7 @@ impl Attributions {
     /// Removes one user, and the attribution with its last one.
     pub(super) fn release(&mut self, hash: &KeyedHash, slot: u32) {
         let Some(shared) = self.slots.get_mut(slot) else { return };
+        debug_assert!(shared.users > 0, "an attribution without users is gone");
         shared.users -= 1;
         if shared.users > 0 {
             return;
@@ -160,10 +162,23 @@ impl Attributions {
     }
 
     pub(super) fn encoded(&self, slot: u32) -> &[u8] {
-        self.slots.get(slot).map_or(&[], |shared| &shared.encoded)
+        &self.slots.get(slot).invariant("an attribution in use is stored").encoded
     }
 
     pub(super) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Panics if an attribution is not used as often as it says. `users` is the attribution of each pending event.
+    pub(super) fn check(&self, users: impl Iterator<Item = u32>) {
+        self.slots.check();
+        let mut counts = std::collections::BTreeMap::<u32, u32>::new();
+        users.for_each(|user| *counts.entry(user).or_default() += 1);
+        let stored: std::collections::BTreeMap<_, _> =
+            self.slots.iter().map(|(slot, shared)| (slot, shared.users)).collect();
+        assert_eq!(counts, stored, "an attribution lives as long as a pending event has it");
+        assert_eq!(self.by_content.len(), self.slots.len(), "every attribution is found by its content");
+        let bytes = self.slots.iter().map(|(_, shared)| shared.encoded.len() + OVERHEAD).sum::<usize>();
+        assert_eq!(self.bytes, bytes, "the bytes are those of all attributions");
     }
 }

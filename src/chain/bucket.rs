@@ -5,7 +5,7 @@ use super::table::Table;
 use super::watermark::Watermark;
 
 /// The length of a bucket, in ms. Joins check times exactly; the length only determines how much longer memory is held.
-const GRAIN: i64 = 60_000;
+pub(super) const GRAIN: i64 = 60_000;
 
 /// Pending events and event ids in buckets of one minute of event time, so that they expire a minute at a time.
 ///
@@ -142,10 +142,21 @@ impl Buckets {
     }
 
     /// Restores a bucket from a checkpoint, without its pending events.
-    pub(super) fn restore(&mut self, minute: i64, deadline: i64, due: i64, ids: Table<u64>) {
+    pub(super) fn restore(&mut self, minute: i64, deadline: i64, due: i64, ids: Table<u64>) -> Option<()> {
         self.ids += ids.len();
         self.due.insert((due, minute));
-        self.by_minute.insert(minute, Bucket { ids, deadline, due, ..Bucket::default() });
+        let before = self.by_minute.insert(minute, Bucket { ids, deadline, due, ..Bucket::default() });
+        before.is_none().then_some(())
+    }
+
+    /// Panics if a bucket is not due when it says, or the counts are wrong. Gives the pending events of all buckets, with
+    /// the minute of each.
+    pub(super) fn check(&self) -> impl Iterator<Item = (i64, &List)> {
+        let ids = self.by_minute.values().map(|bucket| bucket.ids.len()).sum::<usize>();
+        assert_eq!(self.ids, ids, "the number of ids is that of all buckets");
+        let due: BTreeSet<_> = self.by_minute.iter().map(|(minute, bucket)| (bucket.due, *minute)).collect();
+        assert_eq!(self.due, due, "every bucket is due once, at its time");
+        self.by_minute.iter().map(|(minute, bucket)| (*minute, &bucket.pending))
     }
 }
 

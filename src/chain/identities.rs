@@ -3,6 +3,7 @@ use super::arena::{Arena, Handle};
 use super::list::List;
 use super::slab::Slab;
 use super::table::{self, Hashed, Table, high_bits};
+use crate::util::invariant::Invariant as _;
 
 /// The identities that have pending events.
 #[derive(Debug, Default)]
@@ -92,7 +93,18 @@ impl Identities {
 
     /// The text of an identity, as UTF-8.
     pub(super) fn text(&self, slot: u32) -> &[u8] {
-        self.slots.get(slot).map_or(&[], |identity| self.texts.get(identity.text))
+        self.texts.get(self.slots.get(slot).invariant("an identity in use is stored").text)
+    }
+
+    /// Panics if an identity has no events, or is not found by its text. Gives the events of all identities.
+    pub(super) fn check(&self) -> impl Iterator<Item = (u32, &List)> {
+        self.slots.check();
+        self.by_text.check();
+        assert_eq!(self.by_text.len(), self.slots.len(), "every identity is found by its text");
+        self.slots.iter().map(|(slot, identity)| {
+            assert!(identity.events.len > 0, "an identity without pending events is gone");
+            (slot, &identity.events)
+        })
     }
 
     pub(super) fn len(&self) -> usize {

@@ -82,4 +82,18 @@ impl Index {
             Some(entry) => self.lists.get(entry.head & !LIST).map_or(&[], Vec::as_slice),
         }
     }
+
+    /// Panics if a list is not one, or not in the order of time. `time` gives `None` for an event that does not exist.
+    pub(super) fn check(&self, time: impl Fn(u32) -> Option<i64>) {
+        self.entries.check();
+        self.lists.check();
+        let lists = self.entries.in_order().filter(|entry| entry.head & LIST != 0).count();
+        assert_eq!(lists, self.lists.len(), "every list belongs to one key");
+        for entry in self.entries.in_order() {
+            let events = self.get(entry.key.into());
+            let times: Vec<_> = events.iter().map(|event| time(*event)).collect();
+            assert!(times.iter().all(Option::is_some) && times.is_sorted(), "pending events in the order of time");
+            assert!(entry.head & LIST == 0 || events.len() > 1, "a list has more than one event");
+        }
+    }
 }

@@ -3,6 +3,7 @@ use hashbrown::HashSet;
 use super::KeyedHash;
 use super::pending::{PendingEvent, PendingId, Store};
 use crate::rule::{Binding, JoinStep, RulePlan, Rules, Shared, StepPlan};
+use crate::util::invariant::Invariant as _;
 use crate::util::sorted;
 
 /// A chain: one event per step of the rule, `None` for an optional step without one.
@@ -62,7 +63,7 @@ impl<'a> Search<'a> {
             *place = Some((new, event));
         }
         let (identity, _) = event.identity();
-        let steps = self.rules.steps.get(rule.first_step..).unwrap_or_default();
+        let steps = self.rules.steps.get(rule.first_step..).invariant("a rule has its steps");
         let mut draft = Draft { rule, steps, joins: &plan.joins, identity, placed, complete: Vec::new() };
         if !plan.optional {
             self.extend(&mut draft, 0);

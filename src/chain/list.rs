@@ -55,6 +55,20 @@ impl List {
             Some(after) => links(after).before = item.before,
             None => self.last = item.before,
         }
+        debug_assert!(self.len > 0, "an item of the list is in it");
         self.len -= 1;
+    }
+
+    /// The items from the first to the last. Panics if the links do not agree.
+    pub(super) fn check<T>(&self, items: &Slab<T>, links: fn(&T) -> &Links) -> Vec<u32> {
+        let (mut all, mut before, mut at) = (Vec::new(), NOBODY, self.first);
+        while let Some(item) = items.get(at) {
+            assert_eq!(links(item).before, before, "neighbours point at each other");
+            all.push(at);
+            assert!(all.len() <= self.len as usize, "the list does not run in a circle");
+            (before, at) = (at, links(item).after);
+        }
+        assert_eq!((at, before, all.len()), (NOBODY, self.last, self.len as usize), "the list ends with its last item");
+        all
     }
 }

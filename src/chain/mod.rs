@@ -240,6 +240,11 @@ impl Chains {
         self.pending.event(id)
     }
 
+    /// Panics if a structure disagrees with another one.
+    pub(crate) fn check(&self, rules: &Rules) {
+        self.pending.check(&self.hash, rules, self.buckets.check());
+    }
+
     /// Number of pending events.
     pub(crate) fn pending(&self) -> usize {
         self.pending.len()

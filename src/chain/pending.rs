@@ -9,9 +9,10 @@ use super::identities::Identities;
 use super::index::Index;
 use super::list::{Links, List};
 use super::slab::Slab;
-use super::{KeyedHash, Matched, table};
+use super::{KeyedHash, Matched, bucket, table};
 use crate::event::Slot;
 use crate::rule::{Binding, Rules};
+use crate::util::invariant::Invariant as _;
 use crate::util::packed::{Decoder, PackedStr, encode_number, encode_text};
 use crate::util::sorted;
 
@@ -133,7 +134,7 @@ pub(crate) struct PendingEvent<'a> {
 impl<'a> PendingEvent<'a> {
     /// The event's id.
     pub(crate) fn id(self) -> Cow<'a, str> {
-        Decoder::new(self.content).packed_text().unwrap_or_default()
+        Decoder::new(self.content).packed_text().invariant("a pending event begins with its id")
     }
 
     /// All values with their slot numbers.
@@ -165,8 +166,8 @@ impl<'a> PendingEvent<'a> {
 
     /// Who made the call, and where.
     pub(crate) fn attribution(self) -> Attribution<'a> {
-        Attribution::decode(std::str::from_utf8(self.identity_text).unwrap_or_default(), self.attribution_text)
-            .unwrap_or_default()
+        let identity = std::str::from_utf8(self.identity_text).invariant("an identity is UTF-8");
+        Attribution::decode(identity, self.attribution_text).invariant("an attribution is as it was encoded")
     }
 
     pub(super) fn is_step(self, step: usize) -> bool {
@@ -408,6 +409,36 @@ impl Store {
             self.slots.iter().map(|(slot, pending)| u64::from(age(pending.number)) << 32 | u64::from(slot)).collect();
         slots.sort_unstable();
         slots.into_iter().filter_map(|slot| self.slot(slot as u32)).collect()
+    }
+
+    /// Panics if any index disagrees with the pending events. `buckets` gives those of each minute.
+    pub(super) fn check<'b>(&self, hash: &KeyedHash, rules: &Rules, buckets: impl Iterator<Item = (i64, &'b List)>) {
+        self.slots.check();
+        self.by_value.check(|slot| self.time(slot));
+        self.attributions.check(self.slots.iter().map(|(_, pending)| pending.attribution));
+        let mut listed = 0;
+        for (identity, events) in self.identities.check() {
+            let events = events.check(&self.slots, |pending| &pending.of_identity);
+            let of_identity = |slot: &u32| self.slots.get(*slot).is_some_and(|pending| pending.identity == identity);
+            assert!(events.iter().all(of_identity), "an identity lists its own pending events");
+            listed += events.len();
+        }
+        assert_eq!(listed, self.len(), "every pending event is listed under its identity");
+        let mut in_buckets = 0;
+        for (minute, events) in buckets {
+            let events = events.check(&self.slots, |pending| &pending.of_bucket);
+            let of_minute = |slot: &u32| self.time(*slot).is_some_and(|time| time.div_euclid(bucket::GRAIN) == minute);
+            assert!(events.iter().all(of_minute), "a bucket lists the pending events of its minute");
+            in_buckets += events.len();
+        }
+        assert_eq!(in_buckets, self.len(), "every pending event is in a bucket");
+        for (slot, _) in self.slots.iter() {
+            let found = |key: u64| self.by_value.get(key).contains(&slot);
+            assert!(
+                self.keys(hash, rules, slot).into_iter().all(found),
+                "a pending event is found by each of its keys"
+            );
+        }
     }
 
     pub(super) fn len(&self) -> usize {

@@ -60,4 +60,12 @@ impl<T> Slab<T> {
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
         (0..).zip(self.chunks.iter().flatten()).filter_map(|(number, value)| Some((number, value.as_ref()?)))
     }
+
+    /// Panics if the counts do not fit what is stored.
+    pub(super) fn check(&self) {
+        let slots = self.chunks.iter().map(Vec::len).sum::<usize>();
+        assert_eq!(self.len, self.iter().count(), "the length is the number of values");
+        assert_eq!(slots, self.len + self.free.len(), "every slot is in use or free");
+        assert!(self.free.iter().all(|number| self.get(*number).is_none()), "a free slot holds nothing");
+    }
 }

@@ -5,12 +5,14 @@
 
 use std::borrow::Cow;
 
+use super::attribution::Attribution;
 use super::bucket::Buckets;
 use super::pending::{Call, New, PendingEvent, Store};
 use super::table::Table;
 use super::{Chains, Counts};
 use crate::event::Path;
 use crate::rule::Rules;
+use crate::util::invariant::Invariant as _;
 use crate::util::packed::{Decoder, encode_bytes, encode_number, encode_signed, encode_text};
 use crate::util::sorted;
 
@@ -82,8 +84,9 @@ impl Chains {
     fn restore_pending(&mut self, rules: &Rules, renumbering: &Renumbering, take: &mut Decoder<'_>) -> Option<()> {
         let mut identities: Vec<_> =
             (0..take.count(1)?).map(|_| take.text().map(Part::Saved)).collect::<Option<_>>()?;
-        let mut attributions: Vec<_> =
-            (0..take.count(1)?).map(|_| take.bytes().map(Part::Saved)).collect::<Option<_>>()?;
+        let mut attributions: Vec<_> = (0..take.count(1)?)
+            .map(|_| take.bytes().filter(|encoded| Attribution::decode("", encoded).is_some()).map(Part::Saved))
+            .collect::<Option<_>>()?;
         let mut calls: Vec<_> =
             (0..take.count(4)?).map(|_| renumbering.call(take).map(Part::Saved)).collect::<Option<_>>()?;
         for _ in 0..take.count(5)? {
@@ -207,10 +210,16 @@ impl Renumbering {
 
     /// The content of an event, with its slots renumbered for the current rules.
     fn content<'a>(&self, saved: &'a [u8]) -> Option<Cow<'a, [u8]>> {
+        let mut take = Decoder::new(saved);
         if self.contents_unchanged {
+            // Nothing else may reach the state: later, what cannot be decoded is a broken invariant.
+            take.skip_text()?;
+            while take.left() > 0 {
+                self.slots.get(usize::try_from(take.number()?).ok()?)?;
+                take.skip_text()?;
+            }
             return Some(Cow::Borrowed(saved));
         }
-        let mut take = Decoder::new(saved);
         let mut content = Vec::with_capacity(saved.len());
         encode_text(&mut content, &take.packed_text()?);
         while take.left() > 0 {
@@ -234,7 +243,7 @@ fn restore_buckets(buckets: &mut Buckets, take: &mut Decoder<'_>) -> Option<()> 
         for _ in 0..count {
             ids.insert(u64::from_le_bytes(take.fixed()?));
         }
-        buckets.restore(minute, deadline, due, ids);
+        buckets.restore(minute, deadline, due, ids)?;
     }
     Some(())
 }
@@ -262,7 +271,10 @@ fn save_pending(pending: &Store, to: &mut Vec<u8>) {
         encode_signed(to, event.time);
         encode_number(to, identities.number(event.identity()));
         encode_number(to, attributions.number(event.encoded_attribution()));
-        encode_number(to, calls.iter().position(|call| call.call() == event.call()).unwrap_or_default() as u64);
+        encode_number(
+            to,
+            calls.iter().position(|call| call.call() == event.call()).invariant("every call was numbered") as u64,
+        );
         encode_bytes(to, event.content());
     }
 }

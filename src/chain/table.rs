@@ -103,6 +103,15 @@ impl<T: Hashed> Table<T> {
         }
     }
 
+    /// Panics if an entry is on another page than its hash says, or the length is wrong.
+    pub(super) fn check(&self) {
+        let pages = self.pages.len();
+        for (at, entries) in self.pages.iter().enumerate() {
+            assert!(entries.iter().all(|entry| page(entry.hash(), pages) == at), "an entry is on the page of its hash");
+        }
+        assert_eq!(self.len, self.pages.iter().map(Vec::len).sum::<usize>(), "the length is the number of entries");
+    }
+
     pub(super) fn len(&self) -> usize {
         self.len
     }

@@ -184,6 +184,16 @@ impl Correlator {
         Ok(outcome)
     }
 
+    /// Checks every invariant of the state. Linear in it.
+    ///
+    /// # Panics
+    ///
+    /// If one is broken.
+    #[doc(hidden)]
+    pub fn check(&self) {
+        self.chains.check(&self.rules);
+    }
+
     fn check_length(&self, batch: &[u8]) -> Result<(), Error> {
         let max = self.config.limits.batch_bytes.min(u32::MAX as usize);
         if batch.len() > max {

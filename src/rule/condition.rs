@@ -5,7 +5,8 @@ use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use serde::de::Visitor;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use wildmatch::WildMatch;
 
@@ -26,8 +27,8 @@ use crate::vocab::Error;
 /// assert!(matches!(condition.operator, Operator::Equals(_)));
 /// # Ok::<(), serde_json::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "ConditionForm", into = "ConditionForm")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(into = "ConditionForm")]
 #[non_exhaustive]
 pub struct Condition {
     /// The path to the value.
@@ -87,6 +88,28 @@ struct ConditionForm {
     below: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     above: Option<i64>,
+}
+
+impl<'de> Deserialize<'de> for Condition {
+    /// As a map of its own, so that errors carry the position of the condition and not of what follows it.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ConditionVisitor)
+    }
+}
+
+struct ConditionVisitor;
+
+impl<'de> Visitor<'de> for ConditionVisitor {
+    type Value = Condition;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a condition")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Condition, A::Error> {
+        let form = ConditionForm::deserialize(MapAccessDeserializer::new(map))?;
+        Condition::try_from(form).map_err(A::Error::custom)
+    }
 }
 
 impl TryFrom<ConditionForm> for Condition {

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::invariant::Invariant as _;
+
 /// Appends `value` in LEB128: seven bits per byte, lowest first; 1 to 10 bytes.
 pub(crate) fn encode_number(to: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
@@ -111,7 +113,7 @@ pub(crate) struct PackedStr<'a>(pub &'a [u8]);
 impl<'a> PackedStr<'a> {
     /// Decodes the text; empty if the bytes are not a valid encoding.
     pub(crate) fn text(self) -> Cow<'a, str> {
-        Decoder::new(self.0).packed_text().unwrap_or_default()
+        Decoder::new(self.0).packed_text().invariant("a packed string is as it was encoded")
     }
 }
 
@@ -228,6 +230,27 @@ impl<'a> Decoder<'a> {
                 Some(Cow::Owned(text))
             }
         }
+    }
+
+    /// Skips a text that [`encode_text`] wrote; `None` if it is not one.
+    pub(crate) fn skip_text(&mut self) -> Option<()> {
+        let [tag] = self.fixed()?;
+        match tag {
+            tag::PLAIN => drop(self.text()?),
+            tag::UUID => drop(self.fixed::<16>()?),
+            _ => {
+                match tag.checked_sub(tag::KNOWN_RESOURCE) {
+                    Some(known) => drop(PREFIXES.get(usize::from(known))?),
+                    None => {
+                        let (prefix, rest) = self.from.split_at_checked(usize::from(tag - tag::RESOURCE))?;
+                        std::str::from_utf8(prefix).ok()?;
+                        self.from = rest;
+                    }
+                }
+                self.fixed::<9>()?;
+            }
+        }
+        Some(())
     }
 
     /// A count of items that take at least `least` bytes each. `None` also if the bytes left cannot hold that many.

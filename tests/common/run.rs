@@ -48,6 +48,7 @@ impl Both {
 
     pub fn process(&mut self, batch: &[u8]) -> Outcome {
         let native = self.native.process(batch, NOW).expect("the native batch should succeed");
+        self.native.check();
         let sandboxed = self.sandboxed.process(batch, NOW.as_millis()).expect("the sandboxed batch should succeed");
         assert_same(&native, &sandboxed);
         native
