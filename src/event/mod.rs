@@ -135,7 +135,7 @@ pub(crate) fn read<'a>(
 /// The keys by which the prefilter recognises candidates, of all clouds and mappings.
 pub(crate) fn action_keys() -> Vec<ActionKey> {
     let marks = MAPPINGS.iter().flat_map(|mapping| mapping.marks);
-    CLOUDS.iter().flat_map(|cloud| cloud.action_keys).chain(marks).copied().collect()
+    CLOUDS.iter().rev().flat_map(|cloud| cloud.action_keys).chain(marks).copied().collect()
 }
 
 /// The members that identify the containers and envelopes of all clouds.

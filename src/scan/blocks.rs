@@ -45,7 +45,7 @@ impl Lanes {
     }
 
     #[inline(always)]
-    fn map(self, each: impl Fn(i8x16) -> i8x16) -> Self {
+    pub(super) fn map(self, each: impl Fn(i8x16) -> i8x16) -> Self {
         Self(self.0.map(each))
     }
 
@@ -61,18 +61,6 @@ impl Lanes {
     pub(super) fn above(self, byte: u8) -> Self {
         let byte = splat(byte);
         self.map(|lane| lane.simd_gt(byte))
-    }
-
-    /// The bytes that are a line feed, a backslash or one of `others`; one comparison each.
-    #[inline(always)]
-    pub(super) fn any_of_line_feed_backslash_and<const N: usize>(self, others: &[i8x16; N]) -> Self {
-        self.map(|lane| {
-            let mut any = lane.simd_eq(splat(b'\n')) | lane.simd_eq(splat(b'\\'));
-            for other in others {
-                any = any | lane.simd_eq(*other);
-            }
-            any
-        })
     }
 
     /// The bitwise OR of the four vectors, to test whether anything is set.

@@ -72,10 +72,60 @@ pub(crate) struct Prefilter {
 struct Key {
     anchor: u8,
     /// The bytes between the first letter, which may be in either case, and the anchor.
-    before: &'static [u8],
+    before: Word,
     /// The bytes after the anchor.
-    after: &'static [u8],
+    after: Word,
     meaning: KeyMeaning,
+}
+
+/// Up to eight bytes of a key as a number: comparing them is one operation and no call. Longer parts are compared as far as
+/// their eight bytes next to the anchor, which lets more through and never less.
+#[derive(Clone, Copy, Debug)]
+struct Word {
+    bytes: u64,
+    mask: u64,
+    /// The length of the whole part.
+    length: usize,
+}
+
+impl Word {
+    /// The bytes before an anchor.
+    fn before(part: &[u8]) -> Self {
+        Self::new(last_eight(part), part.len())
+    }
+
+    /// The bytes after an anchor.
+    fn after(part: &[u8]) -> Self {
+        Self::new(first_eight(part), part.len())
+    }
+
+    fn new(bytes: u64, length: usize) -> Self {
+        let mask = if length < 8 { (1 << (8 * length)) - 1 } else { u64::MAX };
+        Self { bytes, mask, length }
+    }
+
+    #[inline(always)]
+    fn is(self, bytes: u64) -> bool {
+        bytes & self.mask == self.bytes
+    }
+}
+
+/// The first eight bytes, the first one lowest; zeros if there are fewer.
+#[inline(always)]
+fn first_eight(bytes: &[u8]) -> u64 {
+    match bytes.first_chunk() {
+        Some(eight) => u64::from_le_bytes(*eight),
+        None => bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    }
+}
+
+/// The last eight bytes, the last one lowest; zeros if there are fewer.
+#[inline(always)]
+fn last_eight(bytes: &[u8]) -> u64 {
+    match bytes.last_chunk() {
+        Some(eight) => u64::from_be_bytes(*eight),
+        None => bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    }
 }
 
 impl Prefilter {
@@ -88,7 +138,8 @@ impl Prefilter {
             let name = key.name.as_bytes();
             let (before, rest) = name.split_at_checked(position)?;
             let (anchor, after) = rest.split_first()?;
-            Some(Key { anchor: *anchor, before: before.get(1..)?, after, meaning: key.meaning })
+            let (before, after) = (Word::before(before.get(1..)?), Word::after(after));
+            Some(Key { anchor: *anchor, before, after, meaning: key.meaning })
         };
         let keys = keys.iter().zip(positions).map(split).collect::<Option<_>>()?;
         let mut prefilter = Self { anchors, keys, actions: vec![Vec::new(); 256], spelled: [false; 128] };
@@ -151,14 +202,19 @@ impl Prefilter {
         if *anchor == b'\\' {
             return self.escape_may_spell(after.get(1..5));
         }
-        let mut keys = self.keys.iter().filter(|key| key.anchor == *anchor);
-        keys.any(|key| key.is_at(before, after) && self.value_may_match(*key, after))
+        let (word_before, word_after) = (last_eight(before), first_eight(after));
+        self.keys.iter().any(|key| {
+            key.after.is(word_after)
+                && key.before.is(word_before)
+                && key.anchor == *anchor
+                && self.value_may_match(*key, after)
+        })
     }
 
     /// Whether a rule may match the value of `key`. `after` begins with the bytes of the key after its anchor.
     #[inline]
     fn value_may_match(&self, key: Key, after: &[u8]) -> bool {
-        let value = after.get(key.after.len()..).unwrap_or_default();
+        let value = after.get(key.after.length..).unwrap_or_default();
         match (key.meaning, value.strip_prefix(b"\":\"")) {
             (KeyMeaning::SchemaMark, _) => true,
             // By far the most common form.
@@ -215,14 +271,6 @@ impl Prefilter {
             return true;
         };
         self.spelled.get(code as usize).copied().unwrap_or(false)
-    }
-}
-
-impl Key {
-    /// Whether the anchor between `before` and `after` belongs to this key.
-    #[inline]
-    fn is_at(&self, before: &[u8], after: &[u8]) -> bool {
-        after.starts_with(self.after) && before.ends_with(self.before)
     }
 }
 

@@ -40,13 +40,13 @@ const MAX_MEMBERS: usize = 16;
 pub(crate) struct Sniffer {
     shapes: Vec<LineShapes>,
     /// For each byte value: whether a known name begins with it. This rules out nearly every line.
-    first_letters: Box<[bool; 256]>,
+    first_letters: [bool; 256],
 }
 
 impl Sniffer {
     /// A sniffer that recognises all these shapes.
     pub(crate) fn new(shapes: impl Iterator<Item = LineShapes>) -> Self {
-        let mut sniffer = Self { shapes: shapes.collect(), first_letters: Box::new([false; 256]) };
+        let mut sniffer = Self { shapes: shapes.collect(), first_letters: [false; 256] };
         for LineShapes { lists, before_lists, envelopes } in &sniffer.shapes {
             for name in lists.iter().chain(*before_lists).chain(*envelopes) {
                 let first = name.as_bytes().first().copied().unwrap_or_default();
