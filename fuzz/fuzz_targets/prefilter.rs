@@ -2,10 +2,10 @@
 
 #![no_main]
 
-use catena::Correlator;
+use catena::{Correlator, Timestamp};
 use libfuzzer_sys::fuzz_target;
 
-const NOW: u64 = 1_900_000_000_000;
+const NOW: Timestamp = Timestamp::from_millis(1_900_000_000_000);
 
 /// Few rules, so that the time is spent on records and not on rules.
 const RULES: &str = r#"[{"id":"chain","version":1,"title":"t","severity":"low","within":"15m","steps":[
@@ -18,8 +18,10 @@ fuzz_target!(|batch: &[u8]| {
     let mode = if batch.len() % 2 == 0 { "enrich" } else { "filter" };
     let process = |prefilter: bool| {
         let config = format!(r#"{{"mode":"{mode}","prefilter":{prefilter},"built_in_rules":false,"rules":{RULES}}}"#);
-        let mut correlator = Correlator::open(&config).expect("the configuration should be valid");
-        correlator.process(batch, NOW).expect("the batch should be within the limit")
+        let mut correlator = Correlator::new(config.parse().expect("the configuration should be valid")).expect("the rules should be valid");
+        let outcome = correlator.process(batch, NOW).expect("the batch should be within the limit");
+        correlator.check();
+        outcome
     };
     let outcome = process(true);
     assert_eq!(outcome, process(false));

@@ -135,6 +135,7 @@ pub(crate) fn read<'a>(
 /// The keys by which the prefilter recognises candidates, of all clouds and mappings.
 pub(crate) fn action_keys() -> Vec<ActionKey> {
     let marks = MAPPINGS.iter().flat_map(|mapping| mapping.marks);
+    // The last cloud is the most frequent one: its keys are compared first.
     CLOUDS.iter().rev().flat_map(|cloud| cloud.action_keys).chain(marks).copied().collect()
 }
 
