@@ -1,16 +1,24 @@
 //! A checkpoint that is truncated or altered anywhere is refused with a reason, and never restored in part.
 
+use std::sync::LazyLock;
+
 use crate::common::{chain, lines};
 use catena::Error;
 
+/// One rule alone: it compiles in microseconds, and thousands of checkpoints are tried.
+static ONE_RULE: LazyLock<String> = LazyLock::new(|| {
+    let others = catena::built_in().unwrap().into_iter().map(|rule| rule.id).filter(|id| id != "aws-snapshot-staging");
+    serde_json::json!({"disabled_rules": others.collect::<Vec<_>>()}).to_string()
+});
+
 fn checkpoint() -> Vec<u8> {
-    let mut correlator = crate::common::run::open("{}").unwrap();
+    let mut correlator = crate::common::run::open(&ONE_RULE).unwrap();
     correlator.process(&lines(&chain(60, 120)), crate::common::NOW).unwrap();
     correlator.checkpoint()
 }
 
 fn refused(checkpoint: &[u8]) -> bool {
-    matches!(crate::common::run::resume("{}", checkpoint), Err(Error::InvalidCheckpoint(why)) if !why.is_empty())
+    matches!(crate::common::run::resume(&ONE_RULE, checkpoint), Err(Error::InvalidCheckpoint(why)) if !why.is_empty())
 }
 
 #[test]
@@ -19,7 +27,7 @@ fn a_truncated_checkpoint_is_refused() {
     for length in 0..checkpoint.len() {
         assert!(refused(&checkpoint[..length]), "truncated to {length} bytes");
     }
-    assert!(crate::common::run::resume("{}", &checkpoint).is_ok());
+    assert!(crate::common::run::resume(&ONE_RULE, &checkpoint).is_ok());
 }
 
 #[test]

@@ -29,7 +29,7 @@ fn count(line: &str) -> u32 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(crate::common::cases(200))]
 
     #[test]
     fn every_record_is_accounted_for(

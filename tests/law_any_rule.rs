@@ -35,7 +35,7 @@ fn configured(rule: &Value) -> Option<(Rule, String)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, max_global_rejects: 100_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { max_global_rejects: 100_000, ..crate::common::cases(400) })]
 
     #[test]
     fn findings_match_the_oracle_despite_disorder_duplicates_and_restarts(

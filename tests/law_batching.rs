@@ -5,7 +5,7 @@ use crate::common::{events, lines};
 use proptest::prelude::*;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
+    #![proptest_config(crate::common::cases(150))]
 
     #[test]
     fn splitting_into_batches_changes_nothing(

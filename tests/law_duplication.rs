@@ -5,7 +5,7 @@ use crate::common::{events, lines, oracle};
 use proptest::prelude::*;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(crate::common::cases(200))]
 
     #[test]
     fn duplicate_records_yield_no_further_findings(

@@ -21,7 +21,7 @@ fn delayed() -> impl Strategy<Value = Vec<Event>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(crate::common::cases(300))]
 
     #[test]
     fn any_arrival_order_within_the_lateness_matches_the_oracle(events in delayed()) {

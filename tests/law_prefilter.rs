@@ -63,7 +63,7 @@ fn spelled() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
+    #![proptest_config(crate::common::cases(500))]
 
     #[test]
     fn the_prefilter_changes_nothing_for_disguised_records(lines in prop::collection::vec(disguised(), 1..12)) {

@@ -7,7 +7,7 @@ use crate::common::{events, oracle};
 use proptest::prelude::*;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(100))]
+    #![proptest_config(crate::common::cases(100))]
 
     #[test]
     fn sharded_findings_match_the_oracle(

@@ -18,6 +18,12 @@ pub const NOW: Timestamp = Timestamp::from_millis(1_900_000_000_000);
 /// The window of `aws-snapshot-staging`, in seconds.
 pub const WINDOW: u64 = 900;
 
+/// A number of cases for proptest. Mutation testing runs fewer (`CATENA_CASES_DIVISOR`): most mutants fail any of them.
+pub fn cases(count: u32) -> ProptestConfig {
+    let divisor = std::env::var("CATENA_CASES_DIVISOR").ok().and_then(|divisor| divisor.parse().ok()).unwrap_or(1);
+    ProptestConfig::with_cases((count / divisor).max(10))
+}
+
 /// A call of the kind that `aws-snapshot-staging` chains.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
