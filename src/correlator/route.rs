@@ -34,6 +34,13 @@ impl Correlator {
     ///
     /// Costs about as much as [`process`](Self::process) on a batch without candidates.
     ///
+    /// ```
+    /// let correlator = catena::Correlator::new(catena::Config::default())?;
+    /// let routes = correlator.route(b"{\"eventName\":\"DescribeInstances\"}\n", 4)?;
+    /// assert_eq!((routes[0].records, routes[0].partition), (1, None));
+    /// # Ok::<(), catena::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Error::LimitExceeded`] if `partitions` is 0 or the batch is too long for [`process`](Self::process).

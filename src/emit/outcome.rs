@@ -26,11 +26,29 @@ pub struct Outcome {
 
 impl Outcome {
     /// The number of records that stay in the stream, rejected ones not included.
+    ///
+    /// ```
+    /// use catena::{Config, Correlator, Timestamp};
+    ///
+    /// let mut correlator = Correlator::new(Config::default())?;
+    /// let outcome = correlator.process(b"{\"a\":1}\nnot a record\n", Timestamp::MAX)?;
+    /// assert_eq!((outcome.records, outcome.passed()), (2, 1));
+    /// # Ok::<(), catena::Error>(())
+    /// ```
     pub fn passed(&self) -> u32 {
         self.records.saturating_sub(self.dropped).saturating_sub(offset(self.rejections.len()))
     }
 
     /// The output: `batch` with the splices applied. Copies the batch once.
+    ///
+    /// ```
+    /// use catena::{Config, Correlator, Timestamp};
+    ///
+    /// let mut correlator = Correlator::new(r#"{"mode": "filter"}"#.parse::<Config>()?)?;
+    /// let batch = b"{\"eventName\":\"DescribeInstances\"}\n";
+    /// assert_eq!(correlator.process(batch, Timestamp::MAX)?.apply(batch), b"");
+    /// # Ok::<(), catena::Error>(())
+    /// ```
     pub fn apply(&self, batch: &[u8]) -> Vec<u8> {
         let mut output = Vec::with_capacity(batch.len());
         let mut from = 0;
@@ -94,6 +112,10 @@ impl Reason {
     ];
 
     /// The reason's code in the WIT contract and in metrics.
+    ///
+    /// ```
+    /// assert_eq!(catena::Reason::NotAnObject.code(), "not-an-object");
+    /// ```
     pub fn code(self) -> &'static str {
         match self {
             Self::NotAnObject => "not-an-object",

@@ -26,6 +26,13 @@ pub(crate) enum Segment<'a> {
 impl Path {
     /// Parses a path in the syntax of rules. `None` if it is malformed: a name that is empty, or that contains white
     /// space or a bracket other than a final `[]`.
+    ///
+    /// ```
+    /// use catena::Path;
+    ///
+    /// assert!(Path::parse("responseElements.instancesSet.items[].instanceId").is_some());
+    /// assert!(Path::parse("a..b").is_none());
+    /// ```
     pub fn parse(text: &str) -> Option<Self> {
         let well_formed = !text.is_empty()
             && text.split('.').all(|part| {
@@ -36,6 +43,10 @@ impl Path {
     }
 
     /// The path as text, as it was written.
+    ///
+    /// ```
+    /// assert_eq!(catena::Path::parse("a.b[]").unwrap().as_str(), "a.b[]");
+    /// ```
     pub fn as_str(&self) -> &str {
         &self.text
     }

@@ -108,6 +108,13 @@ pub(super) fn exception(
 impl Rule {
     /// The names that steps join on: those in [`join`](Self::join), else every name that more than one step binds, in
     /// alphabetical order.
+    ///
+    /// ```
+    /// let rules = catena::built_in()?;
+    /// let rule = rules.iter().find(|rule| rule.id == "aws-snapshot-staging").unwrap();
+    /// assert_eq!(rule.joining_names(), ["snapshot", "volume"]);
+    /// # Ok::<(), catena::Error>(())
+    /// ```
     pub fn joining_names(&self) -> Vec<&str> {
         let bound = |name: &str| self.steps.iter().filter(|step| step.bind.contains_key(name)).count();
         match &self.join {

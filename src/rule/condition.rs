@@ -172,6 +172,12 @@ pub struct Scalar(String);
 
 impl Scalar {
     /// The text that comparisons use.
+    ///
+    /// ```
+    /// let scalar: catena::Scalar = serde_json::from_str("false")?;
+    /// assert_eq!(scalar.as_str(), "false");
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -120,6 +120,14 @@ pub enum OneOrMany<T> {
 
 impl<T> OneOrMany<T> {
     /// Iterates over the values.
+    ///
+    /// ```
+    /// use catena::OneOrMany;
+    ///
+    /// let services: OneOrMany<String> = serde_json::from_str(r#"["ec2.amazonaws.com", "rds.amazonaws.com"]"#)?;
+    /// assert_eq!(services.iter().count(), 2);
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
     pub fn iter(&self) -> std::slice::Iter<'_, T> {
         match self {
             Self::One(one) => std::slice::from_ref(one).iter(),

@@ -25,6 +25,11 @@ const BUILT_IN_EXCEPTIONS: &str = include_str!(concat!(env!("OUT_DIR"), "/except
 
 /// The built-in rules, ordered by id. Parses the embedded JSON on every call.
 ///
+/// ```
+/// assert!(catena::built_in()?.iter().any(|rule| rule.id == "gcp-snapshot-staging"));
+/// # Ok::<(), catena::Error>(())
+/// ```
+///
 /// # Errors
 ///
 /// None in a build that passes its tests, which check the files.
@@ -34,6 +39,11 @@ pub fn built_in() -> Result<Vec<Rule>, Error> {
 
 /// The built-in exceptions, ordered by id. Each is off unless the configuration names it. Parses the embedded JSON on
 /// every call.
+///
+/// ```
+/// assert!(catena::built_in_exceptions()?.iter().any(|exception| exception.id == "auto-scaling"));
+/// # Ok::<(), catena::Error>(())
+/// ```
 ///
 /// # Errors
 ///

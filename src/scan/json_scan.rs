@@ -31,6 +31,11 @@ pub struct JsonScanner {
 
 impl JsonScanner {
     /// A scanner for the value whose opening bracket is at offset `start`.
+    ///
+    /// ```
+    /// let mut scanner = catena::JsonScanner::new(2);
+    /// assert_eq!(scanner.end(b"x {}", 4), Some(4));
+    /// ```
     pub fn new(start: usize) -> Self {
         Self { at: start, depth: 0, in_string: 0, escaped: 0 }
     }
@@ -38,6 +43,12 @@ impl JsonScanner {
     /// The offset just past the value's closing bracket, or `None` if the value does not end before `limit`.
     ///
     /// On a repeated call, `bytes` must begin with the bytes of the previous call; more may follow them.
+    ///
+    /// ```
+    /// let mut scanner = catena::JsonScanner::new(0);
+    /// assert_eq!(scanner.end(br#"{"a":"#, 5), None);
+    /// assert_eq!(scanner.end(br#"{"a":{}}"#, 8), Some(8));
+    /// ```
     #[inline]
     pub fn end(&mut self, bytes: &[u8], limit: usize) -> Option<usize> {
         let limit = limit.min(bytes.len());
