@@ -180,7 +180,7 @@ fn pass(contender: Contender, batches: &[Bytes], sandboxes: &Sandboxes) -> Resul
             Ok(batches.iter().map(ends).sum())
         }
         Contender::Native => {
-            let refused = |error: catena::Error| catena_host::Error::Answer(error.to_string());
+            let refused = |error: catena::Error| catena_host::Error::InvalidAnswer(error.to_string());
             let mut correlator = FINDINGS.parse().and_then(catena::Correlator::new).map_err(refused)?;
             let process = |batch: &Bytes| {
                 Ok(correlator.process(batch, catena::Timestamp::from_millis(NOW)).map_err(refused)?.findings.len())

@@ -17,7 +17,7 @@ use catena_input::framing::{Batch, line_feeds_in};
 use catena_input::{Inode, Inputs, World};
 
 /// How many rejections to log if there is no `--rejects`.
-const TOLD: u64 = 10;
+const MAX_LOGGED: u64 = 10;
 
 /// All outputs of a run.
 pub struct Outputs {
@@ -29,7 +29,7 @@ pub struct Outputs {
     format: Format,
     rejects: Option<Sink>,
     quiet: bool,
-    told: u64,
+    logged: u64,
 }
 
 /// The length of each output at a checkpoint. Anything after it is redone.
@@ -56,7 +56,7 @@ struct RejectedRecord<'a> {
 impl Outputs {
     /// Removes the outputs from the inputs, in case they are in an input folder. An output that is an input but was not
     /// written by an earlier run of this state would be truncated: that is an error.
-    pub fn spare(arguments: &Run, written: Written, inputs: &mut Inputs, world: &World) -> Result<(), CliError> {
+    pub fn exclude_from(arguments: &Run, written: Written, inputs: &mut Inputs, world: &World) -> Result<(), CliError> {
         for (name, target, written) in [
             ("--output", &arguments.output, written.stream),
             ("--findings", &arguments.findings, written.findings),
@@ -121,7 +121,7 @@ impl Outputs {
             format: arguments.findings_format.unwrap_or(default),
             rejects: open(arguments.rejects.clone(), written.rejects)?,
             quiet: arguments.quiet,
-            told: 0,
+            logged: 0,
         })
     }
 
@@ -203,11 +203,11 @@ impl Outputs {
                 sink.write(&[&rejected, b"\n"])
             }
             None => {
-                self.told += 1;
-                if self.told <= TOLD {
+                self.logged += 1;
+                if self.logged <= MAX_LOGGED {
                     warn!("{input}:{line}: rejected: {} ({})", rejection.detail, rejection.code);
                 }
-                if self.told == TOLD + 1 {
+                if self.logged == MAX_LOGGED + 1 {
                     warn!("further rejections are counted but not logged; use --rejects FILE to keep them all");
                 }
                 Ok(())

@@ -1,8 +1,8 @@
 //! The correlation pipeline: one correlator on the calling thread, or several on worker threads, partitioned by
 //! identity.
 
-mod many;
 mod shards;
+mod workers;
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -12,7 +12,7 @@ use catena_host::{Bounds, Error, Health, Metric, Mode, Outcome, Sandbox, Supervi
 
 use super::sink::WriteError;
 use catena_input::framing::{Batch, Kind};
-use many::Many;
+use workers::Workers;
 
 /// A batch and the input it came from.
 #[derive(Clone, Debug)]
@@ -33,7 +33,7 @@ pub enum Pipeline {
     /// One correlator, on the calling thread.
     One(Box<Supervisor>),
     /// Several, each on a worker thread.
-    Many(Many),
+    Workers(Workers),
 }
 
 /// A snapshot of the pipeline's metrics.
@@ -61,7 +61,7 @@ impl Pipeline {
             return Ok(Self::One(Box::new(open(0)?)));
         }
         let supervisors: Result<Vec<_>, _> = (0..jobs).map(open).collect();
-        Ok(Self::Many(Many::start(supervisors?)))
+        Ok(Self::Workers(Workers::start(supervisors?)))
     }
 
     /// Submits a batch. Passes on all outcomes that are ready, of this batch or earlier ones.
@@ -75,7 +75,7 @@ impl Pipeline {
                 let outcome = outcome.map_err(|error| Fault::at(&job, &error))?;
                 Ok(to.take(job, outcome)?)
             }
-            Self::Many(many) => many.put(job, to),
+            Self::Workers(many) => many.put(job, to),
         }
     }
 
@@ -83,7 +83,7 @@ impl Pipeline {
     pub fn drain(&mut self, to: &mut impl OutcomeSink) -> Result<(), Fault> {
         match self {
             Self::One(_) => Ok(()),
-            Self::Many(many) => many.drain(to),
+            Self::Workers(many) => many.drain(to),
         }
     }
 
@@ -91,7 +91,7 @@ impl Pipeline {
     pub fn checkpoints(&mut self) -> Result<Vec<Bytes>, Error> {
         match self {
             Self::One(supervisor) => Ok(vec![supervisor.checkpoint()?]),
-            Self::Many(many) => many.checkpoints(),
+            Self::Workers(many) => many.checkpoints(),
         }
     }
 
@@ -100,7 +100,7 @@ impl Pipeline {
         let mut report = Report::default();
         match self {
             Self::One(supervisor) => report.add(supervisor),
-            Self::Many(many) => many.report(&mut report),
+            Self::Workers(many) => many.report(&mut report),
         }
         report
     }

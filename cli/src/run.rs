@@ -60,7 +60,7 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
         let address = monitor.serve(address)?;
         info!("serving metrics at http://{address}/metrics");
     }
-    Outputs::spare(arguments, saved.written, &mut inputs, &world)?;
+    Outputs::exclude_from(arguments, saved.written, &mut inputs, &world)?;
     let outputs = Outputs::open(arguments, mode, saved.written)?;
     let stop = Stop::on_signals().map_err(|error| CliError::new(format!("cannot install signal handlers: {error}")))?;
     let own = Outputs::inodes(arguments, &world);
@@ -96,7 +96,7 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
     } else {
         input::read(plan.inputs, chunk, jobs, arguments.state.is_some(), &world, &stop.flag())
     };
-    let end = run.all(events, &stop);
+    let end = run.run(events, &stop);
     let Work { out: Out { mut summary, progress, .. }, failed, .. } = run.work;
     progress.finish_and_clear();
     summary.seconds = began.elapsed().as_secs_f64();

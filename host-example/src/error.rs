@@ -13,7 +13,7 @@ pub enum Error {
     /// The component trapped, because of a bug or a limit. It is no longer usable.
     Trap(wasmtime::Error),
     /// The component's answer violates `wit/catena.wit`. Its state cannot be trusted.
-    Answer(String),
+    InvalidAnswer(String),
 }
 
 impl Error {
@@ -34,7 +34,7 @@ impl fmt::Display for Error {
                 | Fault::Other(why),
             ) => f.write_str(why),
             Self::Trap(error) => write!(f, "the component failed: {error:#}"),
-            Self::Answer(why) => write!(f, "the component's answer violates its contract: {why}"),
+            Self::InvalidAnswer(why) => write!(f, "the component's answer violates its contract: {why}"),
         }
     }
 }
@@ -43,7 +43,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Component(error) | Self::Trap(error) => Some(error.as_ref()),
-            Self::Fault(_) | Self::Answer(_) => None,
+            Self::Fault(_) | Self::InvalidAnswer(_) => None,
         }
     }
 }

@@ -41,7 +41,7 @@ impl Limits {
 
 /// The memory use of a correlator, against its limit.
 pub(crate) struct Usage {
-    most_memory: usize,
+    max_memory: usize,
     pub memory: usize,
     /// Whether a request for memory has been refused.
     pub refused: bool,
@@ -49,7 +49,7 @@ pub(crate) struct Usage {
 
 impl Usage {
     pub(crate) fn new(limits: &Limits) -> Self {
-        Self { most_memory: limits.memory, memory: 0, refused: false }
+        Self { max_memory: limits.memory, memory: 0, refused: false }
     }
 }
 
@@ -58,7 +58,7 @@ const MAX_TABLE_ELEMENTS: usize = 20_000;
 
 impl ResourceLimiter for Usage {
     fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let granted = self.memory - current + desired <= self.most_memory;
+        let granted = self.memory - current + desired <= self.max_memory;
         if granted {
             self.memory += desired - current;
         }

@@ -12,7 +12,7 @@ pub enum Fate {
     /// It was processed. The splices are within the part; their offsets count from the start of the batch.
     Processed(Vec<Splice>),
     /// It was not processed, because no rule can match it or it was rejected. Mode `enrich` keeps it in the stream.
-    Left,
+    Unprocessed,
 }
 
 /// Merges the splices of parts, so that the output equals that of the whole batch. Parts must be added in order. Each
@@ -73,7 +73,7 @@ impl<'b> Merge<'b> {
     /// Adds the next part of the batch.
     pub fn part(&mut self, part: Range<usize>, fate: Fate) {
         match (self.mode, fate) {
-            (Mode::Findings, _) | (Mode::Enrich, Fate::Left) => {}
+            (Mode::Findings, _) | (Mode::Enrich, Fate::Unprocessed) => {}
             (Mode::Enrich, Fate::Processed(splices)) => self.outcome.splices.extend(splices),
             (Mode::Filter, fate) => {
                 let is_line = part.start == 0 || self.batch.get(part.start - 1) == Some(&b'\n');
@@ -81,7 +81,7 @@ impl<'b> Merge<'b> {
                     self.close_container();
                     match fate {
                         Fate::Processed(splices) => self.outcome.splices.extend(splices),
-                        Fate::Left => self.delete(part),
+                        Fate::Unprocessed => self.delete(part),
                     }
                 } else {
                     self.element(part, fate);

@@ -143,7 +143,7 @@ impl Correlator {
     /// # Errors
     ///
     /// After [`Error::Fault`], nothing was consumed and the correlator remains usable. After [`Error::Trap`] or
-    /// [`Error::Answer`], it is unusable.
+    /// [`Error::InvalidAnswer`], it is unusable.
     pub fn process(&mut self, batch: &[u8], now: u64) -> Result<Outcome, Error> {
         self.process_batch(Batch::Bytes(batch), now)
     }
@@ -164,7 +164,7 @@ impl Correlator {
         };
         let outcome =
             self.call(|guest, store, handle| guest.call_process(store, handle, batch, now))?.map_err(Error::Fault)?;
-        validate::check(&outcome, length).map_err(Error::Answer)?;
+        validate::check(&outcome, length).map_err(Error::InvalidAnswer)?;
         Ok(outcome)
     }
 
@@ -178,7 +178,7 @@ impl Correlator {
         let routes = self
             .call(|guest, store, handle| guest.call_route(store, handle, bytes, partitions))?
             .map_err(Error::Fault)?;
-        validate::check_routes(&routes, batch.len(), partitions).map_err(Error::Answer)?;
+        validate::check_routes(&routes, batch.len(), partitions).map_err(Error::InvalidAnswer)?;
         Ok(routes)
     }
 

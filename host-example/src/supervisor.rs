@@ -89,13 +89,13 @@ pub struct Supervisor {
     /// The checkpoint taken before the first batch of `since`.
     checkpoint: Option<Bytes>,
     /// The replay buffer: the batches since the checkpoint, each with its `now`.
-    since: Vec<(Bytes, u64)>,
-    since_bytes: usize,
-    /// Total duration of the calls since the checkpoint (`working`), and that of the last checkpoint (`saving`).
-    working: Duration,
-    saving: Duration,
+    replay: Vec<(Bytes, u64)>,
+    replay_bytes: usize,
+    /// Total duration of the calls since the checkpoint (`busy_since_checkpoint`), and that of the last checkpoint (`checkpoint_duration`).
+    busy_since_checkpoint: Duration,
+    checkpoint_duration: Duration,
     /// The size of the replay buffer when a checkpoint failed, in bytes.
-    unsaved: usize,
+    failed_checkpoint_bytes: usize,
     /// The memory of the instance when its replay was complete, in bytes.
     memory_at_start: usize,
     health: Health,
@@ -140,11 +140,11 @@ impl Supervisor {
             mode,
             config: config.to_owned(),
             memory_at_start: correlator.memory(),
-            since: Vec::new(),
-            since_bytes: 0,
-            working: Duration::ZERO,
-            saving: Duration::ZERO,
-            unsaved: 0,
+            replay: Vec::new(),
+            replay_bytes: 0,
+            busy_since_checkpoint: Duration::ZERO,
+            checkpoint_duration: Duration::ZERO,
+            failed_checkpoint_bytes: 0,
             health: Health::default(),
             sandbox,
             bounds,
@@ -164,16 +164,16 @@ impl Supervisor {
             Err(error) if error.is_fault() => return Err(error),
             Err(error) => self.recover(batch, now, &error)?,
         };
-        self.tidy()?;
+        self.maintain()?;
         Ok(outcome)
     }
 
     fn attempt(&mut self, batch: &Bytes, now: u64) -> Result<Outcome, Error> {
         let began = Instant::now();
         let outcome = self.correlator.process(batch, now)?;
-        self.working += began.elapsed();
-        self.since_bytes += batch.len();
-        self.since.push((batch.clone(), now));
+        self.busy_since_checkpoint += began.elapsed();
+        self.replay_bytes += batch.len();
+        self.replay.push((batch.clone(), now));
         Ok(outcome)
     }
 
@@ -193,12 +193,12 @@ impl Supervisor {
         }
         let poison_before = self.health.poison;
         let mut merge = Merge::new(batch, self.mode);
-        self.halve(batch, 0..batch.len(), now, &error, &mut merge, poison_before + MAX_POISON)?;
+        self.bisect(batch, 0..batch.len(), now, &error, &mut merge, poison_before + MAX_POISON)?;
         Ok(merge.finish())
     }
 
     /// Bisects a part that failed and processes its halves. The instance has just been replaced.
-    fn halve(
+    fn bisect(
         &mut self,
         batch: &Bytes,
         whole: Range<usize>,
@@ -233,7 +233,7 @@ impl Supervisor {
                 Err(error) if error.is_fault() => return Err(error),
                 Err(error) => {
                     self.replace(&error)?;
-                    self.halve(batch, part, now, &error, merge, most_poison)?;
+                    self.bisect(batch, part, now, &error, merge, most_poison)?;
                 }
             }
         }
@@ -267,7 +267,7 @@ impl Supervisor {
                 detail: error.to_string(),
             });
         }
-        merge.part(part, Fate::Left);
+        merge.part(part, Fate::Unprocessed);
     }
 
     fn quarantine_lines(&mut self, batch: &Bytes, part: Range<usize>, error: &Error, merge: &mut Merge<'_>) {
@@ -336,34 +336,34 @@ impl Supervisor {
         let began = Instant::now();
         let checkpoint = self.ask(Correlator::checkpoint).or_else(|_| self.ask(Correlator::checkpoint))?;
         let checkpoint = Bytes::from(checkpoint);
-        self.saving = began.elapsed();
+        self.checkpoint_duration = began.elapsed();
         self.checkpoint = Some(checkpoint.clone());
         self.forget_batches();
         Ok(checkpoint)
     }
 
     fn forget_batches(&mut self) {
-        self.since.clear();
-        self.since_bytes = 0;
-        self.unsaved = 0;
-        self.working = Duration::ZERO;
+        self.replay.clear();
+        self.replay_bytes = 0;
+        self.failed_checkpoint_bytes = 0;
+        self.busy_since_checkpoint = Duration::ZERO;
     }
 
     /// Takes a checkpoint if the replay buffer is full, the checkpoint is cheap, or the instance has grown too large.
     /// In the last case, replaces the instance too.
-    fn tidy(&mut self) -> Result<(), Error> {
-        let worth = self.since_bytes >= MIN_REPLAY || self.since.len() >= MAX_BATCHES;
-        let cheap = worth && self.saving * CHECKPOINT_SHARE <= self.working;
+    fn maintain(&mut self) -> Result<(), Error> {
+        let worth = self.replay_bytes >= MIN_REPLAY || self.replay.len() >= MAX_BATCHES;
+        let cheap = worth && self.checkpoint_duration * CHECKPOINT_SHARE <= self.busy_since_checkpoint;
         let too_large = self.correlator.memory() >= self.bounds.recycle.max(2 * self.memory_at_start);
         // After a failed checkpoint, retry once the replay buffer has doubled.
-        let wanted = (cheap || too_large) && self.since_bytes >= 2 * self.unsaved;
-        if !wanted && self.since_bytes < self.bounds.replay {
+        let wanted = (cheap || too_large) && self.replay_bytes >= 2 * self.failed_checkpoint_bytes;
+        if !wanted && self.replay_bytes < self.bounds.replay {
             return Ok(());
         }
         if let Err(error) = self.checkpoint() {
             warn!("cannot take a checkpoint: {error}");
-            self.unsaved = self.since_bytes.max(MIN_REPLAY);
-            if self.since_bytes >= self.bounds.replay {
+            self.failed_checkpoint_bytes = self.replay_bytes.max(MIN_REPLAY);
+            if self.replay_bytes >= self.bounds.replay {
                 // The buffer must stay bounded. If the instance traps now, the state from these batches is lost.
                 self.forget_batches();
             }
@@ -389,13 +389,13 @@ impl Supervisor {
     /// As for [`open`](Self::open). If replaying the batches since the last checkpoint fails twice, the new instance
     /// has only the state of that checkpoint, or none if that fails too; [`Health::state_lost`] counts this.
     pub fn restart(&mut self) -> Result<(), Error> {
-        let started = self.started().or_else(|_| self.started());
+        let started = self.start_and_replay().or_else(|_| self.start_and_replay());
         self.correlator = match started {
             Ok(correlator) => correlator,
             Err(error) => {
                 self.health.state_lost += 1;
                 let resumed = self.checkpoint.as_ref().and_then(|saved| self.sandbox.resume(&self.config, saved).ok());
-                let (batches, bytes) = (self.since.len(), self.since_bytes);
+                let (batches, bytes) = (self.replay.len(), self.replay_bytes);
                 self.forget_batches();
                 match resumed {
                     Some(correlator) => {
@@ -414,12 +414,12 @@ impl Supervisor {
         Ok(())
     }
 
-    fn started(&self) -> Result<Correlator, Error> {
+    fn start_and_replay(&self) -> Result<Correlator, Error> {
         let mut correlator = match &self.checkpoint {
             None => self.sandbox.open(&self.config)?,
             Some(checkpoint) => self.sandbox.resume(&self.config, checkpoint)?,
         };
-        for (batch, now) in &self.since {
+        for (batch, now) in &self.replay {
             correlator.process(batch, *now)?;
         }
         Ok(correlator)
@@ -450,7 +450,7 @@ impl Supervisor {
 
     /// The size of the replay buffer, in bytes.
     pub fn replayable(&self) -> usize {
-        self.since_bytes
+        self.replay_bytes
     }
 
     /// The memory of the instance, in bytes.

@@ -38,15 +38,15 @@ fn check_records(records: u64, length: usize) -> Result<(), String> {
 }
 
 fn in_order(what: &str, length: usize, ranges: impl Iterator<Item = (u32, u32)>) -> Result<(), String> {
-    let mut behind = 0;
+    let mut previous_end = 0;
     for (at, (start, end)) in ranges.enumerate() {
         if start > end || end as usize > length {
             return Err(format!("{what} {at} is at {start}..{end} of {length} bytes"));
         }
-        if start < behind {
+        if start < previous_end {
             return Err(format!("{what} {at} at {start}..{end} begins before the one before it ends"));
         }
-        behind = end;
+        previous_end = end;
     }
     Ok(())
 }

@@ -25,7 +25,7 @@ pub(super) struct Handle(NonZeroU32);
 const LONGEST: usize = 255;
 
 /// Lengths are rounded up to a multiple of this.
-const GRAIN: usize = 8;
+const ALIGNMENT: usize = 8;
 
 /// The size of a chunk, in bytes.
 const CHUNK: usize = 4_096;
@@ -71,7 +71,7 @@ struct Chunk {
 
 impl Chunk {
     /// Allocates a place of `size` bytes. The chunk must have a free one.
-    fn place(&mut self, size: usize) -> Option<u16> {
+    fn allocate(&mut self, size: usize) -> Option<u16> {
         if self.bytes.is_empty() {
             *self = Self { bytes: vec![0; CHUNK].into(), ..Self::default() };
         }
@@ -106,8 +106,8 @@ impl Chunk {
 
 /// The class of a length and the rounded size of its strings; `None` for a length that is not stored in chunks.
 fn class(length: usize) -> Option<(usize, usize)> {
-    let class = (1..=LONGEST).contains(&length).then(|| (length - 1) / GRAIN)?;
-    Some((class, (class + 1) * GRAIN))
+    let class = (1..=LONGEST).contains(&length).then(|| (length - 1) / ALIGNMENT)?;
+    Some((class, (class + 1) * ALIGNMENT))
 }
 
 impl Class {
@@ -125,7 +125,7 @@ impl Class {
             }
         };
         let chunk = self.chunks.get_mut(number as usize)?;
-        let place = chunk.place(size)?;
+        let place = chunk.allocate(size)?;
         let start = usize::from(place) * size;
         chunk.bytes.get_mut(start..start + bytes.len())?.copy_from_slice(bytes);
         if usize::from(chunk.kept) == each {
@@ -168,7 +168,7 @@ impl Arena {
             Some(handle) => handle,
             None => Handle::new(0, self.others.insert(bytes.into())?)?,
         };
-        self.bytes += taken(bytes.len());
+        self.bytes += rounded_size(bytes.len());
         Some(handle)
     }
 
@@ -182,7 +182,7 @@ impl Arena {
 
     /// Removes a byte string. Its handle may be reused.
     pub(super) fn remove(&mut self, handle: Handle) {
-        self.bytes -= taken(self.get(handle).len());
+        self.bytes -= rounded_size(self.get(handle).len());
         match class(handle.length()) {
             Some((class, size)) => {
                 if let Some(class) = self.classes.get_mut(class) {
@@ -200,7 +200,7 @@ impl Arena {
 }
 
 /// Bytes taken by a string of this length.
-fn taken(length: usize) -> usize {
+fn rounded_size(length: usize) -> usize {
     class(length).map_or(length, |(_, size)| size)
 }
 
@@ -212,7 +212,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_kept_is_there_until_it_is_removed(
+        fn inserted_strings_are_readable_until_removed(
             steps in prop::collection::vec((0_usize..300, any::<u8>(), any::<bool>()), 0..300),
         ) {
             let (mut arena, mut kept) = (Arena::default(), Vec::<(Handle, Vec<u8>)>::new());
@@ -226,7 +226,7 @@ mod tests {
                     let bytes = vec![byte; length / 50 * 50 + length % 2];
                     kept.push((arena.insert(&bytes).unwrap(), bytes));
                 }
-                prop_assert_eq!(arena.bytes(), kept.iter().map(|(_, bytes)| taken(bytes.len())).sum::<usize>());
+                prop_assert_eq!(arena.bytes(), kept.iter().map(|(_, bytes)| rounded_size(bytes.len())).sum::<usize>());
             }
             for (handle, bytes) in kept {
                 prop_assert_eq!(arena.get(handle), &*bytes);
@@ -237,7 +237,7 @@ mod tests {
     /// Regression: when lengths changed over time, the chunks of each old length stayed allocated: 396 MB for 31 MB of
     /// strings.
     #[test]
-    fn room_that_strings_of_one_length_no_longer_take_is_given_back() {
+    fn chunks_of_unused_lengths_are_freed() {
         let mut arena = Arena::default();
         for length in 40..=230 {
             let kept: Vec<_> = (0..1_000).map(|_| arena.insert(&vec![1; length]).unwrap()).collect();

@@ -13,7 +13,7 @@ pub(crate) struct Attribution<'a> {
     /// The identity that chains are joined by. Empty if the record has none; such an event is never joined.
     pub identity: &'a str,
     /// The [`IdentityKey`] that gave the identity.
-    pub identity_way: &'a str,
+    pub identity_key: &'a str,
     /// The caller's own name. Empty if it equals the identity.
     pub caller: &'a str,
     /// See [`Event::actor`].
@@ -36,7 +36,7 @@ impl<'a> Attribution<'a> {
         let caller = &*event.actor.caller;
         Self {
             identity: identity.map_or("", |(_, identity)| identity),
-            identity_way: identity.map_or("", |(way, _)| way.as_str()),
+            identity_key: identity.map_or("", |(way, _)| way.as_str()),
             caller: if identity.is_some_and(|(_, identity)| identity == caller) { "" } else { caller },
             actor_kind: &event.actor.kind,
             actor_name: &event.actor.name,
@@ -56,7 +56,7 @@ impl<'a> Attribution<'a> {
     }
 
     /// The name of the caller: its ARN or principal, else the identity.
-    pub(crate) fn who(&self) -> &'a str {
+    pub(crate) fn caller_or_identity(&self) -> &'a str {
         if self.caller.is_empty() { self.identity } else { self.caller }
     }
 
@@ -64,7 +64,7 @@ impl<'a> Attribution<'a> {
     pub(super) fn encode_rest(&self) -> Vec<u8> {
         let Self {
             identity: _,
-            identity_way,
+            identity_key,
             caller,
             actor_kind,
             actor_name,
@@ -76,7 +76,7 @@ impl<'a> Attribution<'a> {
             level,
         } = *self;
         let mut encoded = Vec::new();
-        let fields = [identity_way, caller, actor_kind, actor_name, actor_account, account, region, source];
+        let fields = [identity_key, caller, actor_kind, actor_name, actor_account, account, region, source];
         // Most attributions (those of AWS) have neither.
         let more = [scope, level].into_iter().filter(|_| !scope.is_empty() || !level.is_empty());
         for field in fields.into_iter().chain(more) {
@@ -86,11 +86,11 @@ impl<'a> Attribution<'a> {
     }
 
     pub(super) fn decode(identity: &'a str, rest: &'a [u8]) -> Option<Self> {
-        let mut take = Decoder::new(rest);
-        let mut field = || take.text();
+        let mut decoder = Decoder::new(rest);
+        let mut field = || decoder.text();
         Some(Self {
             identity,
-            identity_way: field()?,
+            identity_key: field()?,
             caller: field()?,
             actor_kind: field()?,
             actor_name: field()?,

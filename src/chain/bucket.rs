@@ -5,7 +5,7 @@ use super::table::Table;
 use super::watermark::Watermark;
 
 /// The length of a bucket, in ms. Joins check times exactly; the length only determines how much longer memory is held.
-pub(super) const GRAIN: i64 = 60_000;
+pub(super) const MILLIS: i64 = 60_000;
 
 /// Pending events and event ids in buckets of one minute of event time, so that they expire a minute at a time.
 ///
@@ -41,10 +41,10 @@ impl Buckets {
     }
 
     fn bucket(&mut self, time: i64, watermark: &Watermark) -> &mut Bucket {
-        let minute = time.div_euclid(GRAIN);
-        let end = (minute + 1).saturating_mul(GRAIN).min(watermark.latest_plausible());
+        let minute = time.div_euclid(MILLIS);
+        let end = (minute + 1).saturating_mul(MILLIS).min(watermark.latest_plausible());
         // Rounded up, so that a bucket moves in the queue at most once a minute.
-        let watermark = watermark.time().map_or(end, |watermark| (watermark.div_euclid(GRAIN) + 1) * GRAIN);
+        let watermark = watermark.time().map_or(end, |watermark| (watermark.div_euclid(MILLIS) + 1) * MILLIS);
         let needed_until = end.max(watermark).saturating_add(self.longest_window);
         let bucket = self.by_minute.entry(minute).or_default();
         if needed_until > bucket.deadline {
@@ -70,7 +70,7 @@ impl Buckets {
     /// Whether the id is known within an hour before or after this time: no operation takes longer.
     pub(super) fn has_id_near(&self, time: i64, id: u64) -> bool {
         const NEAR: i64 = 60;
-        let minute = time.div_euclid(GRAIN);
+        let minute = time.div_euclid(MILLIS);
         let near = self.by_minute.range(minute.saturating_sub(NEAR)..=minute.saturating_add(NEAR));
         near.into_iter().any(|(_, bucket)| bucket.ids.find(id, |known| *known == id).is_some())
     }
@@ -82,11 +82,11 @@ impl Buckets {
 
     /// The pending events of this minute, if it has a bucket.
     pub(super) fn pending_at(&mut self, time: i64) -> Option<&mut List> {
-        self.by_minute.get_mut(&time.div_euclid(GRAIN)).map(|bucket| &mut bucket.pending)
+        self.by_minute.get_mut(&time.div_euclid(MILLIS)).map(|bucket| &mut bucket.pending)
     }
 
     /// Drops the ids of the earliest buckets until at most `limit` remain. Returns the number dropped.
-    pub(super) fn forget_ids_above(&mut self, limit: usize) -> u64 {
+    pub(super) fn evict_ids_above(&mut self, limit: usize) -> u64 {
         let mut forgotten = 0;
         let mut empty = Vec::new();
         for (minute, bucket) in &mut self.by_minute {

@@ -26,7 +26,7 @@ pub(super) struct Search<'a> {
     hash: &'a KeyedHash,
     rules: &'a Rules,
     /// Candidates that may still be tried.
-    left: usize,
+    candidates_left: usize,
     /// Index probes that may still be made.
     probes: usize,
     cut: bool,
@@ -39,13 +39,20 @@ struct Draft<'a> {
     joins: &'a [JoinStep],
     identity: u32,
     placed: Vec<Option<(PendingId, PendingEvent<'a>)>>,
-    complete: Vec<Chain>,
+    completed: Vec<Chain>,
 }
 
 impl<'a> Search<'a> {
     /// A search that tries at most `most` candidates.
-    pub(super) fn new(pending: &'a Store, hash: &'a KeyedHash, rules: &'a Rules, most: usize) -> Self {
-        Self { pending, hash, rules, left: most, probes: most.saturating_mul(PROBES_PER_CANDIDATE), cut: false }
+    pub(super) fn new(pending: &'a Store, hash: &'a KeyedHash, rules: &'a Rules, max_candidates: usize) -> Self {
+        Self {
+            pending,
+            hash,
+            rules,
+            candidates_left: max_candidates,
+            probes: max_candidates.saturating_mul(PROBES_PER_CANDIDATE),
+            cut: false,
+        }
     }
 
     /// Whether the search ran out of candidates or probes before it was complete.
@@ -64,27 +71,27 @@ impl<'a> Search<'a> {
         }
         let (identity, _) = event.identity();
         let steps = self.rules.steps.get(rule.first_step..).invariant("a rule has its steps");
-        let mut draft = Draft { rule, steps, joins: &plan.joins, identity, placed, complete: Vec::new() };
+        let mut draft = Draft { rule, steps, joins: &plan.joins, identity, placed, completed: Vec::new() };
         if !plan.optional {
             self.extend(&mut draft, 0);
         }
         // Events that share two values of one name are found once per value.
-        sorted::collect(draft.complete.into_iter())
+        sorted::collect(draft.completed.into_iter())
     }
 
     /// Places each candidate that fits the next join, and recurses.
     fn extend(&mut self, draft: &mut Draft<'a>, joined: usize) {
         let Some(join) = draft.joins.get(joined) else {
-            return draft.keep();
+            return draft.complete();
         };
         let optional = draft.steps.get(join.to).is_some_and(|step| step.optional);
         let mut found = false;
         for (id, event) in self.candidates(draft, join) {
-            let Some(left) = self.left.checked_sub(1) else {
+            let Some(left) = self.candidates_left.checked_sub(1) else {
                 self.cut = true;
                 break;
             };
-            self.left = left;
+            self.candidates_left = left;
             if !draft.fits(id, event, join) {
                 continue;
             }
@@ -109,7 +116,8 @@ impl<'a> Search<'a> {
         let times = earliest..=latest;
         // Half of the remaining probes, so that later joins have some left.
         let allowed = self.probes / 2;
-        let mut candidates = Candidates::new(self.pending, draft.rule.first_step + join.to, self.left, allowed);
+        let mut candidates =
+            Candidates::new(self.pending, draft.rule.first_step + join.to, self.candidates_left, allowed);
         match join.by.and_then(|by| Some((draft.binding(join.from, by.there)?, draft.binding(join.to, by.here)?))) {
             Some((there, here)) => {
                 for value in from.values_of(&there.slots) {
@@ -223,7 +231,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Records the placed events as a complete chain.
-    fn keep(&mut self) {
-        self.complete.push(self.placed.iter().map(|placed| placed.map(|(id, _)| id)).collect());
+    fn complete(&mut self) {
+        self.completed.push(self.placed.iter().map(|placed| placed.map(|(id, _)| id)).collect());
     }
 }

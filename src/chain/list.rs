@@ -1,7 +1,7 @@
 use super::slab::Slab;
 
 /// Sentinel for no item.
-const NOBODY: u32 = u32::MAX;
+const NONE: u32 = u32::MAX;
 
 /// An intrusive doubly linked list over the items of a slab: removal from the middle needs no search, and an item costs
 /// only its two links.
@@ -12,7 +12,7 @@ pub(super) struct List {
     pub len: u32,
 }
 
-/// The previous and next item of an item in a [`List`]; [`NOBODY`] at its ends.
+/// The previous and next item of an item in a [`List`]; [`NONE`] at its ends.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Links {
     before: u32,
@@ -21,13 +21,13 @@ pub(super) struct Links {
 
 impl Default for List {
     fn default() -> Self {
-        Self { first: NOBODY, last: NOBODY, len: 0 }
+        Self { first: NONE, last: NONE, len: 0 }
     }
 }
 
 impl Default for Links {
     fn default() -> Self {
-        Self { before: NOBODY, after: NOBODY }
+        Self { before: NONE, after: NONE }
     }
 }
 
@@ -35,7 +35,7 @@ impl List {
     /// Appends an item. `links` returns an item's links for this list.
     pub(super) fn push<T>(&mut self, items: &mut Slab<T>, item: u32, links: fn(&mut T) -> &mut Links) {
         if let Some(new) = items.get_mut(item) {
-            *links(new) = Links { before: self.last, after: NOBODY };
+            *links(new) = Links { before: self.last, after: NONE };
         }
         match items.get_mut(self.last) {
             Some(last) => links(last).after = item,
@@ -61,14 +61,14 @@ impl List {
 
     /// The items from the first to the last. Panics if the links do not agree.
     pub(super) fn check<T>(&self, items: &Slab<T>, links: fn(&T) -> &Links) -> Vec<u32> {
-        let (mut all, mut before, mut at) = (Vec::new(), NOBODY, self.first);
+        let (mut all, mut before, mut at) = (Vec::new(), NONE, self.first);
         while let Some(item) = items.get(at) {
             assert_eq!(links(item).before, before, "neighbours point at each other");
             all.push(at);
             assert!(all.len() <= self.len as usize, "the list does not run in a circle");
             (before, at) = (at, links(item).after);
         }
-        assert_eq!((at, before, all.len()), (NOBODY, self.last, self.len as usize), "the list ends with its last item");
+        assert_eq!((at, before, all.len()), (NONE, self.last, self.len as usize), "the list ends with its last item");
         all
     }
 }

@@ -154,26 +154,37 @@ impl Chains {
             self.counts.duplicates += 1;
             return Observed { duplicate: true, chains: Vec::new(), evictions: Vec::new() };
         }
-        self.counts.forgotten_ids += self.buckets.forget_ids_above(self.limits.event_ids);
+        self.counts.forgotten_ids += self.buckets.evict_ids_above(self.limits.event_ids);
         let mut observed = Observed { duplicate: false, chains: Vec::new(), evictions: Vec::new() };
         for (identity, keys) in rules.identities.iter().enumerate() {
             let asks =
                 |step: &usize| rules.step(*step).is_some_and(|(rule, _)| rule.is_chain() && rule.identity == identity);
             let steps: Vec<usize> = matched.steps.iter().copied().filter(asks).collect();
             if !steps.is_empty() {
-                self.link(rules, &Matched { steps: &steps, ..*matched }, &Attribution::of(event, keys), &mut observed);
+                self.insert_and_join(
+                    rules,
+                    &Matched { steps: &steps, ..*matched },
+                    &Attribution::of(event, keys),
+                    &mut observed,
+                );
             }
         }
         observed
     }
 
     /// Stores an event under one identity and finds the chains it completes.
-    fn link(&mut self, rules: &Rules, matched: &Matched<'_>, attribution: &Attribution<'_>, observed: &mut Observed) {
+    fn insert_and_join(
+        &mut self,
+        rules: &Rules,
+        matched: &Matched<'_>,
+        attribution: &Attribution<'_>,
+        observed: &mut Observed,
+    ) {
         if attribution.identity.is_empty() {
             self.counts.unidentified += 1;
             return;
         }
-        self.make_room(rules, matched.time, attribution.identity, &mut observed.evictions);
+        self.evict(rules, matched.time, attribution.identity, &mut observed.evictions);
         let bucket = self.buckets.pending_for(matched.time, &self.watermark);
         let Some(new) = self.pending.insert(&self.hash, rules, matched, attribution, bucket) else { return };
         let mut search = join::Search::new(&self.pending, &self.hash, rules, self.limits.max_candidates);
@@ -184,16 +195,16 @@ impl Chains {
     }
 
     /// Evicts pending events as the limits require: first those of the same identity, then the earliest of all.
-    fn make_room(&mut self, rules: &Rules, time: i64, identity: &str, evictions: &mut Vec<Eviction>) {
+    fn evict(&mut self, rules: &Rules, time: i64, identity: &str, evictions: &mut Vec<Eviction>) {
         let before = self.counts;
         let mut own = self.pending.of_identity(&self.hash, identity);
-        while own.len as usize >= self.limits.pending_per_identity && self.forget(rules, own.first) {
+        while own.len as usize >= self.limits.pending_per_identity && self.remove_pending(rules, own.first) {
             self.counts.evicted_identity += 1;
             own = self.pending.of_identity(&self.hash, identity);
         }
         while self.pending.len() >= self.limits.pending || self.pending.bytes() >= self.limits.state_bytes {
             let Some(earliest) = self.buckets.earliest_pending().map(|pending| pending.first) else { break };
-            if !self.forget(rules, earliest) {
+            if !self.remove_pending(rules, earliest) {
                 break;
             }
             self.counts.evicted_total += 1;
@@ -214,7 +225,7 @@ impl Chains {
     }
 
     /// Removes the pending event in a slot; `false` if there is none.
-    fn forget(&mut self, rules: &Rules, slot: u32) -> bool {
+    fn remove_pending(&mut self, rules: &Rules, slot: u32) -> bool {
         let Some(bucket) = self.pending.time(slot).and_then(|time| self.buckets.pending_at(time)) else { return false };
         self.pending.remove(&self.hash, rules, slot, bucket);
         true

@@ -17,7 +17,7 @@ use crate::util::packed::{Decoder, PackedStr, encode_number, encode_text};
 use crate::util::sorted;
 
 /// Maximum values stored per slot that no join uses; findings only show them (such as the instances of one launch).
-const MAX_SHOWN: usize = 64;
+const MAX_UNJOINED_VALUES: usize = 64;
 
 /// The id of a pending event. Ids are unique within four billion insertions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -139,11 +139,11 @@ impl<'a> PendingEvent<'a> {
 
     /// All values with their slot numbers.
     fn values(self) -> impl Iterator<Item = (u16, PackedStr<'a>)> {
-        let mut take = Decoder::new(self.content);
-        let id = take.packed();
+        let mut decoder = Decoder::new(self.content);
+        let id = decoder.packed();
         std::iter::from_fn(move || {
             id?;
-            Some((u16::try_from(take.number()?).ok()?, take.packed()?))
+            Some((u16::try_from(decoder.number()?).ok()?, decoder.packed()?))
         })
     }
 
@@ -321,7 +321,7 @@ impl Store {
         value: PackedStr<'_>,
         times: RangeInclusive<i64>,
     ) -> impl Iterator<Item = PendingId> {
-        self.posted(value_key(hash, identity, binding.key, value), times)
+        self.lookup(value_key(hash, identity, binding.key, value), times)
     }
 
     /// The pending events of an identity that match `step`, which must have
@@ -333,10 +333,10 @@ impl Store {
         step: usize,
         times: RangeInclusive<i64>,
     ) -> impl Iterator<Item = PendingId> {
-        self.posted(step_key(hash, identity, step), times)
+        self.lookup(step_key(hash, identity, step), times)
     }
 
-    fn posted(&self, key: u64, times: RangeInclusive<i64>) -> impl Iterator<Item = PendingId> {
+    fn lookup(&self, key: u64, times: RangeInclusive<i64>) -> impl Iterator<Item = PendingId> {
         let slots = self.by_value.get(key);
         let first = slots.partition_point(|slot| time_of(&self.slots, *slot) < *times.start());
         slots
@@ -427,7 +427,7 @@ impl Store {
         let mut in_buckets = 0;
         for (minute, events) in buckets {
             let events = events.check(&self.slots, |pending| &pending.of_bucket);
-            let of_minute = |slot: &u32| self.time(*slot).is_some_and(|time| time.div_euclid(bucket::GRAIN) == minute);
+            let of_minute = |slot: &u32| self.time(*slot).is_some_and(|time| time.div_euclid(bucket::MILLIS) == minute);
             assert!(events.iter().all(of_minute), "a bucket lists the pending events of its minute");
             in_buckets += events.len();
         }
@@ -477,7 +477,7 @@ fn content(rules: &Rules, matched: &Matched<'_>) -> Vec<u8> {
     let slots = sorted::collect(slots);
     for group in slots.chunk_by(|left, right| left.0 == right.0) {
         let Some((slot, _)) = group.first() else { continue };
-        let most = if group.iter().any(|(_, joins)| *joins) { usize::MAX } else { MAX_SHOWN };
+        let most = if group.iter().any(|(_, joins)| *joins) { usize::MAX } else { MAX_UNJOINED_VALUES };
         for value in matched.event.values.distinct(&[*slot]).into_iter().take(most) {
             encode_number(&mut content, slot.number().into());
             encode_text(&mut content, value);

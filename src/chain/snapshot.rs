@@ -63,53 +63,55 @@ impl Chains {
         &mut self,
         rules: &Rules,
         texts_unchanged: bool,
-        take: &mut Decoder<'_>,
+        decoder: &mut Decoder<'_>,
     ) -> Option<Vec<String>> {
-        self.hash.key = take.fixed()?;
-        self.watermark.restore(Some(take.signed()?).filter(|newest| *newest >= 0));
+        self.hash.key = decoder.fixed()?;
+        self.watermark.restore(Some(decoder.signed()?).filter(|newest| *newest >= 0));
         let mut counts = [0; Counts::FIELDS];
         for count in &mut counts {
-            *count = take.number()?;
+            *count = decoder.number()?;
         }
         self.counts = Counts::from_all(counts);
-        let renumbering = Renumbering::take(rules, texts_unchanged, take)?;
-        restore_buckets(&mut self.buckets, take)?;
-        self.restore_pending(rules, &renumbering, take)?;
-        for _ in 0..take.count(1 + size_of::<u64>())? {
-            self.reported.insert((take.signed()?, u64::from_le_bytes(take.fixed()?)));
+        let renumbering = Renumbering::decode(rules, texts_unchanged, decoder)?;
+        restore_buckets(&mut self.buckets, decoder)?;
+        self.restore_pending(rules, &renumbering, decoder)?;
+        for _ in 0..decoder.count(1 + size_of::<u64>())? {
+            self.reported.insert((decoder.signed()?, u64::from_le_bytes(decoder.fixed()?)));
         }
         Some(renumbering.reset)
     }
 
-    fn restore_pending(&mut self, rules: &Rules, renumbering: &Renumbering, take: &mut Decoder<'_>) -> Option<()> {
+    fn restore_pending(&mut self, rules: &Rules, renumbering: &Renumbering, decoder: &mut Decoder<'_>) -> Option<()> {
         let mut identities: Vec<_> =
-            (0..take.count(1)?).map(|_| take.text().map(Part::Saved)).collect::<Option<_>>()?;
-        let mut attributions: Vec<_> = (0..take.count(1)?)
-            .map(|_| take.bytes().filter(|encoded| Attribution::decode("", encoded).is_some()).map(Part::Saved))
+            (0..decoder.count(1)?).map(|_| decoder.text().map(Part::Saved)).collect::<Option<_>>()?;
+        let mut attributions: Vec<_> = (0..decoder.count(1)?)
+            .map(|_| decoder.bytes().filter(|encoded| Attribution::decode("", encoded).is_some()).map(Part::Saved))
             .collect::<Option<_>>()?;
         let mut calls: Vec<_> =
-            (0..take.count(4)?).map(|_| renumbering.call(take).map(Part::Saved)).collect::<Option<_>>()?;
-        for _ in 0..take.count(5)? {
-            let time = take.signed()?;
-            let identity = identities.get_mut(usize::try_from(take.number()?).ok()?)?;
-            let attribution = attributions.get_mut(usize::try_from(take.number()?).ok()?)?;
-            let call = calls.get_mut(usize::try_from(take.number()?).ok()?)?;
-            let content = renumbering.content(take.bytes()?)?;
+            (0..decoder.count(4)?).map(|_| renumbering.call(decoder).map(Part::Saved)).collect::<Option<_>>()?;
+        for _ in 0..decoder.count(5)? {
+            let time = decoder.signed()?;
+            let identity = identities.get_mut(usize::try_from(decoder.number()?).ok()?)?;
+            let attribution = attributions.get_mut(usize::try_from(decoder.number()?).ok()?)?;
+            let call = calls.get_mut(usize::try_from(decoder.number()?).ok()?)?;
+            let content = renumbering.content(decoder.bytes()?)?;
             if matches!(call, Part::Saved(call) if call.steps.is_empty()) {
                 continue;
             }
             let pending = &mut self.pending;
             let new = New {
                 time,
-                identity: identity.known(|text| pending.new_identity(text))?,
+                identity: identity.intern(|text| pending.new_identity(text))?,
                 attribution: match attribution {
                     Part::Known(attribution) => {
                         pending.same_attribution(*attribution);
                         *attribution
                     }
-                    Part::Saved(_) => attribution.known(|encoded| pending.attribution(&self.hash, encoded.to_vec()))?,
+                    Part::Saved(_) => {
+                        attribution.intern(|encoded| pending.attribution(&self.hash, encoded.to_vec()))?
+                    }
                 },
-                call: call.known(|call| pending.call(call))?,
+                call: call.intern(|call| pending.call(call))?,
                 content,
             };
             pending.insert_unindexed(new, self.buckets.pending_at(time)?)?;
@@ -127,7 +129,7 @@ enum Part<T> {
 }
 
 impl<T> Part<T> {
-    fn known(&mut self, make_known: impl FnOnce(T) -> Option<u32>) -> Option<u32> {
+    fn intern(&mut self, make_known: impl FnOnce(T) -> Option<u32>) -> Option<u32> {
         let known = match std::mem::replace(self, Self::Known(0)) {
             Self::Saved(part) => make_known(part)?,
             Self::Known(known) => known,
@@ -156,7 +158,7 @@ fn save_rules(rules: &Rules, to: &mut Vec<u8>) {
 }
 
 impl Renumbering {
-    fn take(rules: &Rules, texts_unchanged: bool, take: &mut Decoder<'_>) -> Option<Self> {
+    fn decode(rules: &Rules, texts_unchanged: bool, decoder: &mut Decoder<'_>) -> Option<Self> {
         let mut renumbering = Self {
             slots: Vec::new(),
             contents_unchanged: false,
@@ -164,16 +166,16 @@ impl Renumbering {
             exceptions: Vec::new(),
             reset: Vec::new(),
         };
-        for _ in 0..take.count(1)? {
-            let path = Path::parse(take.text()?)?;
+        for _ in 0..decoder.count(1)? {
+            let path = Path::parse(decoder.text()?)?;
             renumbering.slots.push(rules.projection.slot(path.as_str()).map(|slot| slot.number()));
         }
         let same = |(slot, now): (u16, &Option<u16>)| *now == Some(slot);
         renumbering.contents_unchanged = texts_unchanged && (0..).zip(&renumbering.slots).all(same);
-        for _ in 0..take.count(18)? {
-            let fingerprint = take.fixed()?;
-            let id = take.text()?;
-            let steps = usize::try_from(take.number()?).ok()?;
+        for _ in 0..decoder.count(18)? {
+            let fingerprint = decoder.fixed()?;
+            let id = decoder.text()?;
+            let steps = usize::try_from(decoder.number()?).ok()?;
             let same = rules.rules.iter().find(|rule| rule.fingerprint == fingerprint);
             if same.is_some_and(|rule| rule.rule.steps.len() != steps) || steps > usize::from(u16::MAX) {
                 return None;
@@ -183,8 +185,8 @@ impl Renumbering {
             }
             renumbering.steps.extend((0..steps).map(|step| same.map(|rule| rule.first_step + step)));
         }
-        for _ in 0..take.count(16)? {
-            let fingerprint: [u8; 16] = take.fixed()?;
+        for _ in 0..decoder.count(16)? {
+            let fingerprint: [u8; 16] = decoder.fixed()?;
             let same = (0..).zip(&rules.exceptions).find(|(_, exception)| exception.fingerprint == fingerprint);
             renumbering.exceptions.push(same.map(|(place, _)| place));
         }
@@ -192,16 +194,16 @@ impl Renumbering {
     }
 
     /// Decodes a call, with its steps and exceptions renumbered for the current rules.
-    fn call(&self, take: &mut Decoder<'_>) -> Option<Call> {
-        let (service, action) = (take.text()?.into(), take.text()?.into());
+    fn call(&self, decoder: &mut Decoder<'_>) -> Option<Call> {
+        let (service, action) = (decoder.text()?.into(), decoder.text()?.into());
         let mut call = Call { service, action, steps: Vec::new(), exceptions: Vec::new() };
-        for _ in 0..take.count(1)? {
-            if let Some(step) = self.steps.get(usize::try_from(take.number()?).ok()?)? {
+        for _ in 0..decoder.count(1)? {
+            if let Some(step) = self.steps.get(usize::try_from(decoder.number()?).ok()?)? {
                 sorted::insert(&mut call.steps, *step);
             }
         }
-        for _ in 0..take.count(1)? {
-            if let Some(exception) = self.exceptions.get(usize::try_from(take.number()?).ok()?)? {
+        for _ in 0..decoder.count(1)? {
+            if let Some(exception) = self.exceptions.get(usize::try_from(decoder.number()?).ok()?)? {
                 sorted::insert(&mut call.exceptions, *exception);
             }
         }
@@ -210,21 +212,21 @@ impl Renumbering {
 
     /// The content of an event, with its slots renumbered for the current rules.
     fn content<'a>(&self, saved: &'a [u8]) -> Option<Cow<'a, [u8]>> {
-        let mut take = Decoder::new(saved);
+        let mut decoder = Decoder::new(saved);
         if self.contents_unchanged {
             // Nothing else may reach the state: later, what cannot be decoded is a broken invariant.
-            take.skip_text()?;
-            while take.left() > 0 {
-                self.slots.get(usize::try_from(take.number()?).ok()?)?;
-                take.skip_text()?;
+            decoder.skip_text()?;
+            while decoder.left() > 0 {
+                self.slots.get(usize::try_from(decoder.number()?).ok()?)?;
+                decoder.skip_text()?;
             }
             return Some(Cow::Borrowed(saved));
         }
         let mut content = Vec::with_capacity(saved.len());
-        encode_text(&mut content, &take.packed_text()?);
-        while take.left() > 0 {
-            let slot = self.slots.get(usize::try_from(take.number()?).ok()?)?;
-            let value = take.packed_text()?;
+        encode_text(&mut content, &decoder.packed_text()?);
+        while decoder.left() > 0 {
+            let slot = self.slots.get(usize::try_from(decoder.number()?).ok()?)?;
+            let value = decoder.packed_text()?;
             if let Some(slot) = slot {
                 encode_number(&mut content, (*slot).into());
                 encode_text(&mut content, &value);
@@ -234,14 +236,14 @@ impl Renumbering {
     }
 }
 
-fn restore_buckets(buckets: &mut Buckets, take: &mut Decoder<'_>) -> Option<()> {
-    for _ in 0..take.count(4)? {
-        let (minute, deadline, due) = (take.signed()?, take.signed()?, take.signed()?);
-        let count = take.count(size_of::<u64>())?;
+fn restore_buckets(buckets: &mut Buckets, decoder: &mut Decoder<'_>) -> Option<()> {
+    for _ in 0..decoder.count(4)? {
+        let (minute, deadline, due) = (decoder.signed()?, decoder.signed()?, decoder.signed()?);
+        let count = decoder.count(size_of::<u64>())?;
         let mut ids = Table::default();
         ids.reserve(count);
         for _ in 0..count {
-            ids.insert(u64::from_le_bytes(take.fixed()?));
+            ids.insert(u64::from_le_bytes(decoder.fixed()?));
         }
         buckets.restore(minute, deadline, due, ids)?;
     }
@@ -301,19 +303,19 @@ struct Numbered<'a> {
 }
 
 impl<'a> Numbered<'a> {
-    fn add(&mut self, (known_as, bytes): (u32, &'a [u8])) {
-        let known_as = known_as as usize;
-        if self.numbers.len() <= known_as {
-            self.numbers.resize(known_as + 1, 0);
+    fn add(&mut self, (store_number, bytes): (u32, &'a [u8])) {
+        let store_number = store_number as usize;
+        if self.numbers.len() <= store_number {
+            self.numbers.resize(store_number + 1, 0);
         }
-        if let Some(number) = self.numbers.get_mut(known_as).filter(|number| **number == 0) {
+        if let Some(number) = self.numbers.get_mut(store_number).filter(|number| **number == 0) {
             self.in_order.push(bytes);
             *number = self.in_order.len() as u32;
         }
     }
 
-    fn number(&self, (known_as, _): (u32, &[u8])) -> u64 {
-        self.numbers.get(known_as as usize).map_or(0, |number| u64::from(*number).saturating_sub(1))
+    fn number(&self, (store_number, _): (u32, &[u8])) -> u64 {
+        self.numbers.get(store_number as usize).map_or(0, |number| u64::from(*number).saturating_sub(1))
     }
 
     fn save(&self, to: &mut Vec<u8>) {

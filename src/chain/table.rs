@@ -29,7 +29,7 @@ impl Hashed for u64 {
 }
 
 /// Average entries per page above which the number of pages doubles.
-const FULL: usize = 32;
+const MAX_LOAD: usize = 32;
 
 /// Places by which a page grows.
 const GROWTH: usize = 4;
@@ -61,7 +61,7 @@ impl<T: Hashed> Table<T> {
 
     /// Inserts an entry, without a check for duplicates.
     pub(super) fn insert(&mut self, entry: T) {
-        if self.len >= self.pages.len() * FULL {
+        if self.len >= self.pages.len() * MAX_LOAD {
             self.grow_to(self.pages.len() * 2);
         }
         let page = self.page_of(entry.hash());
@@ -86,7 +86,7 @@ impl<T: Hashed> Table<T> {
 
     /// Allocates the pages for `additional` more entries.
     pub(super) fn reserve(&mut self, additional: usize) {
-        let pages = (self.len + additional).div_ceil(FULL).next_power_of_two();
+        let pages = (self.len + additional).div_ceil(MAX_LOAD).next_power_of_two();
         if pages > self.pages.len() {
             self.grow_to(pages);
         }
@@ -147,7 +147,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_table_is_a_set(steps in prop::collection::vec((any::<u64>(), any::<bool>()), 0..400), reserved in 0_usize..200) {
+        fn table_behaves_like_a_set(steps in prop::collection::vec((any::<u64>(), any::<bool>()), 0..400), reserved in 0_usize..200) {
             let (mut table, mut set) = (Table::default(), BTreeSet::new());
             for (at, (value, insert)) in steps.iter().enumerate() {
                 if at == 100 {

@@ -50,13 +50,14 @@ pub(crate) fn save(correlator: &Correlator) -> Vec<u8> {
 
 /// Restores a checkpoint into a new correlator.
 pub(crate) fn restore(correlator: &mut Correlator, bytes: &[u8]) -> Result<(), Error> {
-    let (version, body) = checked(bytes)?;
+    let (version, body) = verify(bytes)?;
     let mut body = Decoder::new(body);
-    take(correlator, version, &mut body).ok_or_else(|| Error::InvalidCheckpoint("inconsistent checkpoint".to_owned()))
+    decode_body(correlator, version, &mut body)
+        .ok_or_else(|| Error::InvalidCheckpoint("inconsistent checkpoint".to_owned()))
 }
 
 /// Reads the body. `None` if it is inconsistent.
-fn take(correlator: &mut Correlator, version: u16, body: &mut Decoder<'_>) -> Option<()> {
+fn decode_body(correlator: &mut Correlator, version: u16, body: &mut Decoder<'_>) -> Option<()> {
     let Counters { records, matched, dropped, findings, suppressed, excepted, rejected, by_rule } =
         &mut correlator.counters;
     for count in [records, matched, dropped, findings, suppressed, excepted] {
@@ -82,7 +83,7 @@ fn take(correlator: &mut Correlator, version: u16, body: &mut Decoder<'_>) -> Op
 }
 
 /// Verifies header and checksum; returns the format version and the body.
-fn checked(bytes: &[u8]) -> Result<(u16, &[u8]), Error> {
+fn verify(bytes: &[u8]) -> Result<(u16, &[u8]), Error> {
     let invalid = |why: String| Err(Error::InvalidCheckpoint(why));
     if !bytes.starts_with(MAGIC) {
         return invalid("it is not a Catena checkpoint".to_owned());

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::metrics::Counters;
 use crate::chain::{Chain, Chains, Matched};
 use crate::emit::{Annotation, Reason, Verdict};
-use crate::event::{self, Event, Inside, TimeProblem};
+use crate::event::{self, EmbeddedRecords, Event, TimeProblem};
 use crate::finding::{self, Evidence, Finding, FindingWriter};
 use crate::rule::{ExceptionAction, ExceptionPlan, RulePlan, Rules};
 use crate::scan::{Defect, Piece, Pieces, RecordSpan, Scanner};
@@ -31,7 +31,7 @@ struct Nesting {
     depth: usize,
     /// An enclosing envelope would itself match a rule, so this record must be parsed to see whether it supersedes the
     /// envelope.
-    asked: bool,
+    envelope_matches: bool,
 }
 
 /// The result of evaluating a record, or several records of one envelope together.
@@ -53,7 +53,7 @@ impl Evaluation<'_> {
     }
 
     fn and(self, other: Self) -> Self {
-        Self { verdict: self.verdict.and(other.verdict), is_event: self.is_event || other.is_event }
+        Self { verdict: self.verdict.merge(other.verdict), is_event: self.is_event || other.is_event }
     }
 }
 
@@ -86,10 +86,10 @@ impl<'e> Evaluator<'e> {
             Err(_) => return Evaluation::default(),
         };
         let steps = read.event.as_ref().map(|event| self.rules.steps_of(event)).unwrap_or_default();
-        if candidate && !read.inside.is_empty() {
+        if candidate && !read.embedded.is_empty() {
             // An envelope repeats the events of its records in other terms. It counts only if none of them is an event.
-            let nesting = Nesting { asked: nesting.asked || !steps.is_empty(), ..nesting };
-            let evaluation = self.read_inside(read.inside, findings, nesting);
+            let nesting = Nesting { envelope_matches: nesting.envelope_matches || !steps.is_empty(), ..nesting };
+            let evaluation = self.evaluate_embedded(read.embedded, findings, nesting);
             if evaluation.is_event || !matches!(evaluation.verdict, Verdict::Irrelevant) {
                 return evaluation;
             }
@@ -112,14 +112,19 @@ impl<'e> Evaluator<'e> {
 
     /// Evaluates the records of an envelope together. If one cannot be read, the envelope is rejected, after its other
     /// records have been joined.
-    fn read_inside(&mut self, inside: Vec<Inside>, findings: &mut Vec<Finding>, nesting: Nesting) -> Evaluation<'e> {
+    fn evaluate_embedded(
+        &mut self,
+        embedded: Vec<EmbeddedRecords>,
+        findings: &mut Vec<Finding>,
+        nesting: Nesting,
+    ) -> Evaluation<'e> {
         if nesting.depth == event::MAX_DEPTH {
             let detail = format!("it holds records that are more than {} deep in others", event::MAX_DEPTH);
             return Evaluation::rejected(Reason::NestedTooDeep, detail);
         }
         let nesting = Nesting { depth: nesting.depth + 1, ..nesting };
         let mut together = Evaluation::default();
-        for records in inside {
+        for records in embedded {
             let records = match event::decode(records, &mut self.inflatable) {
                 Ok(records) => records,
                 Err(why) => {
@@ -133,7 +138,7 @@ impl<'e> Evaluator<'e> {
                         let (reason, detail) = defect.explain();
                         Evaluation::rejected(reason, format!("a record inside it: {detail}"))
                     }
-                    (_, Some(span)) if span.candidate || nesting.asked || !self.prefilter_on => {
+                    (_, Some(span)) if span.candidate || nesting.envelope_matches || !self.prefilter_on => {
                         self.read(&records, span, findings, nesting)
                     }
                     _ => Evaluation::default(),
@@ -170,17 +175,17 @@ impl<'e> Evaluator<'e> {
                     chains.map(|(_, chain)| (finding::id(rule, &self.evidence(rule, chain), None), chain)).collect();
                 for (id, chain) in by_id {
                     let new = !repeats || self.chains.is_new_finding(&id, time);
-                    let told = self.tell(rule, &self.evidence(rule, chain), None, new);
-                    named.extend(self.settle(id, told, new, findings));
+                    let built = self.build_finding(rule, &self.evidence(rule, chain), None, new);
+                    named.extend(self.settle(id, built, new, findings));
                 }
             } else {
-                let ways = self.rules.identities.get(rule.identity).map_or(&[][..], Vec::as_slice);
-                let evidence = [Evidence::of_event(plan, &matched, ways)];
+                let keys = self.rules.identities.get(rule.identity).map_or(&[][..], Vec::as_slice);
+                let evidence = [Evidence::of_event(plan, &matched, keys)];
                 for each in evidence.iter().flat_map(each_value) {
                     let id = finding::id(rule, &evidence, each);
                     let new = !observed.duplicate && (!repeats || self.chains.is_new_finding(&id, time));
-                    let told = self.tell(rule, &evidence, each, new);
-                    named.extend(self.settle(id, told, new, findings));
+                    let built = self.build_finding(rule, &evidence, each, new);
+                    named.extend(self.settle(id, built, new, findings));
                 }
             }
             annotation.add(rule, plan, named);
@@ -199,7 +204,7 @@ impl<'e> Evaluator<'e> {
     }
 
     /// The exception that holds for a finding, and the finding if it is `new` and the exception does not drop it.
-    fn tell(
+    fn build_finding(
         &self,
         rule: &RulePlan,
         evidence: &[Evidence<'_>],
@@ -220,7 +225,7 @@ impl<'e> Evaluator<'e> {
         new: bool,
         findings: &mut Vec<Finding>,
     ) -> Option<String> {
-        self.counters.add_excepted(exception.filter(|_| new));
+        self.counters.count_exception(exception.filter(|_| new));
         findings.extend(finding);
         is_emitted(exception).then_some(id)
     }
@@ -230,7 +235,7 @@ impl<'e> Evaluator<'e> {
         let (first, others) = evidence.split_first()?;
         let held = first.exceptions.iter().filter(|place| others.iter().all(|other| other.exceptions.contains(place)));
         held.filter_map(|place| self.rules.exceptions.get(usize::from(*place)))
-            .find(|exception| exception.is_for(&rule.rule.id))
+            .find(|exception| exception.applies_to(&rule.rule.id))
     }
 }
 

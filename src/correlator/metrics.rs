@@ -57,7 +57,7 @@ impl Counters {
     }
 
     /// Counts a finding that an exception, if any, tags or drops.
-    pub(crate) fn add_excepted(&mut self, exception: Option<&ExceptionPlan>) {
+    pub(crate) fn count_exception(&mut self, exception: Option<&ExceptionPlan>) {
         match exception.map(|exception| exception.exception.action) {
             None => {}
             Some(ExceptionAction::Tag) => self.suppressed += 1,

@@ -71,7 +71,7 @@ impl Correlator {
         Ok(Self {
             scanner: Scanner {
                 prefilter: prefilter.invariant("the keys of all clouds share four anchors"),
-                sniffer: Sniffer::new(event::line_shapes()),
+                sniffer: Sniffer::new(event::containers()),
             },
             chains: Chains::new(watermark, config.limits, config.hash_key, rules.longest_window),
             counters: Counters::new(&rules),

@@ -92,8 +92,8 @@ impl Correlator {
         let (depth, inflatable) = nested;
         let span = piece.record().filter(|span| span.candidate)?;
         let read = event::read(batch.get(span.bytes.clone())?, span.envelope, &self.rules.projection).ok()?;
-        for inside in read.inside.into_iter().filter(|_| depth < event::MAX_DEPTH) {
-            let Ok(records) = event::decode(inside, inflatable) else { continue };
+        for records in read.embedded.into_iter().filter(|_| depth < event::MAX_DEPTH) {
+            let Ok(records) = event::decode(records, inflatable) else { continue };
             let found = Pieces::new(&records, &self.scanner)
                 .find_map(|piece| self.partition(&records, &piece, partitions, (depth + 1, &mut *inflatable)));
             if found.is_some() {
@@ -101,13 +101,13 @@ impl Correlator {
             }
         }
         let event = read.event?;
-        let ways = match &*self.rules.identities {
-            [ways] => ways,
+        let keys = match &*self.rules.identities {
+            [keys] => keys,
             // The rules use different lists of keys. The default list keeps a role's sessions, keys and principals
             // together.
             _ => &IdentityKey::DEFAULT[..],
         };
-        let (_, identity) = event.actor.identity(ways)?;
+        let (_, identity) = event.actor.identity(keys)?;
         let mut hasher = SipHasher13::new_with_key(&self.config.hash_key);
         hasher.write(identity.as_bytes());
         u32::try_from(hasher.finish() % u64::from(partitions)).ok()

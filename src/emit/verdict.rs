@@ -14,7 +14,7 @@ pub(crate) enum Verdict<'a> {
 
 impl Verdict<'_> {
     /// The verdict on an envelope, from the verdicts on two of its records. A rejection wins; two matches are merged.
-    pub(crate) fn and(self, other: Self) -> Self {
+    pub(crate) fn merge(self, other: Self) -> Self {
         match (self, other) {
             (rejected @ Self::Rejected(..), _) | (_, rejected @ Self::Rejected(..)) => rejected,
             (Self::Matched(mut annotation), Self::Matched(other)) => {

@@ -2,7 +2,7 @@
 
 use super::projection::FieldSlots;
 use super::{Event, Values};
-use crate::scan::{ActionKey, LineShapes};
+use crate::scan::{ActionKey, ContainerMembers};
 use crate::vocab::Provider;
 
 /// One cloud: its names, its record format, and how its records become events.
@@ -23,7 +23,7 @@ pub(crate) struct Cloud {
     /// The keys whose value is the action.
     pub action_keys: &'static [ActionKey],
     /// The containers and envelopes that carry the cloud's records.
-    pub line_shapes: LineShapes,
+    pub containers: ContainerMembers,
     /// Whether actions are compared ignoring case.
     pub actions_ignore_case: bool,
     /// Whether several records may report one call, so that findings are reported once per call.
@@ -43,7 +43,7 @@ pub(crate) struct Mapping {
     /// Paths of members whose text has embedded content, and the kind of content.
     pub embedded: &'static [(&'static str, Embedded)],
     /// The keys that identify a document of this schema.
-    pub marks: &'static [ActionKey],
+    pub markers: &'static [ActionKey],
 }
 
 /// An alternative location: the value at `names` is read as if it were at `path`.

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flate2::read::MultiGzDecoder;
 
-use super::Inside;
+use super::EmbeddedRecords;
 use crate::scan::{JsonScanner, is_space, skip_space};
 
 /// The maximum depth of records nested in records, and of JSON texts nested in JSON texts. Firehose delivers CloudWatch
@@ -24,15 +24,15 @@ const GZIP: &[u8] = &[0x1F, 0x8B];
 /// # Errors
 ///
 /// A message if the content is not base64, cannot be decompressed, or would exceed `inflatable`.
-pub(crate) fn decode(inside: Inside, inflatable: &mut usize) -> Result<Vec<u8>, String> {
+pub(crate) fn decode(inside: EmbeddedRecords, inflatable: &mut usize) -> Result<Vec<u8>, String> {
     decode_text(inside, inflatable).map(on_one_line)
 }
 
 /// [`decode`], but leaves a document on several lines.
-fn decode_text(inside: Inside, inflatable: &mut usize) -> Result<Vec<u8>, String> {
+fn decode_text(inside: EmbeddedRecords, inflatable: &mut usize) -> Result<Vec<u8>, String> {
     let encoded = match inside {
-        Inside::Json(records) => return Ok(records),
-        Inside::Base64(text) => text,
+        EmbeddedRecords::Json(records) => return Ok(records),
+        EmbeddedRecords::Base64(text) => text,
     };
     let bytes = match STANDARD.decode(encoded.trim()) {
         Ok(bytes) => bytes,

@@ -14,7 +14,7 @@ mod values;
 
 use std::borrow::Cow;
 
-use crate::scan::{ActionKey, LineShapes};
+use crate::scan::{ActionKey, ContainerMembers};
 use crate::vocab::{CallOutcome, IdentityKey, Provider};
 
 pub(crate) use cloud::Cloud;
@@ -24,7 +24,7 @@ pub(crate) use mappings::MAPPINGS;
 pub use path::Path;
 pub(crate) use projection::{Projection, Slot};
 pub(crate) use timestamp::TimeProblem;
-pub(crate) use values::{Inside, Values};
+pub(crate) use values::{EmbeddedRecords, Values};
 
 /// A record that a rule may match. Text without escapes is borrowed from the record.
 #[derive(Debug)]
@@ -106,7 +106,7 @@ pub(crate) struct Record<'a> {
     /// The record's event. `None` if no cloud recognises the record, or it lacks a required member.
     pub event: Option<Event<'a>>,
     /// The content that holds embedded records. If any of these is recognised, they supersede the record's own event.
-    pub inside: Vec<Inside>,
+    pub embedded: Vec<EmbeddedRecords>,
 }
 
 /// Parses one record. `envelope` says whether it may hold others in base64.
@@ -122,26 +122,26 @@ pub(crate) fn read<'a>(
     projection: &Projection,
 ) -> Result<Record<'a>, serde_json::Error> {
     let mut values = projection.read(record, envelope)?;
-    let inside = values.take_inside();
+    let embedded = values.take_embedded();
     for (cloud, slots) in projection.clouds() {
         values = match (cloud.to_event)(values, slots) {
-            Ok(event) => return Ok(Record { event: Some(event), inside }),
+            Ok(event) => return Ok(Record { event: Some(event), embedded }),
             Err(values) => values,
         };
     }
-    Ok(Record { event: None, inside })
+    Ok(Record { event: None, embedded })
 }
 
 /// The keys by which the prefilter recognises candidates, of all clouds and mappings.
 pub(crate) fn action_keys() -> Vec<ActionKey> {
-    let marks = MAPPINGS.iter().flat_map(|mapping| mapping.marks);
+    let markers = MAPPINGS.iter().flat_map(|mapping| mapping.markers);
     // The last cloud is the most frequent one: its keys are compared first.
-    CLOUDS.iter().rev().flat_map(|cloud| cloud.action_keys).chain(marks).copied().collect()
+    CLOUDS.iter().rev().flat_map(|cloud| cloud.action_keys).chain(markers).copied().collect()
 }
 
 /// The members that identify the containers and envelopes of all clouds.
-pub(crate) fn line_shapes() -> impl Iterator<Item = LineShapes> {
-    CLOUDS.iter().map(|cloud| cloud.line_shapes)
+pub(crate) fn containers() -> impl Iterator<Item = ContainerMembers> {
+    CLOUDS.iter().map(|cloud| cloud.containers)
 }
 
 /// The part of a resource name after `key`, up to the next slash. `None` if it is absent or empty.

@@ -49,7 +49,7 @@ pub(super) struct Node {
     /// The node of an array's elements, as an index.
     pub elements: Option<usize>,
     /// The content embedded in text at this location.
-    pub text: Embedded,
+    pub embedded: Embedded,
     /// The slots of the paths that end here.
     pub slots: Vec<Slot>,
 }
@@ -83,7 +83,7 @@ impl Default for Projection {
         for (path, embedded) in embedded.flatten() {
             let node = projection.node_at(path);
             if let Some(node) = projection.nodes.get_mut(node) {
-                node.text = *embedded;
+                node.embedded = *embedded;
             }
         }
         projection

@@ -9,7 +9,7 @@ use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, V
 use super::cloud::Embedded;
 use super::embedded::MAX_DEPTH;
 use super::projection::{Edge, Node, Projection, ROOT};
-use super::values::{Inside, Value, Values};
+use super::values::{EmbeddedRecords, Value, Values};
 
 impl Projection {
     /// Parses a record. `envelope` says whether it may hold records in base64.
@@ -54,16 +54,20 @@ impl<'a> Reader<'_, 'a> {
     /// Keeps a string, or the content that is embedded in it.
     fn keep_text(&mut self, text: Cow<'a, str>) {
         let like_json = || matches!(text.trim_start().as_bytes().first(), Some(b'{' | b'['));
-        match self.node().map(|node| node.text).unwrap_or_default() {
-            Embedded::Json if like_json() => self.read_inside(&text),
-            Embedded::Records if like_json() => self.values.inside.push(Inside::Json(text.into_owned().into_bytes())),
-            Embedded::Base64 if self.values.envelope => self.values.inside.push(Inside::Base64(text.into_owned())),
+        match self.node().map(|node| node.embedded).unwrap_or_default() {
+            Embedded::Json if like_json() => self.read_embedded_json(&text),
+            Embedded::Records if like_json() => {
+                self.values.embedded.push(EmbeddedRecords::Json(text.into_owned().into_bytes()))
+            }
+            Embedded::Base64 if self.values.envelope => {
+                self.values.embedded.push(EmbeddedRecords::Base64(text.into_owned()))
+            }
             _ => self.keep(text),
         }
     }
 
     /// Parses a string as embedded JSON. If it is truncated or nested too deep, only its presence is kept.
-    fn read_inside(&mut self, text: &str) {
+    fn read_embedded_json(&mut self, text: &str) {
         if self.values.depth == MAX_DEPTH {
             return self.keep_found(&Value::Composite);
         }
@@ -74,7 +78,7 @@ impl<'a> Reader<'_, 'a> {
             return self.keep_found(&Value::Composite);
         }
         self.values.found.extend(values.found.into_iter().map(|(slot, value)| (slot, value.into_owned())));
-        self.values.inside.extend(values.inside);
+        self.values.embedded.extend(values.embedded);
     }
 
     /// Keeps a value under every slot of the node.

@@ -19,7 +19,7 @@ pub(crate) enum TimeProblem {
 /// # Errors
 ///
 /// [`TimeProblem::Missing`] without a text, [`TimeProblem::NotATime`] if the text cannot be parsed.
-pub(super) fn of(text: Option<Cow<'_, str>>) -> Result<i64, TimeProblem> {
+pub(super) fn parse_event_time(text: Option<Cow<'_, str>>) -> Result<i64, TimeProblem> {
     let text = text.ok_or(TimeProblem::Missing)?;
     parse(&text).ok_or_else(|| TimeProblem::NotATime(text.into_owned()))
 }
@@ -35,13 +35,13 @@ fn parse(text: &str) -> Option<i64> {
         return text.parse().ok();
     }
     let rfc_3339 = |text: &str| OffsetDateTime::parse(text, &Rfc3339).ok();
-    let rewritten = || if text.contains('/') { from_american(text) } else { complete(text) };
+    let rewritten = || if text.contains('/') { rfc3339_from_us(text) } else { complete_rfc3339(text) };
     let nanos = rfc_3339(text).or_else(|| rfc_3339(&rewritten()?))?.unix_timestamp_nanos();
     i64::try_from(nanos.div_euclid(1_000_000)).ok().filter(|millis| *millis >= 0)
 }
 
 /// Rewrites times like `2022-02-08 09:23:37` in RFC 3339.
-fn complete(text: &str) -> Option<String> {
+fn complete_rfc3339(text: &str) -> Option<String> {
     let (date, rest) = text.split_at_checked(10)?;
     let time = rest.strip_prefix(['T', 't', ' '])?;
     let zoned = time.contains(['Z', 'z', '+', '-']);
@@ -49,7 +49,7 @@ fn complete(text: &str) -> Option<String> {
 }
 
 /// Rewrites times like `1/9/2007 9:41:00 AM +01:00` in RFC 3339.
-fn from_american(text: &str) -> Option<String> {
+fn rfc3339_from_us(text: &str) -> Option<String> {
     let mut parts = text.split_whitespace();
     let mut date = parts.next()?.split('/');
     let (month, day, year) = (date.next()?, date.next()?, date.next()?);
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_is_refused() {
+    fn invalid_times_are_refused() {
         for text in [
             "",
             "yesterday",

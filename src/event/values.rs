@@ -8,7 +8,7 @@ pub(crate) struct Values<'a> {
     /// The values with their slots.
     pub(super) found: Vec<(Slot, Value<'a>)>,
     /// The content that holds embedded records.
-    pub(super) inside: Vec<Inside>,
+    pub(super) embedded: Vec<EmbeddedRecords>,
     /// Whether the record may hold others in base64.
     pub(super) envelope: bool,
     /// How many embedded JSON texts enclose the one being read. Each may use the parser's full recursion depth, so
@@ -18,7 +18,7 @@ pub(crate) struct Values<'a> {
 
 /// Content of a record that holds embedded records, not yet decoded.
 #[derive(Debug)]
-pub(crate) enum Inside {
+pub(crate) enum EmbeddedRecords {
     /// Records as JSON.
     Json(Vec<u8>),
     /// Records in base64, possibly gzipped.
@@ -46,8 +46,8 @@ impl Value<'_> {
 
 impl<'a> Values<'a> {
     /// Takes the content that holds embedded records, and leaves none.
-    pub(crate) fn take_inside(&mut self) -> Vec<Inside> {
-        std::mem::take(&mut self.inside)
+    pub(crate) fn take_embedded(&mut self) -> Vec<EmbeddedRecords> {
+        std::mem::take(&mut self.embedded)
     }
 
     /// Replaces all values of a slot by one text.

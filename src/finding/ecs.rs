@@ -7,7 +7,7 @@ use super::format::{AnnotatedMatch, Format};
 use super::report::Report;
 use crate::event::cloud_of;
 use crate::util::invariant::Invariant as _;
-use crate::vocab::{AttackVersion, Named, ResolvedTechnique, Severity};
+use crate::vocab::{AttackVersion, IdAndName, ResolvedTechnique, Severity};
 
 pub(super) const FORMAT: Format = Format { body, annotation };
 
@@ -53,16 +53,16 @@ fn body(report: &Report<'_>, version: AttackVersion) -> String {
             "service": {"name": last.map_or("", |event| event.service)},
             "instance": {"id": report.instances.first().copied().unwrap_or_default()},
         },
-        "user": {"id": attribution.who(), "name": attribution.actor_name},
+        "user": {"id": attribution.caller_or_identity(), "name": attribution.actor_name},
         "source": {"ip": address, "address": attribution.source},
         "related": {
-            "user": [attribution.who()],
+            "user": [attribution.caller_or_identity()],
             "ip": [address],
             "hosts": report.instances,
         },
         "labels": {
             "identity": attribution.identity,
-            "identity_from": attribution.identity_way,
+            "identity_from": attribution.identity_key,
             "scope": attribution.scope(),
             "level": attribution.level,
             "confidence": report.confidence.as_str(),
@@ -113,27 +113,27 @@ fn severity(severity: Severity) -> u8 {
 
 /// The ECS `threat` object: tactics, techniques and sub-techniques, each listed once.
 fn threat(report: &Report<'_>, version: AttackVersion) -> Value {
-    let placed: Vec<_> = report.attack.iter().map(|attack| ResolvedTechnique::of(attack, version)).collect();
-    let list = |kind: &str, named: Vec<Named<'_>>| {
-        let mut unique: Vec<Named<'_>> = Vec::new();
+    let resolved: Vec<_> = report.attack.iter().map(|attack| ResolvedTechnique::of(attack, version)).collect();
+    let list = |kind: &str, named: Vec<IdAndName<'_>>| {
+        let mut unique: Vec<IdAndName<'_>> = Vec::new();
         named.into_iter().for_each(|named| {
             if !unique.contains(&named) {
                 unique.push(named);
             }
         });
-        let each = |part: &dyn Fn(&Named<'_>) -> String| unique.iter().map(part).collect::<Vec<_>>();
-        let page = |named: &Named<'_>| format!("https://attack.mitre.org/{kind}/{}/", named.uid.replace('.', "/"));
+        let each = |part: &dyn Fn(&IdAndName<'_>) -> String| unique.iter().map(part).collect::<Vec<_>>();
+        let page = |named: &IdAndName<'_>| format!("https://attack.mitre.org/{kind}/{}/", named.uid.replace('.', "/"));
         json!({"id": each(&|named| named.uid.to_owned()), "name": each(&|named| named.name.to_owned()),
                "reference": each(&page)})
     };
-    let mut techniques = list("techniques", placed.iter().map(|placed| placed.technique).collect());
+    let mut techniques = list("techniques", resolved.iter().map(|resolved| resolved.technique).collect());
     if let Some(technique) = techniques.as_object_mut() {
-        let sub = placed.iter().filter_map(|placed| placed.sub_technique).collect();
+        let sub = resolved.iter().filter_map(|resolved| resolved.sub_technique).collect();
         technique.insert("subtechnique".to_owned(), list("techniques", sub));
     }
     json!({
         "framework": "MITRE ATT&CK",
-        "tactic": list("tactics", placed.iter().filter_map(|placed| placed.tactic).collect()),
+        "tactic": list("tactics", resolved.iter().filter_map(|resolved| resolved.tactic).collect()),
         "technique": techniques,
     })
 }

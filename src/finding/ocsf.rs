@@ -9,7 +9,7 @@ use super::format::{AnnotatedMatch, Format};
 use super::report::{Columns, Report};
 use crate::event::cloud_of;
 use crate::util::invariant::Invariant as _;
-use crate::vocab::{Attack, AttackVersion, Confidence, Named, ResolvedTechnique, Severity, Timestamp};
+use crate::vocab::{Attack, AttackVersion, Confidence, IdAndName, ResolvedTechnique, Severity, Timestamp};
 
 pub(super) const FORMAT: Format = Format { body, annotation };
 
@@ -123,10 +123,10 @@ struct Unmapped<'a> {
 struct AttackObject<'a> {
     version: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    tactic: Option<Named<'static>>,
+    tactic: Option<IdAndName<'static>>,
     technique: Technique<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    sub_technique: Option<Named<'a>>,
+    sub_technique: Option<IdAndName<'a>>,
 }
 
 /// OCSF's `technique` object.
@@ -139,7 +139,7 @@ struct Technique<'a> {
 
 impl<'a> AttackObject<'a> {
     fn of(attack: &'a Attack, version: AttackVersion) -> Self {
-        let ResolvedTechnique { tactic, technique: Named { uid, name }, sub_technique } =
+        let ResolvedTechnique { tactic, technique: IdAndName { uid, name }, sub_technique } =
             ResolvedTechnique::of(attack, version);
         Self { version: version.as_str(), tactic, technique: Technique { uid, name }, sub_technique }
     }
@@ -297,7 +297,7 @@ fn body(report: &Report<'_>, version: AttackVersion) -> String {
         evidences: report.events.iter().map(|(_, event)| evidence_object(event)).collect(),
         unmapped: Unmapped {
             identity: attribution.identity,
-            identity_from: attribution.identity_way,
+            identity_from: attribution.identity_key,
             confidence_reason: report.confidence_reason,
             exception: report.exception.map_or("", |exception| &exception.id),
             columns: (!report.events.is_empty()).then(|| report.columns()),
@@ -355,7 +355,7 @@ fn account(uid: &str) -> Option<Account<'_>> {
 fn evidence_object<'a>(evidence: &Evidence<'a>) -> EvidenceObject<'a> {
     let attribution = evidence.attribution;
     let user = User {
-        uid: attribution.who(),
+        uid: attribution.caller_or_identity(),
         name: attribution.actor_name,
         r#type: attribution.actor_kind,
         account: account(attribution.actor_account),

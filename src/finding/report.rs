@@ -52,7 +52,7 @@ impl<'a> Report<'a> {
         Columns {
             time_generated: self.last_seen.to_string(),
             cloud_provider: cloud_of(self.provider).label,
-            actor: self.attribution.who(),
+            actor: self.attribution.caller_or_identity(),
             source_ip: self.attribution.source,
             instance_identifier: self.instances.join(","),
             scope: self.attribution.scope(),

@@ -42,7 +42,7 @@ struct Row<'a> {
 
 /// Writes a finding.
 fn body(report: &Report<'_>, version: AttackVersion) -> String {
-    let placed: Vec<_> = report.attack.iter().map(|attack| ResolvedTechnique::of(attack, version)).collect();
+    let resolved: Vec<_> = report.attack.iter().map(|attack| ResolvedTechnique::of(attack, version)).collect();
     let row = Row {
         columns: report.columns(),
         finding_id: report.id,
@@ -61,9 +61,9 @@ fn body(report: &Report<'_>, version: AttackVersion) -> String {
         confidence_reason: report.confidence_reason,
         status: if report.exception.is_some() { "Suppressed" } else { "New" },
         status_reason: report.exception.map_or("", |exception| &exception.reason),
-        tactics: sorted::collect(placed.iter().filter_map(|placed| Some(placed.tactic?.name.replace(' ', "")))),
-        techniques: sorted::collect(placed.iter().map(|placed| placed.technique.uid)),
-        sub_techniques: sorted::collect(placed.iter().filter_map(|placed| Some(placed.sub_technique?.uid))),
+        tactics: sorted::collect(resolved.iter().filter_map(|resolved| Some(resolved.tactic?.name.replace(' ', "")))),
+        techniques: sorted::collect(resolved.iter().map(|resolved| resolved.technique.uid)),
+        sub_techniques: sorted::collect(resolved.iter().filter_map(|resolved| Some(resolved.sub_technique?.uid))),
         start_time: report.first_seen.to_string(),
         end_time: report.last_seen.to_string(),
         event_ids: report.events.iter().map(|(_, event)| &*event.event_id).collect(),
@@ -89,7 +89,7 @@ fn annotation(matched: &AnnotatedMatch<'_>) -> String {
 /// The account, the IP address and the resources, as Sentinel entities.
 fn entities(report: &Report<'_>) -> Vec<Value> {
     let mut entities = Vec::new();
-    let who = report.attribution.who();
+    let who = report.attribution.caller_or_identity();
     if !who.is_empty() {
         entities.push(match who.split_once('@') {
             Some((name, suffix)) => json!({"Type": "account", "Name": name, "UPNSuffix": suffix}),

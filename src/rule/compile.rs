@@ -4,7 +4,7 @@ use std::hash::Hash;
 
 use hashbrown::HashMap;
 
-use super::condition::{TOO_MANY_PATHS, Test};
+use super::condition::{CompiledCondition, TOO_MANY_PATHS};
 use super::exception::{Exception, ExceptionPlan};
 use super::join_order::{JoinStep, join_order};
 use super::{Rule, Step, check};
@@ -60,7 +60,7 @@ pub(crate) struct StepPlan {
     pub provider: Provider,
     pub services: Vec<Box<str>>,
     pub outcome: WantedOutcome,
-    pub tests: Vec<Test>,
+    pub tests: Vec<CompiledCondition>,
     pub optional: bool,
     pub bindings: Vec<Binding>,
     /// The index in `bindings` of the name that gives one finding per value.
@@ -134,13 +134,13 @@ impl Rules {
         }
         let within = rule.within.map_or(0, |within| within.as_millis());
         self.longest_window = self.longest_window.max(within);
-        let ways = rule.identity.as_deref().unwrap_or(identity);
-        let identity = self.identities.iter().position(|known| known == ways).unwrap_or_else(|| {
-            self.identities.push(ways.to_vec());
+        let keys = rule.identity.as_deref().unwrap_or(identity);
+        let identity = self.identities.iter().position(|known| known == keys).unwrap_or_else(|| {
+            self.identities.push(keys.to_vec());
             self.identities.len() - 1
         });
         self.rules.push(RulePlan {
-            fingerprint: fingerprint(&rule, ways),
+            fingerprint: fingerprint(&rule, keys),
             multi_record_operations: rule.steps.iter().any(|step| cloud_of(step.provider).multi_record_operations),
             rule,
             first_step,
@@ -162,7 +162,7 @@ impl Rules {
         }
         let mut tests = Vec::new();
         for (number, condition) in step.conditions.iter().enumerate() {
-            tests.push(Test::compile(condition, &mut self.projection, &format!("{at}.where[{number}]"))?);
+            tests.push(CompiledCondition::compile(condition, &mut self.projection, &format!("{at}.where[{number}]"))?);
         }
         let each = step.each.as_ref().map(|name| {
             let place = bindings.iter().position(|binding| *binding.name == **name);

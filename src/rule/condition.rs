@@ -217,15 +217,15 @@ impl Visitor<'_> for ScalarVisitor {
 
 /// A compiled condition.
 #[derive(Clone, Debug)]
-pub(crate) struct Test {
+pub(crate) struct CompiledCondition {
     slot: Slot,
     not: bool,
     ignore_case: bool,
-    operator: Compiled,
+    operator: CompiledOperator,
 }
 
 #[derive(Clone, Debug)]
-enum Compiled {
+enum CompiledOperator {
     Equals(Vec<String>),
     Prefix(Vec<String>),
     Suffix(Vec<String>),
@@ -236,7 +236,7 @@ enum Compiled {
     Above(i64),
 }
 
-impl Test {
+impl CompiledCondition {
     /// Compiles a condition and adds its path to `projection`. Errors name it by `at`.
     #[cold]
     pub(crate) fn compile(condition: &Condition, projection: &mut Projection, at: &str) -> Result<Self, Error> {
@@ -244,16 +244,16 @@ impl Test {
         let fold = |text: &str| if condition.ignore_case { text.to_ascii_lowercase() } else { text.to_owned() };
         let texts = |texts: &OneOrMany<String>| texts.iter().map(|text| fold(text)).collect::<Vec<_>>();
         let operator = match &condition.operator {
-            Operator::Equals(values) => Compiled::Equals(values.iter().map(|value| fold(&value.0)).collect()),
-            Operator::Prefix(prefixes) => Compiled::Prefix(texts(prefixes)),
-            Operator::Suffix(suffixes) => Compiled::Suffix(texts(suffixes)),
+            Operator::Equals(values) => CompiledOperator::Equals(values.iter().map(|value| fold(&value.0)).collect()),
+            Operator::Prefix(prefixes) => CompiledOperator::Prefix(texts(prefixes)),
+            Operator::Suffix(suffixes) => CompiledOperator::Suffix(texts(suffixes)),
             Operator::Glob(patterns) => {
-                Compiled::Glob(texts(patterns).iter().map(|pattern| WildMatch::new(pattern)).collect())
+                CompiledOperator::Glob(texts(patterns).iter().map(|pattern| WildMatch::new(pattern)).collect())
             }
-            Operator::Cidr(networks) => Compiled::Cidr(networks_of(networks, &format!("{at}.cidr"))?),
-            Operator::Exists(wanted) => Compiled::Exists(*wanted),
-            Operator::Below(bound) => Compiled::Below(*bound),
-            Operator::Above(bound) => Compiled::Above(*bound),
+            Operator::Cidr(networks) => CompiledOperator::Cidr(networks_of(networks, &format!("{at}.cidr"))?),
+            Operator::Exists(wanted) => CompiledOperator::Exists(*wanted),
+            Operator::Below(bound) => CompiledOperator::Below(*bound),
+            Operator::Above(bound) => CompiledOperator::Above(*bound),
         };
         Ok(Self { slot, not: condition.not, ignore_case: condition.ignore_case, operator })
     }
@@ -261,13 +261,13 @@ impl Test {
     /// Whether the condition holds for a record's values.
     pub(crate) fn holds(&self, values: &Values<'_>) -> bool {
         let found = match self.operator {
-            Compiled::Exists(wanted) => values.exists(self.slot) == wanted,
-            _ => values.all(self.slot).any(|value| self.fits(value)),
+            CompiledOperator::Exists(wanted) => values.exists(self.slot) == wanted,
+            _ => values.all(self.slot).any(|value| self.matches(value)),
         };
         found != self.not
     }
 
-    fn fits(&self, value: &str) -> bool {
+    fn matches(&self, value: &str) -> bool {
         let folded;
         let value = if self.ignore_case {
             folded = value.to_ascii_lowercase();
@@ -276,18 +276,18 @@ impl Test {
             value
         };
         match &self.operator {
-            Compiled::Equals(texts) => texts.iter().any(|text| value == text),
-            Compiled::Prefix(texts) => texts.iter().any(|text| value.starts_with(text)),
-            Compiled::Suffix(texts) => texts.iter().any(|text| value.ends_with(text)),
-            Compiled::Glob(patterns) => patterns.iter().any(|pattern| pattern.matches(value)),
-            Compiled::Cidr(networks) => {
+            CompiledOperator::Equals(texts) => texts.iter().any(|text| value == text),
+            CompiledOperator::Prefix(texts) => texts.iter().any(|text| value.starts_with(text)),
+            CompiledOperator::Suffix(texts) => texts.iter().any(|text| value.ends_with(text)),
+            CompiledOperator::Glob(patterns) => patterns.iter().any(|pattern| pattern.matches(value)),
+            CompiledOperator::Cidr(networks) => {
                 value.parse::<IpAddr>().is_ok_and(|address| networks.iter().any(|network| network.contains(&address)))
             }
-            Compiled::Below(bound) => number(value).is_some_and(|(floor, _)| floor < *bound),
-            Compiled::Above(bound) => {
+            CompiledOperator::Below(bound) => number(value).is_some_and(|(floor, _)| floor < *bound),
+            CompiledOperator::Above(bound) => {
                 number(value).is_some_and(|(floor, more)| floor > *bound || (floor == *bound && more))
             }
-            Compiled::Exists(_) => true,
+            CompiledOperator::Exists(_) => true,
         }
     }
 }
@@ -323,7 +323,7 @@ mod tests {
     use super::number;
 
     #[test]
-    fn decimal_numbers_are_told_by_their_floor() {
+    fn decimal_numbers_compare_by_their_floor() {
         for (text, expected) in [
             ("7", Some((7, false))),
             ("7.0", Some((7, false))),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use time::{OffsetDateTime, Time, Weekday};
 
 use super::Condition;
-use super::condition::Test;
+use super::condition::CompiledCondition;
 
 use crate::event::{Event, Projection};
 use crate::util::digest::Digest;
@@ -130,7 +130,7 @@ pub(crate) struct ExceptionPlan {
     pub exception: Exception,
     /// Hash of the whole exception, its reason included.
     pub fingerprint: [u8; 16],
-    tests: Vec<Test>,
+    tests: Vec<CompiledCondition>,
 }
 
 impl ExceptionPlan {
@@ -145,7 +145,9 @@ impl ExceptionPlan {
         }
         let conditions = exception.conditions.iter().enumerate();
         let tests = conditions
-            .map(|(number, condition)| Test::compile(condition, projection, &format!("{at}.where[{number}]")))
+            .map(|(number, condition)| {
+                CompiledCondition::compile(condition, projection, &format!("{at}.where[{number}]"))
+            })
             .collect::<Result<_, _>>()?;
         let mut digest = Digest::default();
         exception.hash(&mut digest);
@@ -156,17 +158,17 @@ impl ExceptionPlan {
     pub(crate) fn holds(&self, event: &Event<'_>, time: i64) -> bool {
         event.provider == self.exception.provider
             && self.exception.expires.is_none_or(|expires| time < expires.as_event_time())
-            && self.is_then(time)
+            && self.is_within_hours(time)
             && self.tests.iter().all(|test| test.holds(&event.values))
     }
 
     /// Whether it applies to the rule with this id.
-    pub(crate) fn is_for(&self, rule: &str) -> bool {
+    pub(crate) fn applies_to(&self, rule: &str) -> bool {
         self.exception.rules.is_empty() || self.exception.rules.iter().any(|id| id == rule)
     }
 
     /// Whether `time` is within [`Exception::between`].
-    fn is_then(&self, time: i64) -> bool {
+    fn is_within_hours(&self, time: i64) -> bool {
         let Some(between) = &self.exception.between else { return true };
         let Ok(time) = OffsetDateTime::from_unix_timestamp(time.div_euclid(1_000)) else { return false };
         let on = |day: Weekday| between.days.is_empty() || between.days.iter().any(|wanted| wanted.weekday() == day);

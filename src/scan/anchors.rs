@@ -13,7 +13,7 @@ use super::blocks::{self, BLOCK, Lanes, Mask};
 const MAX_BYTES: usize = 4;
 
 /// Above this many hits in a block, as in a string that holds JSON, most are ruled out together instead of one by one.
-const MANY: u32 = 3;
+const MANY_HITS: u32 = 3;
 
 /// The anchor bytes of a set of keys, and the adjacent bytes that make an anchor a candidate.
 #[derive(Clone, Debug)]
@@ -98,7 +98,7 @@ impl Anchors {
         let inner = name.len().checked_sub(1).filter(|last| *last > 1)?;
         (1..inner).min_by_key(|at| {
             let byte = name.get(*at).copied().unwrap_or_default();
-            (!self.known().contains(&byte), frequency(byte))
+            (!self.known().contains(&byte), commonness(byte))
         })
     }
 
@@ -185,7 +185,7 @@ impl Anchors {
     /// The position of the first candidate among the hits in `mask`, which belong to the `block` at `at`.
     #[inline]
     fn first_candidate(&self, bytes: &[u8], at: usize, block: &[u8; BLOCK], mut mask: Mask) -> Option<usize> {
-        if mask.count_ones() > MANY && self.lower_case_follows {
+        if mask.count_ones() > MANY_HITS && self.lower_case_follows {
             mask &= before_lower_case(block);
         }
         while mask != 0 {
@@ -198,7 +198,7 @@ impl Anchors {
         None
     }
 
-    /// Whether the byte at `at` ends a line, begins a `\u` escape (which can spell any letter), or is the anchor of a
+    /// Whether the byte at `at` ends a line, begins a `\u` escape (which can add_escapable any letter), or is the anchor of a
     /// key according to the adjacent bytes.
     #[inline]
     fn is_candidate(&self, bytes: &[u8], at: usize) -> bool {
@@ -227,7 +227,7 @@ fn before_lower_case(block: &[u8; BLOCK]) -> Mask {
 }
 
 /// A rough rank of a byte by its frequency in audit records; the rarest bytes rank lowest.
-fn frequency(byte: u8) -> usize {
+fn commonness(byte: u8) -> usize {
     match byte {
         b'_' => 0,
         b'A'..=b'Z' | b'0'..=b'9' => 1,
@@ -270,7 +270,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(4000))]
 
         #[test]
-        fn no_candidate_is_passed_by(bytes in text(), at in 0..80_usize, names in names()) {
+        fn no_candidate_is_missed(bytes in text(), at in 0..80_usize, names in names()) {
             let at = at.min(bytes.len());
             let (anchors, positions) = Anchors::choose(&names).unwrap();
             let is_candidate = |at: usize| {

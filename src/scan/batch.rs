@@ -7,7 +7,7 @@ use memchr::memchr;
 use super::Scanner;
 use super::blocks::skip_space;
 use super::json_scan::JsonScanner;
-use super::sniff::{Shape, end_of_string};
+use super::sniff::{LineKind, end_of_string};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
@@ -125,11 +125,11 @@ impl<'a> Pieces<'a> {
         while matches!(self.byte(first), Some(b' ' | b'\t' | b'\r')) {
             first += 1;
         }
-        let shape = self.scanner.sniffer.shape(self.batch, first, self.batch.len());
-        if let Shape::Container(elements) = shape {
+        let kind = self.scanner.sniffer.kind(self.batch, first, self.batch.len());
+        if let LineKind::Container(elements) = kind {
             return self.open_container(start, elements);
         }
-        let envelope = shape == Shape::Envelope;
+        let envelope = kind == LineKind::Envelope;
         let scanned = self.scanner.prefilter.scan(self.batch, first, self.batch.len());
         let line = start..(scanned.end + 1).min(self.batch.len());
         self.at = line.end;
@@ -191,7 +191,7 @@ impl<'a> Pieces<'a> {
         let piece = if container.truncated {
             unreadable(Defect::ContainerTruncated)
         } else if object {
-            let envelope = self.scanner.sniffer.shape(self.batch, at, end) == Shape::Envelope;
+            let envelope = self.scanner.sniffer.kind(self.batch, at, end) == LineKind::Envelope;
             let candidate = envelope || self.scanner.prefilter.scan(self.batch, at, end).candidate;
             Piece::Element { record: RecordSpan { bytes: record, candidate, envelope } }
         } else {

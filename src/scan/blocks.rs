@@ -88,7 +88,7 @@ fn lane<const AT: usize>(block: &[u8; BLOCK]) -> i8x16 {
 
 /// The positions of JSON's structural bytes in a block, including those inside strings.
 #[derive(Clone, Copy)]
-pub(crate) struct ShapeMasks {
+pub(crate) struct StructuralMasks {
     /// `"`.
     pub quote: Mask,
     /// `\`.
@@ -99,7 +99,7 @@ pub(crate) struct ShapeMasks {
     pub close: Mask,
 }
 
-impl ShapeMasks {
+impl StructuralMasks {
     /// The masks of one block.
     #[inline(always)]
     pub(crate) fn of(block: &[u8; BLOCK]) -> Self {

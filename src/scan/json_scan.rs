@@ -1,6 +1,6 @@
 //! Finds the end of a JSON value without parsing it.
 
-use super::blocks::{self, BLOCK, Mask, ShapeMasks, below};
+use super::blocks::{self, BLOCK, Mask, StructuralMasks, below};
 
 /// Finds the end of one JSON object or array by matching brackets outside strings.
 ///
@@ -53,7 +53,7 @@ impl JsonScanner {
     pub fn end(&mut self, bytes: &[u8], limit: usize) -> Option<usize> {
         let limit = limit.min(bytes.len());
         while self.at + BLOCK <= limit {
-            let end = blocks::block(bytes, self.at).and_then(|block| self.step(ShapeMasks::of(block), BLOCK));
+            let end = blocks::block(bytes, self.at).and_then(|block| self.step(StructuralMasks::of(block), BLOCK));
             if let Some(end) = end {
                 return Some(self.at + end);
             }
@@ -61,13 +61,13 @@ impl JsonScanner {
         }
         // A partial block is scanned on a copy, and again once it is complete.
         let mut rest = *self;
-        let masks = ShapeMasks::of(&blocks::last_block(bytes, self.at));
+        let masks = StructuralMasks::of(&blocks::last_block(bytes, self.at));
         rest.step(masks, limit.saturating_sub(self.at)).map(|end| self.at + end)
     }
 
     /// Scans the first `length` bytes of a block. Returns the offset in the block just past the closing bracket.
     #[inline(always)]
-    fn step(&mut self, masks: ShapeMasks, length: usize) -> Option<usize> {
+    fn step(&mut self, masks: StructuralMasks, length: usize) -> Option<usize> {
         let quote = below(masks.quote, length) & !self.escaped_by(below(masks.backslash, length));
         let in_string = prefix_xor(quote) ^ self.in_string;
         self.in_string = if in_string >> (BLOCK - 1) == 1 { Mask::MAX } else { 0 };

@@ -14,10 +14,10 @@ mod sniff;
 pub(crate) use batch::{Defect, Piece, Pieces, RecordSpan};
 pub(crate) use blocks::{is_space, skip_space};
 pub use json_scan::JsonScanner;
-pub(crate) use prefilter::{ActionKey, KeyMeaning, MAX_VERSION, Prefilter};
-pub(crate) use sniff::{LineShapes, Sniffer};
+pub(crate) use prefilter::{ActionKey, ExpectedValue, MAX_VERSION, Prefilter};
+pub(crate) use sniff::{ContainerMembers, Sniffer};
 
-/// Everything needed to cut a batch into records: the keys and actions to search for, and the known line shapes.
+/// Everything needed to cut a batch into records: the keys and actions to search for, and the known line members.
 #[derive(Debug)]
 pub(crate) struct Scanner {
     /// Selects candidates.

@@ -32,18 +32,18 @@ pub(crate) struct ActionKey {
     /// Its name, at least three bytes long. The first letter matches in either case, because tables capitalise it.
     pub name: &'static str,
     /// The value it must have.
-    pub meaning: KeyMeaning,
+    pub expected: ExpectedValue,
 }
 
 /// The value a key must have for the record to be a candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum KeyMeaning {
+pub(crate) enum ExpectedValue {
     /// An action of a rule.
     Action,
     /// An action of a rule, optionally after an API version: `v1.compute.instances.insert`.
     VersionedAction,
     /// Any value: the key marks a schema whose other keys are too common to search for.
-    SchemaMark,
+    SchemaMarker,
 }
 
 /// The result of scanning one line, or one record of a container.
@@ -64,7 +64,7 @@ pub(crate) struct Prefilter {
     actions: Vec<Vec<Box<[u8]>>>,
     /// The ASCII characters that occur in a key or its value. A `\u` escape for one of them makes the record a
     /// candidate.
-    spelled: [bool; 128],
+    escapable: [bool; 128],
 }
 
 /// A key, split at its anchor byte.
@@ -75,7 +75,7 @@ struct Key {
     before: Word,
     /// The bytes after the anchor.
     after: Word,
-    meaning: KeyMeaning,
+    expected: ExpectedValue,
 }
 
 /// Up to eight bytes of a key as a number: comparing them is one operation and no call. Longer parts are compared as far as
@@ -139,19 +139,19 @@ impl Prefilter {
             let (before, rest) = name.split_at_checked(position)?;
             let (anchor, after) = rest.split_first()?;
             let (before, after) = (Word::before(before.get(1..)?), Word::after(after));
-            Some(Key { anchor: *anchor, before, after, meaning: key.meaning })
+            Some(Key { anchor: *anchor, before, after, expected: key.expected })
         };
         let keys = keys.iter().zip(positions).map(split).collect::<Option<_>>()?;
-        let mut prefilter = Self { anchors, keys, actions: vec![Vec::new(); 256], spelled: [false; 128] };
-        prefilter.spell(b"\"\\:{/._");
+        let mut prefilter = Self { anchors, keys, actions: vec![Vec::new(); 256], escapable: [false; 128] };
+        prefilter.add_escapable(b"\"\\:{/._");
         // All letters and digits: version prefixes contain them, and encoders do not escape them.
         let alphanumeric: Vec<u8> = (0..128).filter(u8::is_ascii_alphanumeric).collect();
-        prefilter.spell(&alphanumeric);
+        prefilter.add_escapable(&alphanumeric);
         for name in names {
-            prefilter.spell(name.as_bytes());
+            prefilter.add_escapable(name.as_bytes());
         }
         for action in actions {
-            prefilter.spell(action.as_bytes());
+            prefilter.add_escapable(action.as_bytes());
             let first = action.as_bytes().first().copied().unwrap_or(b'"').to_ascii_lowercase();
             if let Some(same_first) = prefilter.actions.get_mut(usize::from(first))
                 && !same_first.iter().any(|known| **known == *action.as_bytes())
@@ -162,11 +162,11 @@ impl Prefilter {
         Some(prefilter)
     }
 
-    /// Adds the characters of `text` to `spelled`.
-    fn spell(&mut self, text: &[u8]) {
+    /// Adds the characters of `text` to `escapable`.
+    fn add_escapable(&mut self, text: &[u8]) {
         for byte in text {
-            if let Some(spelled) = self.spelled.get_mut(usize::from(*byte)) {
-                *spelled = true;
+            if let Some(escapable) = self.escapable.get_mut(usize::from(*byte)) {
+                *escapable = true;
             }
         }
     }
@@ -215,26 +215,26 @@ impl Prefilter {
     #[inline]
     fn value_may_match(&self, key: Key, after: &[u8]) -> bool {
         let value = after.get(key.after.length..).unwrap_or_default();
-        match (key.meaning, value.strip_prefix(b"\":\"")) {
-            (KeyMeaning::SchemaMark, _) => true,
+        match (key.expected, value.strip_prefix(b"\":\"")) {
+            (ExpectedValue::SchemaMarker, _) => true,
             // By far the most common form.
-            (KeyMeaning::Action, Some(text)) => self.is_action(text),
-            (KeyMeaning::VersionedAction, Some(text)) => self.is_versioned_action(text),
-            (meaning, None) => self.distant_value_may_match(meaning, value),
+            (ExpectedValue::Action, Some(text)) => self.is_action(text),
+            (ExpectedValue::VersionedAction, Some(text)) => self.is_versioned_action(text),
+            (expected, None) => self.value_after_gap_may_match(expected, value),
         }
     }
 
     /// The same if the value does not follow directly: whether the value after a key's last letter, across white space
     /// and backslashes, may be an action of a rule.
     #[inline(never)]
-    fn distant_value_may_match(&self, meaning: KeyMeaning, after: &[u8]) -> bool {
+    fn value_after_gap_may_match(&self, expected: ExpectedValue, after: &[u8]) -> bool {
         let text = Gap::new(after).pass(b'"').and_then(|gap| gap.pass(b':'));
         let Some(text) = text else {
             // A longer key does not match. If the key ends here, no colon was found or the gap is too long: pass.
             return matches!(after.first(), Some(b'"' | b'\\'));
         };
         match text.pass(b'"') {
-            Some(text) if meaning == KeyMeaning::VersionedAction => self.is_versioned_action(text.rest),
+            Some(text) if expected == ExpectedValue::VersionedAction => self.is_versioned_action(text.rest),
             Some(text) => self.is_action(text.rest),
             // An object that holds the action in a member, as in Azure's REST API, or an irrelevant value: the parser
             // decides.
@@ -270,7 +270,7 @@ impl Prefilter {
         else {
             return true;
         };
-        self.spelled.get(code as usize).copied().unwrap_or(false)
+        self.escapable.get(code as usize).copied().unwrap_or(false)
     }
 }
 

@@ -12,7 +12,7 @@ use super::json_scan::JsonScanner;
 
 /// The shape of a line, or of an element of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Shape {
+pub(crate) enum LineKind {
     /// One record, as far as its first members show.
     Record,
     /// A container. The list of its records begins at this position, just past its `[`.
@@ -23,7 +23,7 @@ pub(crate) enum Shape {
 
 /// The names of the members that identify containers and envelopes.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct LineShapes {
+pub(crate) struct ContainerMembers {
     /// Members that hold a container's list of records.
     pub lists: &'static [&'static str],
     /// Members that may precede such a list.
@@ -38,16 +38,16 @@ const MAX_MEMBERS: usize = 16;
 /// Determines the shape of a line from its first members.
 #[derive(Debug)]
 pub(crate) struct Sniffer {
-    shapes: Vec<LineShapes>,
+    members: Vec<ContainerMembers>,
     /// For each byte value: whether a known name begins with it. This rules out nearly every line.
     first_letters: [bool; 256],
 }
 
 impl Sniffer {
-    /// A sniffer that recognises all these shapes.
-    pub(crate) fn new(shapes: impl Iterator<Item = LineShapes>) -> Self {
-        let mut sniffer = Self { shapes: shapes.collect(), first_letters: [false; 256] };
-        for LineShapes { lists, before_lists, envelopes } in &sniffer.shapes {
+    /// A sniffer that recognises all these members.
+    pub(crate) fn new(members: impl Iterator<Item = ContainerMembers>) -> Self {
+        let mut sniffer = Self { members: members.collect(), first_letters: [false; 256] };
+        for ContainerMembers { lists, before_lists, envelopes } in &sniffer.members {
             for name in lists.iter().chain(*before_lists).chain(*envelopes) {
                 let first = name.as_bytes().first().copied().unwrap_or_default();
                 if let Some(known) = sniffer.first_letters.get_mut(usize::from(first)) {
@@ -60,9 +60,9 @@ impl Sniffer {
 
     /// The shape of the value that begins at `first` and ends with the line or at `limit`, whichever comes first.
     #[inline]
-    pub(crate) fn shape(&self, batch: &[u8], first: usize, limit: usize) -> Shape {
+    pub(crate) fn kind(&self, batch: &[u8], first: usize, limit: usize) -> LineKind {
         match batch.get(first) {
-            Some(b'[') => Shape::Container(first + 1),
+            Some(b'[') => LineKind::Container(first + 1),
             Some(b'{') => {
                 let mut at = first + 1;
                 while matches!(batch.get(at), Some(b' ' | b'\t' | b'\r')) {
@@ -71,33 +71,33 @@ impl Sniffer {
                 let letter = batch.get(at + 1).copied().unwrap_or_default();
                 match self.first_letters.get(usize::from(letter)) {
                     Some(true) => self.object(batch, at, limit),
-                    _ => Shape::Record,
+                    _ => LineKind::Record,
                 }
             }
-            _ => Shape::Record,
+            _ => LineKind::Record,
         }
     }
 
     /// The shape of an object whose first member is at `at`.
     #[cold]
     #[inline(never)]
-    fn object(&self, batch: &[u8], at: usize, limit: usize) -> Shape {
+    fn object(&self, batch: &[u8], at: usize, limit: usize) -> LineKind {
         let first = member_name(batch, at).and_then(|name| batch.get(name)).unwrap_or_default();
-        if self.is_one(first, |shapes| shapes.envelopes) {
-            return Shape::Envelope;
+        if self.is_member(first, |members| members.envelopes) {
+            return LineKind::Envelope;
         }
-        if !self.is_one(first, |shapes| shapes.before_lists) && !self.is_one(first, |shapes| shapes.lists) {
-            return Shape::Record;
+        if !self.is_member(first, |members| members.before_lists) && !self.is_member(first, |members| members.lists) {
+            return LineKind::Record;
         }
         // The next line belongs to another record.
         let rest = batch.get(at..limit).unwrap_or_default();
         let line_end = memchr(b'\n', rest).map_or(limit, |length| at + length);
-        batch.get(..line_end).and_then(|line| self.list(line, at)).map_or(Shape::Record, Shape::Container)
+        batch.get(..line_end).and_then(|line| self.list(line, at)).map_or(LineKind::Record, LineKind::Container)
     }
 
     /// Whether `name` is in one of the lists that `of` selects.
-    fn is_one(&self, name: &[u8], of: impl Fn(&LineShapes) -> &'static [&'static str]) -> bool {
-        self.shapes.iter().any(|shapes| of(shapes).iter().any(|known| known.as_bytes() == name))
+    fn is_member(&self, name: &[u8], of: impl Fn(&ContainerMembers) -> &'static [&'static str]) -> bool {
+        self.members.iter().any(|members| of(members).iter().any(|known| known.as_bytes() == name))
     }
 
     /// The position just past the `[` of the record list, if the list is among the first [`MAX_MEMBERS`] members. `at`
@@ -111,7 +111,7 @@ impl Sniffer {
                 return None;
             }
             let value = skip_space(line, colon + 1, line.len());
-            if self.is_one(line.get(name)?, |shapes| shapes.lists) {
+            if self.is_member(line.get(name)?, |members| members.lists) {
                 return (line.get(value) == Some(&b'[')).then_some(value + 1);
             }
             let comma = skip_space(line, end_of_value(line, value)?, line.len());

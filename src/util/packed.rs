@@ -268,7 +268,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_put_is_taken(number: u64, signed: i64, bytes: Vec<u8>) {
+        fn encoded_values_round_trip(number: u64, signed: i64, bytes: Vec<u8>) {
             let mut written = Vec::new();
             encode_number(&mut written, number);
             encode_signed(&mut written, signed);
@@ -281,7 +281,7 @@ mod tests {
         }
 
         #[test]
-        fn texts_come_back_as_they_were(text in prop_oneof![
+        fn texts_round_trip(text in prop_oneof![
             any::<String>(),
             "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
             "[0-9a-fA-F]{8}-[0-9a-g]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{11,13}",
@@ -301,7 +301,7 @@ mod tests {
         }
 
         #[test]
-        fn what_was_not_put_is_not_taken(written: Vec<u8>) {
+        fn arbitrary_bytes_decode_safely(written: Vec<u8>) {
             let mut decoder = Decoder::new(&written);
             while let Some(text) = decoder.packed_text() {
                 prop_assert!(text.len() <= 3 * written.len());

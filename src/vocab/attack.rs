@@ -38,7 +38,7 @@ impl AttackVersion {
 
 /// The id and the name of a tactic, technique or sub-technique.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Named<'a> {
+pub(crate) struct IdAndName<'a> {
     /// The id, such as `TA0005`.
     pub uid: &'a str,
     /// The name that belongs to the id.
@@ -49,25 +49,25 @@ pub(crate) struct Named<'a> {
 #[derive(Clone, Copy)]
 pub(crate) struct ResolvedTechnique<'a> {
     /// The tactic, if it is known.
-    pub tactic: Option<Named<'static>>,
+    pub tactic: Option<IdAndName<'static>>,
     /// The technique, or the parent of the sub-technique. The parent's name is empty if it is not known.
-    pub technique: Named<'a>,
+    pub technique: IdAndName<'a>,
     /// The sub-technique, if the rule names one.
-    pub sub_technique: Option<Named<'a>>,
+    pub sub_technique: Option<IdAndName<'a>>,
 }
 
 impl<'a> ResolvedTechnique<'a> {
     /// Looks up the tactic and the parent of a technique. Tactics are known for T1578 and T1537.
     pub(crate) fn of(attack: &'a Attack, version: AttackVersion) -> Self {
-        let named = Named { uid: &attack.technique, name: &attack.name };
+        let named = IdAndName { uid: &attack.technique, name: &attack.name };
         let (technique, sub_technique) = match attack.technique.split_once('.') {
-            Some((uid, _)) => (Named { uid, name: parent_name(uid) }, Some(named)),
+            Some((uid, _)) => (IdAndName { uid, name: parent_name(uid) }, Some(named)),
             None => (named, None),
         };
         let tactic = match (technique.uid, version) {
-            ("T1578", AttackVersion::V18) => Some(Named { uid: "TA0005", name: "Defense Evasion" }),
-            ("T1578", AttackVersion::V19) => Some(Named { uid: "TA0112", name: "Defense Impairment" }),
-            ("T1537", _) => Some(Named { uid: "TA0010", name: "Exfiltration" }),
+            ("T1578", AttackVersion::V18) => Some(IdAndName { uid: "TA0005", name: "Defense Evasion" }),
+            ("T1578", AttackVersion::V19) => Some(IdAndName { uid: "TA0112", name: "Defense Impairment" }),
+            ("T1537", _) => Some(IdAndName { uid: "TA0010", name: "Exfiltration" }),
             _ => None,
         };
         Self { tactic, technique, sub_technique }

@@ -14,7 +14,7 @@ mod severity;
 mod timestamp;
 
 pub use attack::{Attack, AttackVersion};
-pub(crate) use attack::{Named, ResolvedTechnique};
+pub(crate) use attack::{IdAndName, ResolvedTechnique};
 pub(crate) use call_outcome::CallOutcome;
 pub use call_outcome::WantedOutcome;
 pub use confidence::Confidence;

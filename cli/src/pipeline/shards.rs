@@ -49,7 +49,7 @@ impl Shards {
         let mut splices = Vec::new();
         for (outcome, runs) in outcomes.into_iter().zip(&self.runs) {
             let Some(mut outcome) = outcome else {
-                splices.push(Moved::default());
+                splices.push(ShardSplices::default());
                 continue;
             };
             merge.count(&mut outcome);
@@ -61,7 +61,7 @@ impl Shards {
                 rejection.end = rejection.start + length;
                 merge.outcome.rejections.push(rejection);
             }
-            splices.push(Moved { splices: outcome.splices, next: 0, run: 0 });
+            splices.push(ShardSplices { splices: outcome.splices, next: 0, run: 0 });
         }
         merge.outcome.rejections.sort_by_key(|rejection| rejection.start);
         for route in &self.routes {
@@ -72,7 +72,7 @@ impl Shards {
                 None => {
                     merge.outcome.records += route.records;
                     merge.outcome.dropped += if mode == Mode::Enrich { 0 } else { route.records };
-                    Fate::Left
+                    Fate::Unprocessed
                 }
             };
             merge.part(range(route), fate);
@@ -99,14 +99,14 @@ fn range(route: &Route) -> Range<usize> {
 
 /// The splices of a shard, to be translated to offsets in the batch.
 #[derive(Default)]
-struct Moved {
+struct ShardSplices {
     splices: Vec<Splice>,
     /// The first splice that has not been returned in full.
     next: usize,
     run: usize,
 }
 
-impl Moved {
+impl ShardSplices {
     /// The splices within the next run, clipped to it, at their offsets in the batch.
     fn of_next_run(&mut self, runs: &[(usize, Range<usize>)]) -> Vec<Splice> {
         let Some((start, run)) = runs.get(self.run) else { return Vec::new() };

@@ -8,7 +8,7 @@ use catena_input::{Consumer, Events, Next, Notice, Session};
 use tracing::{error, info, warn};
 
 use super::out::Out;
-use crate::durable::{Progress, StateFolder};
+use crate::durable::{Snapshot, StateFolder};
 use crate::monitor::Monitor;
 use crate::pipeline::{Fault, Job, Pipeline};
 use crate::sink::WriteError;
@@ -101,7 +101,7 @@ impl Run {
     }
 
     /// Processes all input until it ends or a stop is requested.
-    pub fn all(&mut self, mut events: Events, stop: &Stop) -> Result<(), Fault> {
+    pub fn run(&mut self, mut events: Events, stop: &Stop) -> Result<(), Fault> {
         let end = self.read_all(&mut events, stop);
         if end.is_err() {
             stop.ask();
@@ -164,7 +164,7 @@ impl Run {
             self.inputs.forget_old();
             state.pruned = Instant::now();
         }
-        let progress = Progress::new(self.inputs.saved(), written, &out.input, out.summary.clone());
+        let progress = Snapshot::new(self.inputs.saved(), written, &out.input, out.summary.clone());
         let saved = state.folder.save(progress, &checkpoints);
         saved.map_err(|error| Fault::WriteError(WriteError::Failed(error)))?;
         state.saved = Instant::now();

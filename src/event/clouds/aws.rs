@@ -6,7 +6,7 @@ use super::super::cloud::{Alias, Cloud, Embedded, alias};
 use super::super::fields::fields;
 use super::super::projection::FieldSlots;
 use super::super::{Actor, Event, Values, timestamp};
-use crate::scan::{ActionKey, KeyMeaning, LineShapes};
+use crate::scan::{ActionKey, ContainerMembers, ExpectedValue};
 use crate::vocab::{CallOutcome, Provider};
 
 /// The AWS cloud.
@@ -16,8 +16,8 @@ pub(super) static AWS: Cloud = Cloud {
     fields: FIELDS,
     aliases: ALIASES,
     embedded: EMBEDDED,
-    action_keys: &[ActionKey { name: "eventName", meaning: KeyMeaning::Action }],
-    line_shapes: LineShapes {
+    action_keys: &[ActionKey { name: "eventName", expected: ExpectedValue::Action }],
+    containers: ContainerMembers {
         // In order: CloudTrail files and Lambda input; Firehose; CloudWatch Logs; LookupEvents.
         lists: &["Records", "records", "logEvents", "Events"],
         before_lists: &[
@@ -117,7 +117,7 @@ const EMBEDDED: &[(&str, Embedded)] = &[
 fn to_event<'a>(values: Values<'a>, slots: FieldSlots<'_>) -> Result<Event<'a>, Values<'a>> {
     let text = |field: Field| values.text(slots.of(field)).filter(|text| text != "null");
     let or_empty = |field: Field| text(field).unwrap_or(Cow::Borrowed(""));
-    // Names like `action` occur in many documents, so the prefilter searches for the marks instead. Require the mark
+    // Names like `action` occur in many documents, so the prefilter searches for the markers instead. Require the mark
     // here as well.
     let of_schema = |mark: Field, field: Field| if values.exists(slots.of(mark)) { text(field) } else { None };
     let action = text(Field::EventName)
@@ -134,7 +134,7 @@ fn to_event<'a>(values: Values<'a>, slots: FieldSlots<'_>) -> Result<Event<'a>, 
         action,
         // A dry run counts as a failure: even one that would have succeeded has the error code Client.DryRunOperation.
         outcome: if text(Field::ErrorCode).is_some() { CallOutcome::Failure } else { CallOutcome::Success },
-        time: timestamp::of(text(Field::EventTime).or_else(|| slots.common(&values).time())),
+        time: timestamp::parse_event_time(text(Field::EventTime).or_else(|| slots.common(&values).time())),
         id: text(Field::EventId),
         operation: None,
         account: text(Field::RecipientAccountId).unwrap_or_else(|| identity_account.clone()),

@@ -10,7 +10,7 @@ use super::super::cloud::{Alias, Cloud, Embedded, alias};
 use super::super::fields::fields;
 use super::super::projection::FieldSlots;
 use super::super::{Actor, Event, Values, resource_part, timestamp};
-use crate::scan::{ActionKey, KeyMeaning, LineShapes};
+use crate::scan::{ActionKey, ContainerMembers, ExpectedValue};
 use crate::vocab::{CallOutcome, Provider};
 
 /// The Azure cloud.
@@ -21,11 +21,11 @@ pub(super) static AZURE: Cloud = Cloud {
     aliases: ALIASES,
     embedded: EMBEDDED,
     action_keys: &[
-        ActionKey { name: "operationName", meaning: KeyMeaning::Action },
-        ActionKey { name: "operationNameValue", meaning: KeyMeaning::Action },
-        ActionKey { name: "operation_name", meaning: KeyMeaning::Action },
+        ActionKey { name: "operationName", expected: ExpectedValue::Action },
+        ActionKey { name: "operationNameValue", expected: ExpectedValue::Action },
+        ActionKey { name: "operation_name", expected: ExpectedValue::Action },
     ],
-    line_shapes: LineShapes {
+    containers: ContainerMembers {
         // Event Hubs; the REST API.
         lists: &["records", "value"],
         before_lists: &["nextLink"],
@@ -150,7 +150,7 @@ fn to_event<'a>(mut values: Values<'a>, slots: FieldSlots<'_>) -> Result<Event<'
     let correlation = text(Field::CorrelationId);
     let operation_id =
         correlation.map(|correlation| format!("{correlation} {operation} {resource}").to_ascii_lowercase());
-    let time = timestamp::of(text(Field::Time).or_else(|| slots.common(&values).time()));
+    let time = timestamp::parse_event_time(text(Field::Time).or_else(|| slots.common(&values).time()));
     // A long-running operation is accepted more than once, so the id includes the time.
     let at = time.as_ref().map_or(0, |time| *time);
     let event = Event {

@@ -9,7 +9,7 @@ use super::super::cloud::{Alias, Cloud, Embedded, alias};
 use super::super::fields::fields;
 use super::super::projection::FieldSlots;
 use super::super::{Actor, Event, Values, resource_part, timestamp};
-use crate::scan::{ActionKey, KeyMeaning, LineShapes, MAX_VERSION};
+use crate::scan::{ActionKey, ContainerMembers, ExpectedValue, MAX_VERSION};
 use crate::vocab::{CallOutcome, Provider};
 
 /// The GCP cloud.
@@ -20,10 +20,10 @@ pub(super) static GCP: Cloud = Cloud {
     aliases: ALIASES,
     embedded: EMBEDDED,
     action_keys: &[
-        ActionKey { name: "methodName", meaning: KeyMeaning::VersionedAction },
-        ActionKey { name: "method_name", meaning: KeyMeaning::VersionedAction },
+        ActionKey { name: "methodName", expected: ExpectedValue::VersionedAction },
+        ActionKey { name: "method_name", expected: ExpectedValue::VersionedAction },
     ],
-    line_shapes: LineShapes {
+    containers: ContainerMembers {
         // Pub/Sub, pull and push.
         lists: &["receivedMessages"],
         before_lists: &[],
@@ -131,7 +131,7 @@ fn to_event<'a>(mut values: Values<'a>, slots: FieldSlots<'_>) -> Result<Event<'
         action: action.into(),
         outcome: if failed { CallOutcome::Failure } else { CallOutcome::Success },
         id: insert_id.map(|id| format!("{id} {}", entry_time.as_deref().unwrap_or_default()).into()),
-        time: timestamp::of(entry_time.or_else(|| slots.common(&values).time())),
+        time: timestamp::parse_event_time(entry_time.or_else(|| slots.common(&values).time())),
         operation: None,
         account: project,
         actor: Actor { caller: email.clone(), principal_id: or_empty(Field::Subject), name: email, ..Actor::default() },

@@ -4,14 +4,14 @@
 //! record's.
 
 use super::super::cloud::{Alias, Embedded, Mapping, alias};
-use crate::scan::{ActionKey, KeyMeaning};
+use crate::scan::{ActionKey, ExpectedValue};
 
 /// The ECS mapping.
 pub(super) static ECS: Mapping = Mapping {
     aliases: ALIASES,
     embedded: &[("event.original", Embedded::Records)],
     // Only CloudTrail documents need a mark: documents of other clouds have the action under one of the cloud's keys.
-    marks: &[ActionKey { name: "user_identity", meaning: KeyMeaning::SchemaMark }],
+    markers: &[ActionKey { name: "user_identity", expected: ExpectedValue::SchemaMarker }],
 };
 
 const ALIASES: &[Alias] = &[

@@ -3,13 +3,13 @@
 //! If an event holds the original record in `raw_data`, that is used; otherwise these members are read as the record's.
 
 use super::super::cloud::{Alias, Embedded, Mapping, alias};
-use crate::scan::{ActionKey, KeyMeaning};
+use crate::scan::{ActionKey, ExpectedValue};
 
 /// The OCSF mapping.
 pub(super) static OCSF: Mapping = Mapping {
     aliases: ALIASES,
     embedded: &[("raw_data", Embedded::Records)],
-    marks: &[ActionKey { name: "class_uid", meaning: KeyMeaning::SchemaMark }],
+    markers: &[ActionKey { name: "class_uid", expected: ExpectedValue::SchemaMarker }],
 };
 
 const ALIASES: &[Alias] = &[

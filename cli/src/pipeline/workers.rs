@@ -29,16 +29,16 @@ enum Task {
 
 /// A result from a worker.
 enum Done {
-    Cut(u64, Result<Vec<Route>, Error>),
+    Routed(u64, Result<Vec<Route>, Error>),
     Processed(u64, usize, Result<Outcome, Error>),
     /// The worker panicked, which is a bug in this program. Its unfinished tasks are lost.
     Ended,
 }
 
 /// Sends [`Done::Ended`] if its thread panics, so that the main thread does not wait forever.
-struct Ending<'d>(&'d Sender<Done>);
+struct PanicGuard<'d>(&'d Sender<Done>);
 
-impl Drop for Ending<'_> {
+impl Drop for PanicGuard<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
             let _ = self.0.send(Done::Ended);
@@ -56,9 +56,9 @@ enum Stage {
     /// Not for the component; passed through in order.
     Skipped,
     /// Being routed.
-    Cutting,
+    Routing,
     /// Routed; waits for earlier batches to be dispatched.
-    Cut(Vec<Route>),
+    Routed(Vec<Route>),
     /// Dispatched to the workers; `missing` partitions are not finished.
     Processing {
         shards: Shards,
@@ -69,9 +69,9 @@ enum Stage {
 }
 
 /// The worker threads and the batches in flight.
-pub struct Many {
+pub struct Workers {
     tasks: Vec<Sender<Task>>,
-    to_cut: Sender<(u64, Bytes)>,
+    to_route: Sender<(u64, Bytes)>,
     done: Receiver<Done>,
     pending: VecDeque<Pending>,
     /// The number of the first pending batch.
@@ -81,22 +81,22 @@ pub struct Many {
     mode: Mode,
 }
 
-impl Many {
+impl Workers {
     /// Starts a worker thread for each correlator.
     pub fn start(supervisors: Vec<Supervisor>) -> Self {
         let mode = supervisors.first().map_or(Mode::Enrich, Supervisor::mode);
         let partitions = supervisors.len();
         // `pending` is bounded, so the channels need not be.
-        let (to_cut, cuts) = unbounded();
+        let (to_route, batches) = unbounded();
         let (finished, done) = unbounded();
         let start = |(number, supervisor)| {
             let (sender, tasks) = unbounded();
-            let (cuts, finished) = (cuts.clone(), finished.clone());
-            thread::spawn(move || work(supervisor, number, partitions as u32, &tasks, &cuts, &finished));
+            let (batches, finished) = (batches.clone(), finished.clone());
+            thread::spawn(move || work(supervisor, number, partitions as u32, &tasks, &batches, &finished));
             sender
         };
         let tasks = supervisors.into_iter().enumerate().map(start).collect();
-        Self { tasks, to_cut, done, pending: VecDeque::new(), first: 0, next: 0, mode }
+        Self { tasks, to_route, done, pending: VecDeque::new(), first: 0, next: 0, mode }
     }
 
     pub fn put(&mut self, job: Job, to: &mut impl OutcomeSink) -> Result<(), Fault> {
@@ -105,8 +105,8 @@ impl Many {
         }
         let number = self.first + self.pending.len() as u64;
         let stage = if job.batch.kind == Kind::Records {
-            self.send(&self.to_cut, (number, job.batch.bytes().clone()))?;
-            Stage::Cutting
+            self.send(&self.to_route, (number, job.batch.bytes().clone()))?;
+            Stage::Routing
         } else {
             Stage::Skipped
         };
@@ -114,11 +114,11 @@ impl Many {
         while let Ok(done) = self.done.try_recv() {
             self.settle(done)?;
         }
-        self.give(to)
+        self.emit(to)
     }
 
     pub fn drain(&mut self, to: &mut impl OutcomeSink) -> Result<(), Fault> {
-        self.give(to)?;
+        self.emit(to)?;
         while !self.pending.is_empty() {
             self.wait(to)?;
         }
@@ -132,7 +132,7 @@ impl Many {
             receiver
         };
         let answers: Vec<_> = self.tasks.iter().map(ask).collect();
-        answers.into_iter().map(|answer| answer.recv().unwrap_or_else(|_| Err(gone()))).collect()
+        answers.into_iter().map(|answer| answer.recv().unwrap_or_else(|_| Err(worker_terminated()))).collect()
     }
 
     pub fn report(&mut self, report: &mut Report) {
@@ -146,23 +146,23 @@ impl Many {
     }
 
     fn send<T>(&self, to: &Sender<T>, what: T) -> Result<(), Fault> {
-        to.send(what).map_err(|_| Fault::Component(gone().to_string()))
+        to.send(what).map_err(|_| Fault::Component(worker_terminated().to_string()))
     }
 
     fn wait(&mut self, to: &mut impl OutcomeSink) -> Result<(), Fault> {
-        let done = self.done.recv().map_err(|_| Fault::Component(gone().to_string()))?;
+        let done = self.done.recv().map_err(|_| Fault::Component(worker_terminated().to_string()))?;
         self.settle(done)?;
-        self.give(to)
+        self.emit(to)
     }
 
     /// Records a result from a worker.
     fn settle(&mut self, done: Done) -> Result<(), Fault> {
         match done {
-            Done::Ended => Err(Fault::Component(gone().to_string())),
-            Done::Cut(number, routes) => {
+            Done::Ended => Err(Fault::Component(worker_terminated().to_string())),
+            Done::Routed(number, routes) => {
                 let Some(pending) = self.pending.get_mut((number - self.first) as usize) else { return Ok(()) };
-                pending.stage = Stage::Cut(routes.map_err(|error| Fault::at(&pending.job, &error))?);
-                self.give_out()
+                pending.stage = Stage::Routed(routes.map_err(|error| Fault::at(&pending.job, &error))?);
+                self.dispatch()
             }
             Done::Processed(number, partition, outcome) => {
                 let Some(pending) = self.pending.get_mut((number - self.first) as usize) else { return Ok(()) };
@@ -179,10 +179,10 @@ impl Many {
     }
 
     /// Dispatches routed batches to the workers, strictly in order.
-    fn give_out(&mut self) -> Result<(), Fault> {
+    fn dispatch(&mut self) -> Result<(), Fault> {
         while let Some(pending) = self.pending.get_mut((self.next - self.first) as usize) {
             match std::mem::replace(&mut pending.stage, Stage::Skipped) {
-                Stage::Cut(routes) => {
+                Stage::Routed(routes) => {
                     let shards = Shards::new(pending.job.batch.bytes(), routes, self.tasks.len() as u32);
                     let parts = shards.batches().to_vec();
                     let missing = parts.iter().filter(|part| !part.is_empty()).count();
@@ -205,8 +205,8 @@ impl Many {
     }
 
     /// Emits finished batches, in order.
-    fn give(&mut self, to: &mut impl OutcomeSink) -> Result<(), Fault> {
-        self.give_out()?;
+    fn emit(&mut self, to: &mut impl OutcomeSink) -> Result<(), Fault> {
+        self.dispatch()?;
         while let Some(pending) = self.pending.front_mut() {
             let outcome = match std::mem::replace(&mut pending.stage, Stage::Skipped) {
                 Stage::Skipped => None,
@@ -236,8 +236,8 @@ impl Pending {
     }
 }
 
-fn gone() -> Error {
-    Error::Answer("a worker thread terminated unexpectedly".to_owned())
+fn worker_terminated() -> Error {
+    Error::InvalidAnswer("a worker thread terminated unexpectedly".to_owned())
 }
 
 /// The loop of a worker thread. Its own tasks take precedence over batches to route.
@@ -246,12 +246,12 @@ fn work(
     number: usize,
     partitions: u32,
     tasks: &Receiver<Task>,
-    cuts: &Receiver<(u64, Bytes)>,
+    batches: &Receiver<(u64, Bytes)>,
     done: &Sender<Done>,
 ) {
-    let _ending = Ending(done);
+    let _ending = PanicGuard(done);
     loop {
-        let told = select_biased! {
+        let sent = select_biased! {
             recv(tasks) -> task => match task {
                 Ok(Task::Process(batch, part)) => {
                     done.send(Done::Processed(batch, number, supervisor.process(&part, now())))
@@ -267,12 +267,12 @@ fn work(
                 }
                 Err(_) => return,
             },
-            recv(cuts) -> cut => match cut {
-                Ok((batch, bytes)) => done.send(Done::Cut(batch, supervisor.route(&bytes, partitions))),
+            recv(batches) -> batch => match batch {
+                Ok((batch, bytes)) => done.send(Done::Routed(batch, supervisor.route(&bytes, partitions))),
                 Err(_) => return,
             },
         };
-        if told.is_err() {
+        if sent.is_err() {
             return;
         }
     }
