@@ -63,7 +63,7 @@ impl Outputs {
             ("--rejects", &arguments.rejects, written.rejects),
         ] {
             let Some(target) = target else { continue };
-            if inputs.leave_out(&*world.files, target) && written.is_none() {
+            if inputs.remove(&*world.files, target) && written.is_none() {
                 let target = target.display();
                 return Err(CliError::usage(format!("{name} {target} is also an input and would be truncated")));
             }

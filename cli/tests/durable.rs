@@ -311,7 +311,7 @@ fn a_truncated_file_is_read_from_the_start_with_a_warning() {
         .expect("it is cut");
     let output = case.to_end("run", &[input], true);
     assert!(
-        stderr(&output).contains("was cut to") || stderr(&output).contains("is another file now"),
+        stderr(&output).contains("was truncated to") || stderr(&output).contains("was replaced"),
         "{}",
         stderr(&output)
     );

@@ -59,7 +59,7 @@ fn a_truncated_file_is_read_from_the_start_with_a_warning() {
     thread::sleep(Duration::from_millis(500));
     append(&log, &lines[6..8]);
     assert_becomes(&output, &lines[..8]);
-    assert!(run.end().contains("was cut to 0 bytes"));
+    assert!(run.end().contains("was truncated to 0 bytes"));
 }
 
 /// The response to a GET request.

@@ -1,5 +1,5 @@
-//! Runs schedules of the input simulator: `simulate [--seed N | --from N] [--schedules N]`. Ends at the first that fails, with
-//! its trace. `--seed` replays one; `--from` is the seed of the first.
+//! Runs schedules of the input simulator: `simulate [--seed N | --from N] [--schedules N]`. Stops at the first failing
+//! schedule and prints its trace. `--seed` replays one schedule; `--from` sets the first seed.
 
 #[path = "../tests/simulator/mod.rs"]
 mod simulator;

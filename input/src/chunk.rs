@@ -1,33 +1,33 @@
-//! Buffers for what is read, used again and again: fresh memory costs as much as reading does.
+//! Reusable read buffers: allocating fresh memory costs as much as reading into it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-/// Buffers of one size.
+/// A pool of buffers of the same size.
 #[derive(Debug)]
 pub struct Pool {
     size: usize,
     free: Mutex<Vec<Vec<u8>>>,
 }
 
-/// Free buffers of more bytes than this, in all, are given back to the system.
+/// Maximum size of all free buffers, in bytes. Beyond that, buffers are returned to the system.
 const MAX_FREE: usize = 128 << 20;
 
 impl Pool {
-    /// A pool of buffers of `size` bytes.
+    /// Creates a pool of buffers of `size` bytes each.
     pub fn new(size: usize) -> Arc<Self> {
         Arc::new(Self { size, free: Mutex::default() })
     }
 
-    /// A buffer to read into.
+    /// Takes a free buffer, or allocates one.
     pub fn take(self: &Arc<Self>) -> Chunk {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
         Chunk { bytes: free.unwrap_or_else(|| vec![0; self.size]), length: 0, pool: Arc::clone(self) }
     }
 }
 
-/// A buffer, and how far it is filled. It goes back to its pool once nobody shares what was in it.
+/// A buffer and its filled length. Returns to its pool once nothing shares its bytes any more.
 #[derive(Debug)]
 pub struct Chunk {
     bytes: Vec<u8>,
@@ -36,18 +36,18 @@ pub struct Chunk {
 }
 
 impl Chunk {
-    /// What can still be filled.
+    /// The part that is not filled yet.
     pub fn room(&mut self) -> &mut [u8] {
         &mut self.bytes[self.length..]
     }
 
-    /// Says that so many bytes more are filled.
+    /// Marks `length` more bytes as filled.
     pub fn fill(&mut self, length: usize) {
         self.length = (self.length + length).min(self.bytes.len());
     }
 
-    /// What it is filled with, to be shared. Of a little, a copy is shared: it may be kept for long, and would keep the whole
-    /// buffer.
+    /// Makes the filled part shareable. A chunk that is less than a quarter full is copied instead, because the bytes
+    /// may be kept for long and would keep the whole buffer alive.
     pub fn freeze(self) -> Bytes {
         if self.length < self.bytes.len() / 4 {
             return Bytes::copy_from_slice(self.as_ref());

@@ -1,6 +1,6 @@
-//! Following files and folders as they grow: new files, rotated ones, and those that were cut.
+//! Follows files and folders as they grow, through new files, rotation and truncation.
 //!
-//! Files are asked for their length some times a second. That works everywhere, on network file systems too.
+//! Files are polled for their size several times a second. Polling works everywhere, including on network file systems.
 
 mod followed;
 mod judge;
@@ -19,42 +19,43 @@ use super::{Events, Input, InputEvent, Inputs, Piece, Planned, Saved};
 use followed::{Advance, Followed};
 use judge::{Ended, Held, Judgement};
 
-/// How long nothing is asked where nothing has come.
+/// Pause after a round that found nothing.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How often folders are looked through for new files.
-const LOOK: Duration = Duration::from_secs(1);
+/// Interval between scans of the folders for new files.
+const SCAN_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How many files are kept open, if the system lets as many be open.
+/// Maximum number of files kept open at once, if the system allows that many.
 const MAX_OPEN: usize = 256;
 
-/// How many files that are not there any more are remembered: they may come again compressed.
+/// Maximum number of files remembered after they have disappeared: they may reappear compressed.
 const MAX_GONE: usize = 1_000;
 
-/// How many chunks are read ahead.
+/// Maximum number of chunks read ahead of the consumer.
 const READ_AHEAD: usize = 8;
 
-/// What is to be followed.
+/// What to follow.
 pub struct Follow {
-    /// Files, and folders in which files may appear.
+    /// Files to follow, and folders in which files may appear.
     pub arguments: Vec<PathBuf>,
-    /// What is read first.
+    /// Inputs to read first.
     pub inputs: Vec<Planned>,
-    /// Files that have been read to their end.
+    /// Files already read to their end.
     pub known: Vec<Saved>,
-    /// Files that this run writes.
+    /// Inodes of the files that this run writes; they are never read.
     pub own: HashSet<Inode>,
-    /// How much is read at a time, in bytes.
+    /// Size of a read, in bytes.
     pub chunk: usize,
 }
 
-/// Reads inputs and keeps reading as they grow and as files appear in folders, on a thread of its own, until `stop` is set.
+/// Follows inputs on a thread of its own until `stop` is set: reads them as they grow, and new files as they appear in
+/// folders.
 ///
-/// `backlog` is kept at the number of bytes that exist and have not been read.
+/// Keeps `backlog` at the number of bytes that exist but have not been read.
 pub fn follow(what: Follow, world: &World, stop: &Arc<AtomicBool>, backlog: Arc<AtomicU64>) -> Events {
     let (order, given) = sync_channel(1);
     let (events, receiver) = sync_channel(READ_AHEAD);
-    // There is a receiver: this cannot fail.
+    // Cannot fail: the receiver exists and the channel has room.
     let _ = order.send(receiver);
     let (world, stop) = (world.clone(), Arc::clone(stop));
     thread::spawn(move || {
@@ -72,33 +73,33 @@ pub fn follow(what: Follow, world: &World, stop: &Arc<AtomicBool>, backlog: Arc<
     Events { inputs: given, current: None }
 }
 
-/// The receiver of events is gone.
+/// The receiver of the events is gone.
 #[derive(Clone, Copy, Debug)]
 pub struct Closed;
 
 /// Follows files and folders, one round at a time.
 ///
-/// A state machine over [`World`]: it never sleeps and starts no thread, so that a simulator can drive it.
+/// A state machine over [`World`]: it never sleeps and starts no threads, so a simulator can drive it.
 pub struct Follower {
     arguments: Vec<PathBuf>,
     own: HashSet<Inode>,
     files: HashMap<u64, Followed>,
-    /// The files being followed.
+    /// Ids of the followed files, by inode.
     followed: HashMap<Inode, u64>,
-    /// Files that have been read to their end.
+    /// Files that have been read to their end, by inode.
     ended: HashMap<Inode, Ended>,
-    /// Those of them that no longer exist, or no longer hold what was read.
+    /// Ended files that no longer exist or whose inode holds other content now. Oldest first.
     gone: VecDeque<Ended>,
-    /// Files of which next to nothing has been read yet, by the checksum of their beginning.
-    unread: HashMap<u32, u64>,
-    /// Files that may be copies.
+    /// Ids of files that have barely been read yet, by the checksum of their head.
+    barely_read: HashMap<u32, u64>,
+    /// Files that may be copies, by inode.
     held: HashMap<Inode, Held>,
     next: u64,
     max_open: usize,
     pool: Arc<Pool>,
     events: Box<dyn FnMut(InputEvent) -> Result<(), Closed> + Send>,
     world: World,
-    /// The inputs to begin with, until the first round.
+    /// The inputs to start with; empty after the first round.
     first: Vec<Planned>,
     /// When the folders were last scanned.
     scanned: Duration,
@@ -106,7 +107,7 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// A follower that keeps at most `max_open` files open and gives its events to `send`.
+    /// Creates a follower that keeps at most `max_open` files open and passes its events to `send`.
     pub fn new(
         what: Follow,
         world: World,
@@ -115,7 +116,7 @@ impl Follower {
     ) -> Self {
         let (mut ended, mut gone) = (HashMap::new(), VecDeque::new());
         for saved in &what.known {
-            // An inode may have held others before.
+            // The inode may have held other files before.
             let before = ended.insert(saved.inode, Ended::from(saved));
             gone.extend(before.and_then(|current| ended.insert(saved.inode, current)));
         }
@@ -126,7 +127,7 @@ impl Follower {
             followed: HashMap::new(),
             ended,
             gone,
-            unread: HashMap::new(),
+            barely_read: HashMap::new(),
             held: HashMap::new(),
             next: 0,
             max_open,
@@ -139,17 +140,17 @@ impl Follower {
         }
     }
 
-    /// The bytes that exist and have not been read, as of the last scan.
+    /// Bytes that exist but have not been read, as of the last scan.
     pub fn backlog(&self) -> u64 {
         self.backlog
     }
 
-    /// Reads what has been added to each file, at most a chunk of each, and scans the folders once a second. Returns whether
-    /// anything was found; if not, the caller pauses.
+    /// Reads what was appended to each file, at most one chunk each, and scans the folders once a second. Returns true
+    /// if anything was found; otherwise the caller should pause.
     ///
     /// # Errors
     ///
-    /// [`Closed`] if the receiver of events is gone.
+    /// [`Closed`] if the receiver of the events is gone.
     pub fn round(&mut self) -> Result<bool, Closed> {
         for input in std::mem::take(&mut self.first) {
             self.begin(input)?;
@@ -166,7 +167,7 @@ impl Follower {
                 open -= closed;
                 busy = closed == 0;
                 if busy {
-                    // In the next round.
+                    // Its turn comes in the next round.
                     continue;
                 }
             }
@@ -174,9 +175,9 @@ impl Follower {
             let is_open = self.files.get(&id).is_some_and(Followed::is_open);
             open = open + usize::from(is_open) - usize::from(was_open);
         }
-        if self.world.clock.now().saturating_sub(self.scanned) >= LOOK {
+        if self.world.clock.now().saturating_sub(self.scanned) >= SCAN_INTERVAL {
             self.scanned = self.world.clock.now();
-            found |= self.look()?;
+            found |= self.scan()?;
         }
         Ok(found)
     }
@@ -185,24 +186,24 @@ impl Follower {
         (self.events)(event)
     }
 
-    /// Begins to follow a file, which is opened when there is something to read.
+    /// Starts following a file. It is opened once there is something to read.
     fn begin(&mut self, planned: Planned) -> Result<(), Closed> {
-        // One that is not there may come to be.
+        // A file that does not exist yet is picked up by a later scan.
         let (Input::File(path), Some(inode)) = (planned.input.clone(), planned.inode) else { return Ok(()) };
         if self.followed.contains_key(&inode) {
             return Ok(());
         }
         self.next += 1;
         self.followed.insert(inode, self.next);
-        // What it was before may come again under another inode.
+        // The previous content of this inode may reappear under another inode.
         self.gone.extend(self.ended.remove(&inode).filter(|ended| ended.fingerprint != planned.fingerprint));
         self.files
             .insert(self.next, Followed::new(self.world.clone(), path, inode, planned.fingerprint, planned.position));
         self.send(InputEvent::Begin(self.next, planned))
     }
 
-    /// Closes a file that has nothing to read, if there is one, and says how many. What is written to it between then and its
-    /// being renamed can be missed, so it is not done without need.
+    /// Closes one idle file, if any, and returns how many it closed. Bytes appended between closing and a rename can be
+    /// missed, so this is done only when necessary.
     fn close_one(&mut self) -> usize {
         let idle = self.files.values_mut().find(|file| file.is_idle());
         idle.map_or(0, |file| {
@@ -211,7 +212,7 @@ impl Follower {
         })
     }
 
-    /// Reads what has come to be in a file, and says whether that was anything.
+    /// Reads what was appended to a file. Returns true if anything happened.
     fn advance(&mut self, id: u64) -> Result<bool, Closed> {
         let Some(file) = self.files.get_mut(&id) else { return Ok(false) };
         let was_open = file.is_open();
@@ -228,12 +229,12 @@ impl Follower {
                 self.end(id, stamp);
                 self.send(InputEvent::End(id, Some(stamp)))?;
             }
-            Advance::Emptied(why) => {
+            Advance::Replaced(why) => {
                 let path = file.path.clone();
                 self.end(id, Stamp::default());
                 self.send(InputEvent::Warning(why))?;
                 self.send(InputEvent::End(id, Some(Stamp::default())))?;
-                // The inode of a file that was closed may be another file's by now: the next scan finds out what it is.
+                // If the file was closed, its inode may belong to another file by now. The next scan finds out.
                 if was_open {
                     self.begin(Planned::whole(Input::File(path), &*self.world.files))?;
                 }
@@ -248,7 +249,7 @@ impl Follower {
         Ok(true)
     }
 
-    /// Ends following a file, which is looked at again when it changes.
+    /// Stops following a file. It is examined again if it changes.
     fn end(&mut self, id: u64, stamp: Stamp) {
         if let Some(file) = self.files.remove(&id) {
             self.followed.remove(&file.inode);
@@ -256,15 +257,15 @@ impl Follower {
         }
     }
 
-    /// Remembers what a file was when it ended. What its inode held before may come again under another.
+    /// Remembers an ended file. The previous content of its inode may reappear under another inode.
     fn remember(&mut self, inode: Inode, ended: Ended) {
         let fingerprint = ended.fingerprint;
         let before = self.ended.insert(inode, ended);
         self.gone.extend(before.filter(|before| before.fingerprint != fingerprint));
     }
 
-    /// Looks for files that are not followed yet, and sums up what has not been read.
-    fn look(&mut self) -> Result<bool, Closed> {
+    /// Scans for files that are not followed yet, and updates the backlog. Returns true if an input was started.
+    fn scan(&mut self) -> Result<bool, Closed> {
         let inputs = Inputs::find(&*self.world.files, &self.arguments);
         let mut begun = false;
         let mut there = HashSet::new();
@@ -293,19 +294,19 @@ impl Follower {
                 }
                 continue;
             }
-            match self.look_into(path, inode, stamp, &mut copies)? {
-                Judgement::Begun | Judgement::Short | Judgement::Left => continue,
-                Judgement::New if self.is_like_unread(path) => continue,
+            match self.classify(path, inode, stamp, &mut copies)? {
+                Judgement::PossibleCopy | Judgement::TooShort | Judgement::Deferred => continue,
+                Judgement::New if self.resembles_barely_read(path) => continue,
                 Judgement::New => self.begin(Planned::whole(input, &*self.world.files))?,
-                Judgement::GoesOn(ended) => {
-                    // A file that is still followed has ended: an unfinished record of it goes on in the copy.
+                Judgement::Continues(ended) => {
+                    // If the original is still followed, it has ended: its unfinished record continues in the copy.
                     let is_it = |file: &Followed| file.path == ended.path && file.fingerprint == ended.fingerprint;
                     if let Some(id) = self.files.iter().find_map(|(id, file)| is_it(file).then_some(*id)) {
                         self.end(id, Stamp::default());
                         self.send(InputEvent::End(id, Some(Stamp::default())))?;
                     }
                     self.begin(Planned::whole(input, &*self.world.files).from(ended.fingerprint, ended.position))?;
-                    // Another copy of it is one of a followed file now.
+                    // Other copies are copies of a followed file from now on: rebuild the index.
                     copies = None;
                 }
                 Judgement::CopyOf(ended) => {
@@ -321,21 +322,21 @@ impl Follower {
             begun = true;
         }
         self.held.retain(|inode, _| there.contains(inode));
-        // Their inodes may be used again, but they may come again themselves, compressed.
+        // The inodes may be reused, but the files themselves may reappear compressed.
         self.gone.extend(self.ended.extract_if(|inode, _| !there.contains(inode)).map(|(_, ended)| ended));
         self.gone.drain(..self.gone.len().saturating_sub(MAX_GONE));
         self.backlog = self.files.values().map(Followed::backlog).sum();
         Ok(begun)
     }
 
-    /// Whether the file with this path is the one being followed, whose inode it has. While a file is open, its inode is not
-    /// reused; once it is closed, only the content tells.
+    /// True if `path`, which has the inode of the followed file `id`, is still that file. While a file is open, its
+    /// inode is not reused; once it is closed, only the content tells.
     fn is_still(&self, id: u64, path: &Path) -> bool {
         let Some(file) = self.files.get(&id) else { return false };
-        file.is_open() || file.path == path || file.fingerprint.is_of(&*self.world.files, path).unwrap_or(true)
+        file.is_open() || file.path == path || file.fingerprint.is_prefix_of(&*self.world.files, path).unwrap_or(true)
     }
 
-    /// Follows a file on under another name.
+    /// Continues to follow a file under its new name.
     fn rename(&mut self, id: u64, input: &Input) -> Result<(), Closed> {
         let (Some(path), Some(file)) = (input.path(), self.files.get_mut(&id)) else { return Ok(()) };
         if file.path == path || !file.lost_its_name() {
@@ -346,12 +347,12 @@ impl Follower {
     }
 }
 
-/// How many files may be open at once: some must be left for everything else.
+/// How many files may be open at once. Leaves most of the process's limit for everything else.
 fn max_open() -> usize {
     // "Max open files            1024                 524288               files"
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let limit =
         limits.lines().find_map(|line| line.strip_prefix("Max open files")?.split_whitespace().next()?.parse().ok());
-    // A file that is not compressed is open twice.
+    // An uncompressed file uses two descriptors.
     limit.map_or(MAX_OPEN, |limit: usize| MAX_OPEN.min(limit / 8).max(1))
 }

@@ -1,7 +1,7 @@
-//! Which file is which: files are renamed, copied, compressed, cut and replaced, and their inodes used again.
+//! Recognises files that are renamed, copied, compressed, truncated and replaced, and whose inodes are reused.
 //!
-//! A file is the one that was read before where it has its inode and begins as that did. A file with another inode is a copy
-//! of it, compressed or not, where everything is the same that was read; that is only looked at where the beginning is.
+//! A file is a known file if it has its inode and its head. A file with another inode is a copy, compressed or not, if
+//! it has everything that was read of a known file; that is compared only if the heads match.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, HashMap};
@@ -15,31 +15,31 @@ use super::source::Source;
 use super::world::FileSystem;
 use crate::framing::line_feeds_in;
 
-/// How many of a file's first bytes, decompressed, tell it from others.
+/// Length of the head: how many of a file's first bytes, decompressed, distinguish it from others.
 pub const HEAD: usize = 1024;
 
-/// Fewer bytes than this may well be in two files.
+/// Fewer bytes than this may well be the same in two files.
 pub const MIN_TELLING: u64 = 256;
 
-/// What has been read of a file, decompressed, as checksums: of its beginning and of all.
+/// What was read of a file, decompressed, as CRC-32 checksums of its head and of everything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint {
-    /// How much.
+    /// Number of bytes read, decompressed.
     pub length: u64,
     checksum: u32,
     head: u32,
 }
 
 impl Fingerprint {
-    /// Takes in bytes of the file, from its byte `at` on, as far as they are not in it: after a restart some are read again.
+    /// Adds `bytes`, read at offset `at`. Skips those that are included already: after a restart, some are read again.
     /// `checksum` is that of all `bytes`.
     pub fn add(&mut self, at: u64, bytes: &[u8], checksum: u32) {
         let known = self.length.checked_sub(at).and_then(|known| usize::try_from(known).ok());
         let Some(bytes) = known.and_then(|known| bytes.get(known..)).filter(|bytes| !bytes.is_empty()) else { return };
         let checksum = if known == Some(0) { checksum } else { crc32fast::hash(bytes) };
         let head = &bytes[..bytes.len().min(HEAD.saturating_sub(self.head_length()))];
-        self.head = joined(self.head, crc32fast::hash(head), head.len());
-        self.checksum = joined(self.checksum, checksum, bytes.len());
+        self.head = combine(self.head, crc32fast::hash(head), head.len());
+        self.checksum = combine(self.checksum, checksum, bytes.len());
         self.length += bytes.len() as u64;
     }
 
@@ -47,18 +47,18 @@ impl Fingerprint {
         self.length.min(HEAD as u64) as usize
     }
 
-    /// Whether a file that begins with `beginning`, [`HEAD`] bytes of it if it has as many, may be the same one.
-    pub fn begins(&self, beginning: &[u8]) -> bool {
+    /// True if a file whose first [`HEAD`] bytes, or all if it has fewer, are `beginning` may be the same file.
+    pub fn may_match_head(&self, beginning: &[u8]) -> bool {
         beginning.get(..self.head_length()).is_some_and(|head| crc32fast::hash(head) == self.head)
     }
 
-    /// Whether a file begins with all that was read. Reads as much of it.
-    pub fn is_of(&self, files: &dyn FileSystem, path: &Path) -> io::Result<bool> {
-        Ok(matches!(self.compare(files, path)?, Likeness::Same | Likeness::Longer))
+    /// True if a file begins with everything that was read. Reads that many bytes of it.
+    pub fn is_prefix_of(&self, files: &dyn FileSystem, path: &Path) -> io::Result<bool> {
+        Ok(matches!(self.compare(files, path)?, Comparison::Same | Comparison::Longer))
     }
 
-    /// How a file is to what was read. Reads as much of it.
-    fn compare(&self, files: &dyn FileSystem, path: &Path) -> io::Result<Likeness> {
+    /// Compares a file with what was read. Reads that many bytes of it.
+    fn compare(&self, files: &dyn FileSystem, path: &Path) -> io::Result<Comparison> {
         let mut source = Source::open(files, path)?.take(self.length + 1);
         let mut hasher = Hasher::new();
         let mut buffer = vec![0; 64 << 10];
@@ -76,37 +76,37 @@ impl Fingerprint {
             }
         }
         Ok(match length.cmp(&self.length) {
-            Ordering::Less => Likeness::Shorter,
-            _ if hasher.finalize() != self.checksum => Likeness::Other,
-            Ordering::Equal => Likeness::Same,
-            Ordering::Greater => Likeness::Longer,
+            Ordering::Less => Comparison::Shorter,
+            _ if hasher.finalize() != self.checksum => Comparison::Other,
+            Ordering::Equal => Comparison::Same,
+            Ordering::Greater => Comparison::Longer,
         })
     }
 }
 
-/// How a file is to what was read of another.
+/// How a file compares with what was read of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Likeness {
-    /// It is all of it.
+enum Comparison {
+    /// Exactly what was read.
     Same,
-    /// It begins with all of it, and has more.
+    /// Everything that was read, and more.
     Longer,
-    /// It has less, and may become the same.
+    /// Fewer bytes; it may still become the same.
     Shorter,
-    /// It is another one.
+    /// Different content.
     Other,
 }
 
-/// The checksum of some bytes and of `length` bytes that come behind them.
-fn joined(first: u32, second: u32, length: usize) -> u32 {
-    // How many bytes the first are has no part in it.
+/// The checksum of a sequence followed by `length` more bytes, from the checksums of the two parts.
+fn combine(first: u32, second: u32, length: usize) -> u32 {
+    // The length of the first part does not matter.
     let mut hasher = Hasher::new_with_initial_len(first, 0);
     hasher.combine(&Hasher::new_with_initial_len(second, length as u64));
     hasher.finalize()
 }
 
-/// What a file is, and how many LFs it has, where it is the beginning of another one that is there. Reads all of it, and as
-/// much of the other.
+/// The fingerprint and the number of LFs of a file that is a prefix of `other`; `None` if it is not. Reads the whole
+/// file, and as many bytes of `other`.
 pub fn whole_of(files: &dyn FileSystem, path: &Path, other: &Path) -> io::Result<Option<(Fingerprint, u64)>> {
     let (mut file, mut other) = (Source::open(files, path)?, Source::open(files, other)?);
     let (mut fingerprint, mut line_feeds) = (Fingerprint::default(), 0);
@@ -127,12 +127,12 @@ pub fn whole_of(files: &dyn FileSystem, path: &Path, other: &Path) -> io::Result
     }
 }
 
-/// The first [`HEAD`] bytes of a file, decompressed, or all that it has.
+/// The head of a file: its first [`HEAD`] bytes, decompressed, or all if it has fewer.
 pub fn beginning(files: &dyn FileSystem, path: &Path) -> io::Result<Vec<u8>> {
     beginning_so_far(files, path).map(|(beginning, _)| beginning)
 }
 
-/// The same, and whether that is less because it is compressed and still being written.
+/// The same, and true if it is incomplete because the file is compressed and still being written.
 fn beginning_so_far(files: &dyn FileSystem, path: &Path) -> io::Result<(Vec<u8>, bool)> {
     let mut beginning = Vec::with_capacity(HEAD);
     match Source::open(files, path)?.take(HEAD as u64).read_to_end(&mut beginning) {
@@ -141,10 +141,10 @@ fn beginning_so_far(files: &dyn FileSystem, path: &Path) -> io::Result<(Vec<u8>,
     }
 }
 
-/// What to say of a file that may become a copy.
-pub const BEGUN: &str = "begins like a file that is read: left until it is a whole copy, or another";
+/// The warning about a file that may become a copy.
+pub const POSSIBLE_COPY: &str = "begins like a known file; held back until it is a complete copy or proves to differ";
 
-/// Files that have been read, by how they begin.
+/// Files that were read, indexed by their heads.
 pub struct HeadIndex<K> {
     /// By the length of the head, then by its checksum.
     heads: BTreeMap<usize, HashMap<u32, Vec<(Fingerprint, K)>>>,
@@ -153,23 +153,23 @@ pub struct HeadIndex<K> {
 /// What a file is a copy of.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Copied<K> {
-    /// Of these, with the one first of which the most was read. `true` where it has more than was read.
+    /// A copy of these, the one of which the most was read first. True if the file is longer than what was read.
     Of(Vec<(K, bool)>),
-    /// It begins like files of which more was read, and may become their copy; so far it is a copy of these.
-    Begun {
-        /// As in [`Of`](Self::Of).
+    /// It begins like files of which more was read, and may become a copy of them.
+    PossibleCopy {
+        /// The files that it is a copy of so far, as in [`Of`](Self::Of).
         of: Vec<(K, bool)>,
-        /// The files that it begins like.
+        /// The files that it may become a copy of.
         may_become: Vec<K>,
     },
-    /// It is too short to tell.
+    /// Too short to tell.
     TooShort,
-    /// Of none.
+    /// Not a copy.
     Nothing,
 }
 
 impl<K: Clone> HeadIndex<K> {
-    /// Those of which enough was read to tell them from others.
+    /// Indexes the files of which enough was read to recognise them.
     pub fn new(files: impl Iterator<Item = (Fingerprint, K)>) -> Self {
         let mut heads: BTreeMap<usize, HashMap<u32, Vec<_>>> = BTreeMap::new();
         for (fingerprint, key) in files.filter(|(fingerprint, _)| fingerprint.length >= MIN_TELLING) {
@@ -183,8 +183,8 @@ impl<K: Clone> HeadIndex<K> {
         Self { heads }
     }
 
-    /// Those that a file is a copy of, as far as they were read. Reads the beginning of the file, and where that is the
-    /// same as another's, as much as was read of that one.
+    /// Finds the files that a file is a copy of, as far as they were read. Reads the head of the file and, for each
+    /// file with the same head, as many bytes as were read of that one.
     pub fn copied_by(&self, files: &dyn FileSystem, path: &Path) -> io::Result<Copied<K>> {
         let Some((longest, _)) = self.heads.last_key_value() else { return Ok(Copied::Nothing) };
         let (beginning, is_cut) = beginning_so_far(files, path)?;
@@ -197,16 +197,16 @@ impl<K: Clone> HeadIndex<K> {
         let (mut copied, mut begun) = (Vec::new(), Vec::new());
         for (fingerprint, key) in alike {
             match fingerprint.compare(files, path)? {
-                Likeness::Same => copied.push((key.clone(), false)),
-                Likeness::Longer => copied.push((key.clone(), true)),
-                Likeness::Shorter => begun.push(key.clone()),
-                Likeness::Other => {}
+                Comparison::Same => copied.push((key.clone(), false)),
+                Comparison::Longer => copied.push((key.clone(), true)),
+                Comparison::Shorter => begun.push(key.clone()),
+                Comparison::Other => {}
             }
         }
         Ok(match (copied.is_empty(), begun.is_empty()) {
-            // What may become a copy of a longer one need not be the end of a shorter one.
-            (_, false) => Copied::Begun { of: copied, may_become: begun },
-            (true, true) if is_cut => Copied::Begun { of: copied, may_become: begun },
+            // While it may become a copy of a longer file, it need not be the final copy of a shorter one.
+            (_, false) => Copied::PossibleCopy { of: copied, may_become: begun },
+            (true, true) if is_cut => Copied::PossibleCopy { of: copied, may_become: begun },
             (false, true) => Copied::Of(copied),
             (true, true) if beginning.len() < *longest => Copied::TooShort,
             (true, true) => Copied::Nothing,
@@ -226,23 +226,28 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_is_the_same_in_whatever_pieces() {
+    fn a_fingerprint_does_not_depend_on_the_pieces() {
         let bytes: Vec<_> = (0..5_000_u32).map(|at| (at * at) as u8).collect();
         for length in [1, 100, 1_023, 4_000] {
             let mut pieces = Fingerprint::default();
             for (at, piece) in bytes.chunks(length).enumerate() {
                 pieces.add((at * length) as u64, piece, crc32fast::hash(piece));
             }
-            // Some of it again.
+            // Some bytes are read again.
             pieces.add(4_990, &bytes[4_990..], crc32fast::hash(&bytes[4_990..]));
             assert_eq!(pieces, fingerprint(&bytes));
         }
-        assert!(fingerprint(&bytes).begins(&bytes[..HEAD]) && fingerprint(&bytes[..10]).begins(&bytes[..HEAD]));
-        assert!(!fingerprint(&bytes).begins(&bytes[1..=HEAD]) && !fingerprint(&bytes).begins(&bytes[..10]));
+        assert!(
+            fingerprint(&bytes).may_match_head(&bytes[..HEAD])
+                && fingerprint(&bytes[..10]).may_match_head(&bytes[..HEAD])
+        );
+        assert!(
+            !fingerprint(&bytes).may_match_head(&bytes[1..=HEAD]) && !fingerprint(&bytes).may_match_head(&bytes[..10])
+        );
     }
 
     #[test]
-    fn a_copy_has_everything_that_was_read() {
+    fn a_copy_contains_everything_that_was_read() {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let bytes: Vec<_> = (0..5_000_u32).map(|at| (at * at) as u8).collect();
         let path = folder.path().join("file");
@@ -259,7 +264,7 @@ mod tests {
         assert_eq!(copied(all), Copied::Of(vec![(1, false), (0, true), (2, true)]));
         assert_eq!(copied(known(&[&other])), Copied::Nothing);
         let longer = [&*bytes, b"more"].concat();
-        assert_eq!(copied(known(&[&longer, &other])), Copied::Begun { of: vec![], may_become: vec![0] });
+        assert_eq!(copied(known(&[&longer, &other])), Copied::PossibleCopy { of: vec![], may_become: vec![0] });
         let original = folder.path().join("original");
         std::fs::write(&original, &longer).expect("it is written");
         assert_eq!(

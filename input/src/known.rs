@@ -1,4 +1,4 @@
-//! What a run remembers of inputs that are not open.
+//! What a run remembers about inputs that are not open.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -6,25 +6,25 @@ use std::path::Path;
 use super::world::{Inode, Stamp, World};
 use super::{Planned, Saved};
 
-/// So many files that one inode has held are remembered.
+/// Maximum number of files remembered per inode.
 const MAX_OF_AN_INODE: usize = 8;
 
-/// Files that have been read to their end, have not been begun, or are not there. One inode may have held several: of those
-/// that are gone a copy may come.
+/// Files that have been read to their end, have not been started, or do not exist. One inode may have held several; a
+/// copy of one that is gone may still appear.
 #[derive(Debug, Default)]
 pub struct Known {
     files: HashMap<Inode, Vec<Saved>>,
 }
 
 impl Known {
-    /// Remembers these.
+    /// Remembers all of `files`.
     pub fn new(files: impl Iterator<Item = Saved>) -> Self {
         let mut known = Self::default();
         files.for_each(|saved| known.add(saved));
         known
     }
 
-    /// Remembers one more.
+    /// Remembers a file. Per inode, the oldest entries are dropped.
     pub fn add(&mut self, saved: Saved) {
         let files = self.files.entry(saved.inode).or_default();
         files.push(saved);
@@ -32,23 +32,23 @@ impl Known {
         files.drain(..forgotten);
     }
 
-    /// An input is begun: what is known of it is remembered with it from now on.
+    /// Forgets an input that begins: the session keeps track of it from now on.
     pub fn take(&mut self, input: &Planned) {
         if let Some(files) = input.inode.filter(|_| input.known).and_then(|inode| self.files.get_mut(&inode)) {
             files.retain(|saved| saved.fingerprint != input.fingerprint);
         }
     }
 
-    /// A file has another name.
+    /// Updates the name of a file.
     pub fn rename(&mut self, inode: Inode, path: &Path) {
         let files = self.files.get_mut(&inode).into_iter().flatten();
-        // The others are not what is there now.
+        // The other entries are earlier contents of the inode.
         for saved in files.filter(|saved| saved.ended.is_some_and(|stamp| stamp != Stamp::default())) {
             path.clone_into(&mut saved.path);
         }
     }
 
-    /// Forgets what has not been there for long.
+    /// Forgets files that have not existed for a week.
     pub fn forget_old(&mut self, world: &World) {
         self.files.retain(|_, files| {
             files.retain_mut(|saved| saved.keep(world));
@@ -56,7 +56,7 @@ impl Known {
         });
     }
 
-    /// All that is remembered.
+    /// All remembered files.
     pub fn all(&self) -> impl Iterator<Item = &Saved> {
         self.files.values().flatten()
     }

@@ -1,5 +1,5 @@
-//! Inputs of a log pipeline: finding files, reading and following them on threads of their own, resuming them after a
-//! restart, and cutting what was read into batches of whole records.
+//! Inputs of a log pipeline: finds files, reads and follows them on threads of their own, resumes them after a restart,
+//! and cuts them into batches of whole records.
 
 #![deny(unsafe_code, missing_docs)]
 
@@ -26,14 +26,14 @@ use framing::Lines;
 pub use follow::{Closed, Follow, Follower, follow};
 pub use known::Known;
 pub use read::read;
-pub use resume::{Planned, Saved, plan};
+pub use resume::{Plan, Planned, Saved, plan};
 pub use session::{Consumer, Notice, Session};
 pub use world::{Clock, FileSystem, Inode, Metadata, OpenFile, Stamp, World};
 
-/// File names in folders that are taken for audit records.
+/// Endings of file names that are taken for audit records in a folder.
 const ENDINGS: &[&str] = &[".json", ".jsonl", ".ndjson", ".log", ".gz", ".zst"];
 
-/// One input, as named by the user or found in a folder.
+/// An input, named by the user or found in a folder.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Input {
     /// The standard input.
@@ -42,40 +42,40 @@ pub enum Input {
     File(PathBuf),
 }
 
-/// What the reading threads have to say. Inputs have numbers; with `--follow` several are open at once.
+/// An event from a reading thread. Inputs are numbered, because several are open at once with `--follow`.
 #[derive(Debug)]
 pub enum InputEvent {
     /// An input begins.
     Begin(u64, Planned),
-    /// Some of it.
+    /// Bytes of an input.
     Bytes(u64, Piece),
-    /// It has ended. What it was then where there is no more of it, unless somebody writes to it: it is compressed, or has
-    /// been rotated away. `None` where it may grow.
+    /// An input has ended. `Some(stamp)` if it is complete (compressed, or rotated away); `None` if the file may still
+    /// grow.
     End(u64, Option<Stamp>),
-    /// It is no input for a correlation: why.
+    /// An input does not hold records, for this reason.
     Skipped(u64, &'static str),
-    /// It has another name now.
+    /// An open input has been renamed.
     Renamed(u64, PathBuf),
-    /// A file that has been read to its end has another name now.
+    /// A file that was already read to its end has been renamed.
     Moved(Inode, PathBuf),
-    /// It could not be read, or not to its end.
+    /// An input could not be read to its end.
     Failed(u64, io::Error),
-    /// It cannot be read just now, and is tried again.
+    /// An input cannot be read at the moment; reading is retried.
     Trouble(u64, io::Error),
-    /// What somebody should know who keeps the files.
+    /// A warning for the operator.
     Warning(String),
 }
 
-/// Some bytes of an input.
+/// A piece of an input.
 #[derive(Debug)]
 pub struct Piece {
     /// The bytes, decompressed.
     pub bytes: Bytes,
-    /// What its lines are.
+    /// Facts about the lines in `bytes`.
     pub lines: Lines,
-    /// How many bytes were read to get them.
+    /// Number of bytes read for this piece, before decompression.
     pub read: u64,
-    /// Their checksum, where somebody keeps what was read.
+    /// CRC-32 of `bytes`, if the run keeps fingerprints.
     pub checksum: Option<u32>,
 }
 
@@ -99,7 +99,7 @@ impl Input {
         }
     }
 
-    /// The file that it is.
+    /// The path, if the input is a file.
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::Standard => None,
@@ -108,24 +108,24 @@ impl Input {
     }
 }
 
-/// What is read, in the order of the inputs. Who takes it too slowly is waited for.
+/// The events of all inputs, in input order. A slow consumer blocks the readers.
 pub struct Events {
     inputs: Receiver<Receiver<InputEvent>>,
     current: Option<Receiver<InputEvent>>,
 }
 
-/// What [`Events::next`] gives.
+/// Result of [`Events::next`].
 pub enum Next {
-    /// What comes next.
+    /// The next event.
     Event(InputEvent),
-    /// Nothing has come in that time.
+    /// Nothing arrived in time.
     Pause,
-    /// There is no more.
+    /// All inputs have ended.
     End,
 }
 
 impl Events {
-    /// Waits for what comes next, but no longer than `patience`.
+    /// Waits for the next event, for at most `patience`.
     pub fn next(&mut self, patience: Duration) -> Next {
         let until = Instant::now() + patience;
         loop {
@@ -146,24 +146,24 @@ impl Events {
     }
 }
 
-/// What the arguments stand for.
+/// The inputs that the arguments name.
 #[derive(Default)]
 pub struct Inputs {
-    /// The inputs, folders replaced by the files in them, in the order of their names.
+    /// The inputs in the order of the arguments, with each folder replaced by its files in name order.
     pub list: Vec<Input>,
-    /// How many files in folders are none.
+    /// Number of files in folders that are not record files.
     pub skipped: u64,
-    /// What could not be looked at.
+    /// Names that could not be accessed, with the error.
     pub failed: Vec<(String, io::Error)>,
-    /// Names of files that are inputs already, under other names.
+    /// Other names of files that are inputs already.
     pub duplicates: Vec<PathBuf>,
-    /// The bytes of all files, as far as they are known.
+    /// Total size of the regular files on disk, in bytes.
     pub bytes: u64,
     files: HashSet<Inode>,
 }
 
 impl Inputs {
-    /// Finds the files that the arguments stand for; without any, the standard input.
+    /// Finds the files that the arguments name. Without arguments, the only input is the standard input.
     pub fn find(files: &dyn FileSystem, arguments: &[PathBuf]) -> Self {
         let mut inputs = Self::default();
         if arguments.is_empty() {
@@ -192,14 +192,14 @@ impl Inputs {
         self.list.push(Input::File(path));
     }
 
-    /// The first that is no regular file.
+    /// The first input that is not a regular file.
     pub fn irregular(&self, files: &dyn FileSystem) -> Option<&Input> {
         let is_irregular = |path: &Path| files.metadata(path).is_ok_and(|metadata| !metadata.is_file);
         self.list.iter().find(|input| input.path().is_none_or(is_irregular))
     }
 
-    /// Takes a file out of the list, and says whether it was in it.
-    pub fn leave_out(&mut self, files: &dyn FileSystem, file: &Path) -> bool {
+    /// Removes a file from the list. Returns true if it was there.
+    pub fn remove(&mut self, files: &dyn FileSystem, file: &Path) -> bool {
         let inode = files.inode(file);
         let is_in = inode.is_some_and(|inode| self.files.remove(&inode));
         if is_in {
@@ -213,7 +213,7 @@ impl Inputs {
             match entry {
                 Ok(path) => {
                     let name = path.file_name().unwrap_or_default().to_string_lossy();
-                    if is_record_file(&name) && !is_no_record_file(&path) {
+                    if is_record_file(&name) && !is_cloudtrail_metadata(&path) {
                         self.file(files, path);
                     } else {
                         self.skipped += 1;
@@ -225,37 +225,38 @@ impl Inputs {
     }
 }
 
-/// Whether a file in a folder is taken for audit records by its name: `audit.json.gz`, or `audit.log.2`, as which
-/// `audit.log` was rotated away.
+/// True if the name of a file in a folder is that of audit records: `audit.json.gz`, or `audit.log.2`, the name of a
+/// rotated `audit.log`.
 fn is_record_file(name: &str) -> bool {
     let unrotated = name.rsplit_once('.').filter(|(_, number)| number.bytes().all(|byte| byte.is_ascii_digit()));
     let name = unrotated.map_or(name, |(name, _)| name);
     !name.starts_with('.') && ENDINGS.iter().any(|ending| name.ends_with(ending))
 }
 
-/// Whether a file's name or folder says that it is one of CloudTrail's own: a digest, which proves the integrity of the
-/// others, or an insight, which is no audit record.
-fn is_no_record_file(path: &Path) -> bool {
+/// True if a file's path is that of a CloudTrail file without audit records: a digest, which proves the integrity of
+/// other files, or an insight.
+fn is_cloudtrail_metadata(path: &Path) -> bool {
     path.components().any(|part| {
         let part = part.as_os_str().to_string_lossy();
         part.contains("CloudTrail-Digest") || part.contains("CloudTrail-Insight")
     })
 }
 
-/// Whether a file's content is a digest's, whatever its name: its first two members are those of one (AWS CloudTrail user
-/// guide, "CloudTrail digest file structure"). Nothing that stands deeper, or is a value, counts: a caller may choose it.
+/// True if the content is that of a CloudTrail digest, whatever the file's name: the first two members are those of a
+/// digest (AWS CloudTrail user guide, "CloudTrail digest file structure"). Nested members and values do not count,
+/// because a caller may choose them.
 fn is_digest(beginning: &[u8]) -> bool {
     let account = after_tokens(beginning, &[b"{", b"\"awsAccountId\"", b":", b"\""]);
     let value = account.and_then(|value| value.get(memchr::memchr(b'"', value)? + 1..));
     value.and_then(|rest| after_tokens(rest, &[b",", b"\"digestStartTime\"", b":"])).is_some()
 }
 
-/// What stands behind these tokens, with white space before each.
+/// The bytes after `tokens`, with optional white space before each; `None` if they do not match.
 fn after_tokens<'b>(bytes: &'b [u8], tokens: &[&[u8]]) -> Option<&'b [u8]> {
     tokens.iter().try_fold(bytes, |rest, token| rest.trim_ascii_start().strip_prefix(*token))
 }
 
-/// The folder that a file is in.
+/// The folder that contains a file.
 pub fn folder(file: &Path) -> &Path {
     file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

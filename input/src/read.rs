@@ -1,4 +1,4 @@
-//! Reading each input to its end, several at a time, and giving them out in order.
+//! Reads inputs to their end, several at a time, and delivers them in order.
 
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,13 +9,13 @@ use std::thread;
 use super::chunk::Pool;
 use super::source::Source;
 use super::world::World;
-use super::{Events, Input, InputEvent, Piece, Planned, is_digest, is_no_record_file};
+use super::{Events, Input, InputEvent, Piece, Planned, is_cloudtrail_metadata, is_digest};
 
-/// How many bytes, in chunks, each reader is ahead at most: a file of CloudTrail, decompressed.
+/// How far each reader may be ahead, in bytes (enforced in chunks): about one CloudTrail file, decompressed.
 const READ_AHEAD: usize = 8 << 20;
 
-/// Reads inputs in chunks of `chunk` bytes, `readers` of them at a time, until `stop` is set; with `checksums` where somebody
-/// keeps what was read.
+/// Reads inputs in chunks of `chunk` bytes on `readers` threads until all have ended or `stop` is set. `checksums`:
+/// compute the checksum of each piece, for a run that keeps fingerprints.
 pub fn read(
     inputs: Vec<Planned>,
     chunk: usize,
@@ -47,15 +47,15 @@ pub fn read(
     Events { inputs: given, current: None }
 }
 
-/// The inputs that nobody reads yet.
+/// The inputs that no reader has taken yet.
 struct Queue {
     inputs: std::vec::IntoIter<Planned>,
     next: u64,
-    /// Where to tell which comes next.
+    /// Publishes the channel of each input, in order.
     order: SyncSender<Receiver<InputEvent>>,
 }
 
-/// Takes the next input off the queue. Who takes one tells so before anybody takes another: so they stay in order.
+/// Pops the next input and publishes its channel under the same lock, so that consumers see inputs in order.
 fn next(queue: &Mutex<Queue>, ahead: usize) -> Option<(u64, Planned, SyncSender<InputEvent>)> {
     let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
     let input = queue.inputs.next()?;
@@ -80,7 +80,7 @@ impl Reader<'_> {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// Reads it and gives its last event; `None` where nobody listens any more.
+    /// Reads the input and returns its last event; `None` if the receiver is gone or the run is stopping.
     fn read(&self, planned: Planned) -> io::Result<Option<InputEvent>> {
         let (input, inode, offset) = (planned.input.clone(), planned.inode, planned.position.offset);
         if self.events.send(InputEvent::Begin(self.id, planned)).is_err() {
@@ -88,20 +88,21 @@ impl Reader<'_> {
         }
         match input {
             Input::Standard => self.send_all(Source::new(io::stdin())?, false, true),
-            Input::File(path) if is_no_record_file(&path) => {
+            Input::File(path) if is_cloudtrail_metadata(&path) => {
                 Ok(Some(InputEvent::Skipped(self.id, "a CloudTrail digest or insight file")))
             }
             Input::File(path) => {
                 let source = Source::open_at(&*self.world.files, &path, offset)?;
                 if self.checksums && inode.is_some_and(|inode| source.inode != Some(inode)) {
-                    return Err(io::Error::other("another file has its name now; the next run reads both"));
+                    return Err(io::Error::other("another file has taken its name; the next run will read both"));
                 }
                 self.send_all(source, true, offset == 0)
             }
         }
     }
 
-    /// `fill`: whether a chunk may wait for more of itself, as a file's may and a pipe's must not.
+    /// `fill`: true if a chunk may wait until it is full, as for a file; false for a pipe, whose bytes must not be
+    /// delayed. `first`: true if `source` is at its start.
     fn send_all(&self, mut source: Source, fill: bool, mut first: bool) -> io::Result<Option<InputEvent>> {
         let mut counted = 0;
         let mut end = Ok(());
@@ -111,7 +112,7 @@ impl Reader<'_> {
                 match source.read(chunk.room()) {
                     Ok(0) => break,
                     Ok(length) => chunk.fill(length),
-                    // What was read before the error is not lost with it.
+                    // Bytes read before the error must not be lost.
                     Err(error) => end = Err(error),
                 }
                 if !fill {

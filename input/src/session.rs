@@ -1,4 +1,4 @@
-//! What a run does with the events of its inputs: it cuts each input into batches, and remembers how far each has come.
+//! Processes the events of a run's inputs: cuts each input into batches, and remembers how far it has come.
 
 use std::collections::HashMap;
 use std::io;
@@ -12,32 +12,32 @@ use super::resume::{Planned, Saved};
 use super::world::{Stamp, World};
 use super::{Input, InputEvent};
 
-/// How long the end of a line is waited for if everything before it is there: its writer may be about to add it.
-const UNENDED: Duration = Duration::from_secs(1);
+/// How long to wait for the line end of an otherwise complete record: its writer may be about to add it.
+const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long the rest of a record is waited for if its file has ended: a copy of the file may hold it.
-const PARTED: Duration = Duration::from_secs(10);
+/// How long to wait for the rest of a record whose file has ended: a copy of the file may have it.
+const MID_RECORD_GRACE: Duration = Duration::from_secs(10);
 
-/// Takes what comes out of a [`Session`].
+/// Receives the output of a [`Session`].
 pub trait Consumer {
-    /// Why it stops.
+    /// The error that stops the session.
     type Error;
 
     /// Takes a batch of the input with this name.
     ///
     /// # Errors
     ///
-    /// The consumer's own; the session stops at once.
+    /// Those of the consumer. The session stops at once.
     fn batch(&mut self, input: &Arc<str>, batch: Batch) -> Result<(), Self::Error>;
 
-    /// Takes note of something that happened to an input.
+    /// Takes a notice about an input.
     fn notice(&mut self, notice: Notice);
 }
 
-/// What happened to an input, for counters and for people.
+/// What happened to an input, for metrics and logs.
 #[derive(Debug)]
 pub enum Notice {
-    /// A file or stream has been begun that no run has read before.
+    /// A file or stream begins that no run has read before.
     New,
     /// This many bytes were read, before decompression.
     Read(u64),
@@ -45,30 +45,30 @@ pub enum Notice {
     Skipped {
         /// Its name.
         name: Arc<str>,
-        /// Why.
+        /// The reason.
         reason: &'static str,
-        /// Whether it was counted as [`New`](Self::New).
+        /// True if it was counted as [`New`](Self::New).
         counted: bool,
     },
     /// The input could not be read to its end.
     Failed {
         /// Its name.
         name: Arc<str>,
-        /// Why.
+        /// The cause.
         error: io::Error,
     },
-    /// The input cannot be read at the moment, and is tried again.
+    /// The input cannot be read at the moment; reading is retried.
     Trouble {
         /// Its name.
         name: Arc<str>,
-        /// Why.
+        /// The cause.
         error: io::Error,
     },
-    /// The file has another name now.
+    /// The file was renamed.
     Renamed {
-        /// The name it had.
+        /// Its old name.
         from: Arc<str>,
-        /// The name it has.
+        /// Its new name.
         to: PathBuf,
     },
     /// The file ends in the middle of a record, which is left to the next run.
@@ -76,22 +76,22 @@ pub enum Notice {
         /// Its name.
         name: Arc<str>,
     },
-    /// Something that the owner of the files should know.
+    /// A warning for the operator.
     Warning(String),
 }
 
-/// The inputs of a run: those being read, and those that are known.
+/// The inputs of a run, both open and remembered.
 pub struct Session {
     world: World,
-    /// Whether inputs are followed.
+    /// True if inputs are followed.
     follow: bool,
-    /// The longest record, in bytes.
+    /// Length of the longest record, in bytes.
     max_record: usize,
-    /// Inputs that are not open, if the run is resumable.
+    /// Inputs that are not open; `None` if the run cannot be resumed.
     known: Option<Known>,
     open: HashMap<u64, Open>,
-    /// When unended records were last given out.
-    unended: Duration,
+    /// When [`tick`](Self::tick) last flushed.
+    flushed: Duration,
 }
 
 /// An input that is being read.
@@ -99,19 +99,19 @@ struct Open {
     name: Arc<str>,
     planned: Planned,
     framer: Framer,
-    /// When the last bytes of it came.
+    /// When its last bytes arrived.
     came: Duration,
-    /// Set if it has ended in the middle of a record whose rest may come with a copy: when, and its stamp.
-    parted: Option<(Duration, Stamp)>,
+    /// Set if it has ended in the middle of a record that a copy may complete: when it ended, and its stamp.
+    ended_mid_record: Option<(Duration, Stamp)>,
 }
 
 impl Session {
-    /// A session that has read nothing. With `known`, it remembers inputs for the next run.
+    /// Creates a session without open inputs. With `known`, it remembers inputs for the next run.
     pub fn new(world: World, follow: bool, max_record: usize, known: Option<Known>) -> Self {
-        Self { unended: world.clock.now(), world, follow, max_record, known, open: HashMap::new() }
+        Self { flushed: world.clock.now(), world, follow, max_record, known, open: HashMap::new() }
     }
 
-    /// Takes an event of an input.
+    /// Processes an event of an input.
     ///
     /// # Errors
     ///
@@ -172,56 +172,58 @@ impl Session {
             to.notice(Notice::New);
         }
         let name = planned.input.name().into();
-        self.open.insert(id, Open { name, planned, framer, came: self.world.clock.now(), parted: None });
+        self.open.insert(id, Open { name, planned, framer, came: self.world.clock.now(), ended_mid_record: None });
     }
 
-    /// The unfinished record of a file that an input is a copy of, and continues.
+    /// Takes over the unfinished record of an ended file if the input is a copy that continues it.
     fn rest_of(&mut self, planned: &Planned) -> Option<Framer> {
         let is_rest = |open: &Open| {
-            open.parted.is_some()
+            open.ended_mid_record.is_some()
                 && open.planned.fingerprint == planned.fingerprint
                 && open.framer.read() == planned.position.offset
         };
         let id = self.open.iter().find(|(_, open)| is_rest(open)).map(|(id, _)| *id)?;
         let open = self.open.remove(&id)?;
-        self.remember(&open, open.parted.map(|(_, stamp)| stamp));
+        self.remember(&open, open.ended_mid_record.map(|(_, stamp)| stamp));
         Some(open.framer)
     }
 
-    /// Gives out records of which only the end of the line is missing: those of a stream at once, those of files, which may
-    /// be written to at the moment, after a second; and what is left of files whose copy has not come.
+    /// Emits records that lack only their line end: those of the standard input at once, those of files, which may be
+    /// being written, after 1 s. Also emits the rest of ended files for which no copy has appeared within 10 s.
     ///
     /// # Errors
     ///
     /// Those of the consumer.
     pub fn flush<R: Consumer>(&mut self, to: &mut R) -> Result<(), R::Error> {
         let now = self.world.clock.now();
-        let waited = |open: &Open| open.planned.input == Input::Standard || now.saturating_sub(open.came) >= UNENDED;
+        let waited =
+            |open: &Open| open.planned.input == Input::Standard || now.saturating_sub(open.came) >= FLUSH_INTERVAL;
         let unended = self.open.iter().filter(|(_, open)| !open.framer.is_empty() && waited(open));
         let mut ids: Vec<_> = unended.map(|(id, _)| *id).collect();
         ids.sort_unstable();
         ids.into_iter().try_for_each(|id| self.frame(id, to, |framer, give| framer.pause(give)))?;
-        let over = |open: &Open| open.parted.filter(|(since, _)| now.saturating_sub(*since) >= PARTED);
+        let over =
+            |open: &Open| open.ended_mid_record.filter(|(since, _)| now.saturating_sub(*since) >= MID_RECORD_GRACE);
         let mut over: Vec<_> = self.open.iter().filter_map(|(id, open)| Some((*id, over(open)?.1))).collect();
         over.sort_unstable_by_key(|(id, _)| *id);
         over.into_iter().try_for_each(|(id, stamp)| self.finish(id, Some(stamp), to))
     }
 
-    /// The same, at most once a second: for a run whose inputs do not pause.
+    /// Flushes at most once a second, for a run whose inputs never pause.
     ///
     /// # Errors
     ///
     /// Those of the consumer.
     pub fn tick<R: Consumer>(&mut self, to: &mut R) -> Result<(), R::Error> {
         let now = self.world.clock.now();
-        if now.saturating_sub(self.unended) < UNENDED {
+        if now.saturating_sub(self.flushed) < FLUSH_INTERVAL {
             return Ok(());
         }
-        self.unended = now;
+        self.flushed = now;
         self.flush(to)
     }
 
-    /// The end of a run: what has been begun is complete if the run cannot be resumed.
+    /// Ends the run. If it cannot be resumed, emits the rest of each open input.
     ///
     /// # Errors
     ///
@@ -235,7 +237,7 @@ impl Session {
         ids.into_iter().try_for_each(|id| self.end(id, None, to))
     }
 
-    /// An input has ended; `ended` is its stamp if no more of it is expected.
+    /// Ends an input. `ended` is its stamp if no more of it is expected.
     fn end<R: Consumer>(&mut self, id: u64, ended: Option<Stamp>, to: &mut R) -> Result<(), R::Error> {
         if self.known.is_some() && ended.is_none() {
             self.frame(id, to, |framer, give| framer.pause(give))?;
@@ -249,14 +251,14 @@ impl Session {
             self.frame(id, to, |framer, give| framer.pause(give))?;
             let now = self.world.clock.now();
             if let Some(open) = self.open.get_mut(&id).filter(|open| !open.framer.is_empty()) {
-                open.parted = Some((now, stamp));
+                open.ended_mid_record = Some((now, stamp));
                 return Ok(());
             }
         }
         self.finish(id, ended, to)
     }
 
-    /// Gives out all that is left of an input.
+    /// Emits the rest of an input and closes it.
     fn finish<R: Consumer>(&mut self, id: u64, ended: Option<Stamp>, to: &mut R) -> Result<(), R::Error> {
         self.frame(id, to, |framer, give| framer.finish(give))?;
         self.close(id, ended);
@@ -276,12 +278,12 @@ impl Session {
         }
     }
 
-    /// The name of an input for messages.
+    /// The name of an input, for messages.
     fn name(&self, id: u64) -> Arc<str> {
         self.open.get(&id).map(|open| Arc::clone(&open.name)).unwrap_or_default()
     }
 
-    /// Lets the framer of an input give out batches.
+    /// Lets the framer of an input emit batches.
     fn frame<R: Consumer>(
         &mut self,
         id: u64,
@@ -292,18 +294,18 @@ impl Session {
         frame(&mut open.framer, &mut |batch| to.batch(&open.name, batch))
     }
 
-    /// Forgets files that have been gone for a week.
+    /// Forgets files that have not existed for a week.
     pub fn forget_old(&mut self) {
         if let Some(known) = &mut self.known {
             known.forget_old(&self.world);
         }
     }
 
-    /// What the next run needs to know of all inputs. Everything that was given out must have been processed.
+    /// What the next run needs to know about all inputs. Everything emitted must have been processed.
     pub fn saved(&self) -> impl Iterator<Item = Saved> {
         let open = self.open.values();
         let open = open.filter_map(|open| {
-            let ended = open.parted.map(|(_, stamp)| stamp);
+            let ended = open.ended_mid_record.map(|(_, stamp)| stamp);
             open.planned.saved(open.framer.position(), ended, &self.world)
         });
         self.known.iter().flat_map(|known| known.all().cloned()).chain(open)

@@ -1,4 +1,4 @@
-//! One input: opening it at a position, and decompressing it.
+//! Opens one input at a position and decompresses it.
 
 use std::io::{self, BufReader, Cursor, Read};
 use std::path::Path;
@@ -13,14 +13,14 @@ use super::world::{FileSystem, Inode, OpenFile, Stamp};
 const GZIP: &[u8] = b"\x1F\x8B";
 const ZSTD: &[u8] = b"\x28\xB5\x2F\xFD";
 
-/// An input being read, decompressed if it is compressed.
+/// An open input, decompressed if necessary.
 pub struct Source {
     reader: Box<dyn Read + Send>,
-    /// Whether it is not compressed.
+    /// True if the input is not compressed.
     pub plain: bool,
-    /// The file, if it is one and not compressed.
+    /// The file, if the input is an uncompressed file.
     pub file: Option<Box<dyn OpenFile>>,
-    /// The inode, if it is a file.
+    /// The inode, if the input is a file.
     pub inode: Option<Inode>,
     /// The stamp of the file when it was opened.
     opened: Stamp,
@@ -28,12 +28,13 @@ pub struct Source {
 }
 
 impl Source {
-    /// Opens a file.
+    /// Opens a file at its start.
     pub fn open(files: &dyn FileSystem, path: &Path) -> io::Result<Self> {
         Self::open_at(files, path, 0)
     }
 
-    /// Opens a file that has been read up to `offset`, counted in its decompressed content.
+    /// Opens a file at `offset`, counted in decompressed bytes. Fails with `UnexpectedEof` if a compressed file is
+    /// shorter.
     pub fn open_at(files: &dyn FileSystem, path: &Path, offset: u64) -> io::Result<Self> {
         let file = files.open(path)?;
         let metadata = file.metadata()?;
@@ -46,14 +47,14 @@ impl Source {
         } else {
             let skipped = io::copy(&mut (&mut source).take(offset), &mut io::sink())?;
             if skipped < offset {
-                let why = "it is shorter than what was read of it before";
+                let why = "it is shorter than the part that was read before";
                 return Err(io::Error::new(io::ErrorKind::UnexpectedEof, why));
             }
         }
         Ok(Self { file: source.plain.then_some(file), inode, opened, ..source })
     }
 
-    /// How the file begins now, where it is one and not compressed; nothing else.
+    /// The head of an uncompressed file as it is now; empty for any other input.
     pub fn beginning(&self) -> io::Result<Vec<u8>> {
         let mut beginning = vec![0; HEAD];
         let mut length = 0;
@@ -69,7 +70,8 @@ impl Source {
         Ok(beginning)
     }
 
-    /// Reads what another reader gives. Two bytes tell whether it is compressed; a pipe may give them one at a time.
+    /// Reads from `inner`, decompressing gzip and zstd. The magic number is two or four bytes long; a pipe may deliver
+    /// it byte by byte.
     pub fn new(inner: impl Read + Send + 'static) -> io::Result<Self> {
         let read = Arc::new(AtomicU64::new(0));
         let mut source = Counted { inner, read: Arc::clone(&read) };
@@ -82,7 +84,7 @@ impl Source {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
-            // What cannot become the beginning of a compressed file need not be waited for.
+            // Do not wait for more bytes if these cannot begin a compressed file.
             if ![GZIP, ZSTD].iter().any(|magic| magic.starts_with(&beginning[..length.min(magic.len())])) {
                 break;
             }
@@ -99,13 +101,13 @@ impl Source {
         Ok(Self { reader, plain, file: None, inode: None, opened: Stamp::default(), read })
     }
 
-    /// What a file was that has been read to its end.
+    /// The stamp of a file that was read to its end: its size as read, and its mtime when it was opened.
     pub fn stamp(&self) -> Stamp {
-        // Whoever writes to it after it was opened makes it another.
+        // Any write after opening changes the stamp.
         self.opened.of_size(self.bytes_read())
     }
 
-    /// How many bytes were read, before decompression.
+    /// Number of bytes read, before decompression.
     pub fn bytes_read(&self) -> u64 {
         self.read.load(Ordering::Relaxed)
     }
@@ -122,7 +124,7 @@ impl Read for Source {
     }
 }
 
-/// Counts what is read through it.
+/// A reader that counts its bytes.
 struct Counted<R> {
     inner: R,
     read: Arc<AtomicU64>,

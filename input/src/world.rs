@@ -1,4 +1,4 @@
-//! What reading and following ask of the outside: files and time. The [`simulator`](../tests) answers in their place.
+//! What reading and following need from outside: files and time. The simulator in `tests` replaces both.
 
 use std::fmt::Debug;
 use std::fs;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::{Deserialize, Serialize};
 use walkdir::WalkDir;
 
-/// The files and the clock that an input is read with.
+/// The file system and the clock that inputs are read with.
 #[derive(Clone, Debug)]
 pub struct World {
     /// The file system.
@@ -21,57 +21,57 @@ pub struct World {
 }
 
 impl World {
-    /// The machine's own.
+    /// The real file system and clock.
     pub fn real() -> Self {
         Self { files: Arc::new(Disk), clock: Arc::new(SystemClock { start: Instant::now() }) }
     }
 }
 
-/// A file system, as far as inputs need one.
+/// The part of a file system that inputs need.
 pub trait FileSystem: Debug + Send + Sync {
-    /// The metadata of a name, links followed.
+    /// The metadata of a path. Follows symbolic links.
     ///
     /// # Errors
     ///
-    /// Those of the file system: the name does not exist, or is not accessible.
+    /// Those of the file system: the path does not exist, or is not accessible.
     fn metadata(&self, path: &Path) -> io::Result<Metadata>;
 
     /// Opens a file for reading.
     ///
     /// # Errors
     ///
-    /// As [`metadata`](Self::metadata).
+    /// As for [`metadata`](Self::metadata).
     fn open(&self, path: &Path) -> io::Result<Box<dyn OpenFile>>;
 
-    /// The files in a folder, not in those below it.
+    /// The files directly in a folder, in any order. Empty if the folder is not accessible.
     fn list(&self, folder: &Path) -> Vec<(PathBuf, Metadata)>;
 
-    /// The files in a folder and in all below it, in the order of their names; errors for what is not accessible.
+    /// The files in a folder and all its subfolders, in name order, with an error for each path that is not accessible.
     fn walk(&self, folder: &Path) -> Vec<Result<PathBuf, (PathBuf, io::Error)>>;
 
-    /// The inode of a name; `None` if it is not accessible.
+    /// The inode of a path; `None` if it is not accessible.
     fn inode(&self, path: &Path) -> Option<Inode> {
         self.metadata(path).ok().map(|metadata| metadata.inode)
     }
 }
 
-/// An open file. It stays readable when its name is gone.
+/// An open file. It stays readable after its name is gone.
 pub trait OpenFile: Read + Send {
-    /// The metadata of the open file, whatever has its name now.
+    /// The metadata of the open file, even if its name belongs to another file now.
     ///
     /// # Errors
     ///
     /// Those of the file system.
     fn metadata(&self) -> io::Result<Metadata>;
 
-    /// Reads from `offset` on, without moving the position.
+    /// Reads at `offset`, in bytes, without moving the file's own position. Returns the number of bytes read.
     ///
     /// # Errors
     ///
     /// Those of the file system.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 
-    /// The same file at a position of its own, `offset`.
+    /// Opens the same file again, positioned at `offset`.
     ///
     /// # Errors
     ///
@@ -81,46 +81,46 @@ pub trait OpenFile: Read + Send {
 
 /// A clock.
 pub trait Clock: Debug + Send + Sync {
-    /// The time since some start. It never goes back.
+    /// Monotonic time since an arbitrary start.
     fn now(&self) -> Duration;
 
-    /// The seconds since 1970.
+    /// Wall-clock time, in seconds since 1970.
     fn unix_seconds(&self) -> u64;
 }
 
-/// What a file system says of a file.
+/// Metadata of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Metadata {
-    /// Its place in the file system.
+    /// Its device and inode number.
     pub inode: Inode,
-    /// Its size and the time of its last change.
+    /// Its size and mtime.
     pub stamp: Stamp,
-    /// Whether it is a regular file.
+    /// True for a regular file.
     pub is_file: bool,
-    /// Whether it is a folder.
+    /// True for a folder.
     pub is_folder: bool,
 }
 
-/// The place of a file in its file system.
+/// Identity of a file: its device and inode number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Inode {
-    /// The number of the device.
+    /// The device number.
     pub device: u64,
-    /// The number on the device. It is reused when a file is gone.
+    /// The inode number on that device. It is reused after the file is gone.
     pub inode: u64,
 }
 
-/// What changes when a file is written to.
+/// Size and mtime: they change when a file is written to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
-    /// The size on disk, in bytes.
+    /// Size on disk, in bytes.
     pub size: u64,
-    /// The time of the last change, in ns since 1970.
+    /// Time of the last change (mtime), in ns since 1970.
     pub modified: i64,
 }
 
 impl Stamp {
-    /// The same with another size.
+    /// The same stamp with another size.
     pub(crate) fn of_size(self, size: u64) -> Self {
         Self { size, ..self }
     }
@@ -138,7 +138,7 @@ impl From<&fs::Metadata> for Metadata {
     }
 }
 
-/// The machine's file system.
+/// The real file system.
 #[derive(Debug)]
 struct Disk;
 
@@ -178,14 +178,14 @@ impl OpenFile for fs::File {
     }
 
     fn reopen_at(&self, offset: u64) -> io::Result<Box<dyn OpenFile>> {
-        // A duplicate shares its position with the original, which is only asked by offset from now on.
+        // The duplicate shares its position with the original, which is only read with `read_at` from now on.
         let mut file = self.try_clone()?;
         file.seek(SeekFrom::Start(offset))?;
         Ok(Box::new(file))
     }
 }
 
-/// The machine's clocks.
+/// The system's clocks.
 #[derive(Debug)]
 struct SystemClock {
     start: Instant,

@@ -1,8 +1,8 @@
-//! Whatever happens to files, each record comes out exactly once.
+//! Each record comes out exactly once, whatever happens to the files.
 
 use crate::simulator::schedule;
 
-/// `cargo run --release --example simulate` runs more, and replays one by its seed.
+/// `cargo run --release --example simulate` runs more schedules, and replays one by its seed.
 const SCHEDULES: u64 = 3_000;
 
 #[test]
@@ -19,7 +19,7 @@ fn every_record_comes_out_exactly_once_under_any_schedule() {
             Err(trace) => panic!("seed {seed}:\n{trace}"),
         }
     }
-    // The schedules do what they are for.
+    // The schedules cover what they are meant to cover.
     assert!(
         records > 100_000 && crashes > 3_000 && rotations > 5_000 && copies > 1_000,
         "{records} {crashes} {rotations} {copies}"

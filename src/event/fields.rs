@@ -3,6 +3,7 @@
 macro_rules! fields {
     ($($name:ident = $path:literal),+ $(,)?) => {
         /// The fields that every event is built from.
+        #[allow(clippy::enum_variant_names, reason = "a list of fields may consist of times only")]
         #[derive(Clone, Copy)]
         #[repr(u16)]
         enum Field { $($name),+ }

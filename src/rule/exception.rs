@@ -1,7 +1,7 @@
 //! Exceptions: known activity that looks like an attack but is not one.
 
 use std::fmt;
-use std::hash::Hash;
+use std::hash::{Hash, Hasher};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use time::{OffsetDateTime, Time, Weekday};
@@ -16,7 +16,7 @@ use crate::vocab::{Error, Provider, Timestamp};
 
 /// A known benign cause of findings. It holds for a finding only if it holds for every one of its events, so that no
 /// single record can excuse the others.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Exception {
     /// The exception's id. Lower-case letters, digits and hyphens.
@@ -40,6 +40,17 @@ pub struct Exception {
     /// The time of the week at which the event must have happened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub between: Option<TimeOfWeek>,
+}
+
+/// Checkpoints contain this hash. Times are hashed as text, as every version has done, so that an update of Catena does not
+/// drop the exceptions of pending events.
+impl Hash for Exception {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self { id, reason, rules, provider, expires, action, conditions, between } = self;
+        (id, reason, rules, provider).hash(state);
+        expires.map(|expires| expires.to_string().replace(".000Z", "Z")).hash(state);
+        (action, conditions, between).hash(state);
+    }
 }
 
 /// What happens to an excepted finding.
@@ -73,7 +84,7 @@ pub struct TimeOfWeek {
 /// assert_eq!(time.to_string(), "22:30");
 /// # Ok::<(), serde_json::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TimeOfDay {
     hour: u8,
     minute: u8,
@@ -89,6 +100,13 @@ impl TimeOfDay {
     /// The minute of a time.
     fn of(time: Time) -> Self {
         Self { hour: time.hour(), minute: time.minute() }
+    }
+}
+
+/// As text; see the hash of [`Exception`].
+impl Hash for TimeOfDay {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.to_string().hash(state);
     }
 }
 
@@ -192,5 +210,30 @@ impl Day {
             Self::Sat => Weekday::Saturday,
             Self::Sun => Weekday::Sunday,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Regression: an update that parsed times while reading changed the fingerprints of all exceptions with times. Pending
+    /// events then lost them, and a known-benign chain raised a new alert.
+    #[test]
+    fn fingerprints_are_those_of_all_versions() {
+        let fingerprint = |text: &str| {
+            let exception = serde_json::from_str(text).unwrap();
+            let plan = ExceptionPlan::compile(exception, &mut Projection::default(), "").unwrap();
+            plan.fingerprint.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+        };
+        let with_hours = r#"{"id":"nightly","reason":"a job","provider":"aws",
+            "between":{"days":["mon","fri"],"from":"22:30","to":"05:00"}}"#;
+        assert_eq!(fingerprint(with_hours), "e946bad4d44b2e075d0786d33d6fcca6");
+        let with_date = r#"{"id":"drill","reason":"a drill","provider":"azure","rules":["azure-snapshot"],"action":"drop",
+            "expires":"2027-01-31T00:00:00Z","where":[{"field":"caller","prefix":["backup"],"ignore_case":true}]}"#;
+        assert_eq!(fingerprint(with_date), "643fb2412c71a1bb1aa74e2c466495d1");
+        let with_fraction = r#"{"id":"precise","reason":"a drill","provider":"gcp",
+            "expires":"2027-01-31T00:00:00.500Z","where":[{"field":"caller","exists":true,"not":true}]}"#;
+        assert_eq!(fingerprint(with_fraction), "f763a4d3c70aeb3d8fc965990f372bab");
     }
 }

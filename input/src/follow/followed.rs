@@ -1,4 +1,4 @@
-//! One file that is followed: whether there is more of it, and whether it is still the same one.
+//! One followed file: is there more to read, and is it still the same file?
 
 use std::io::{self, Read};
 use std::path::PathBuf;
@@ -11,69 +11,75 @@ use crate::source::Source;
 use crate::world::{Inode, Metadata, Stamp, World};
 use crate::{Piece, is_digest};
 
-/// How long a file that has lost its name is still read: whoever writes it may not have noticed.
+/// Grace period: how long a file that has lost its name is still read. Its writer may not have noticed the rotation.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// The length of the longest mark of a compressed file.
-const MIN_TELLING: u64 = 4;
+/// Length of the longest magic number of a compressed file, in bytes.
+const MIN_MAGIC: u64 = 4;
 
-/// How often closed files are looked at.
-const SELDOM: Duration = Duration::from_millis(500);
+/// Interval between checks of a closed file.
+const CLOSED_POLL: Duration = Duration::from_millis(500);
 
-/// How long a file that cannot be read is left alone at first, and at most.
+/// Shortest and longest wait after a read error.
 const BACK_OFF: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
 
-/// A compressed file that is not whole is read from its beginning each time: so many times as long as that took is waited.
-const REST: u32 = 10;
+/// An incomplete compressed file is read again from its start. Wait this many times as long as the last attempt took.
+const RETRY_FACTOR: u32 = 10;
 
-/// A file that is followed.
+/// A followed file.
 pub struct Followed {
     world: World,
+    /// Its current name.
     pub path: PathBuf,
+    /// Its inode.
     pub inode: Inode,
+    /// Checksums of what was read.
     pub fingerprint: Fingerprint,
-    /// How far it has been given out.
+    /// Position after the last byte that was emitted.
     pub position: Position,
-    /// Where it is read, if it is open.
+    /// The open file, if it is open.
     source: Option<Source>,
-    /// Whether it is not compressed, and so may grow; known once it has been opened.
+    /// True if the file is uncompressed, so it may grow. `None` until it is first opened.
     plain: Option<bool>,
-    counted: u64,
-    /// Whether all that there was has been read: what comes then may be another content.
+    /// Bytes of `source` that have been reported as read, before decompression.
+    reported: u64,
+    /// True if everything available has been read. Check the head before reading on: the content may have been
+    /// replaced.
     at_end: bool,
-    /// What a file that is not compressed was then.
+    /// Stamp of an uncompressed file when it was last read to its end.
     stamp: Option<Stamp>,
-    /// The length at which a compressed file was not whole.
-    cut_at: Option<u64>,
-    /// When it was opened.
+    /// Size at which a compressed file was found incomplete, in bytes.
+    incomplete_at: Option<u64>,
+    /// When it was last opened.
     opened: Duration,
-    /// When it was last looked at.
-    asked: Duration,
-    /// Until when it is left alone.
-    rests: Option<Duration>,
-    /// How long it is left alone because it cannot be read.
-    trouble: Option<Duration>,
-    /// Since when another file has its name, or none has.
-    gone: Option<Duration>,
+    /// When it was last checked.
+    checked: Duration,
+    /// When to try again; until then, it is not opened.
+    retry_at: Option<Duration>,
+    /// Current wait after a read error; `None` if the last read succeeded.
+    back_off: Option<Duration>,
+    /// Since when its name has been missing or has belonged to another file.
+    nameless_since: Option<Duration>,
 }
 
-/// What there was to read.
+/// Outcome of an attempt to read.
 pub enum Advance {
-    /// So many bytes were read, before decompression.
+    /// `read` bytes were read, before decompression.
     Some { read: u64 },
-    /// Nothing, for now.
+    /// Nothing to read for now.
     Nothing,
-    /// There will be no more.
+    /// The file has ended, with this stamp.
     End(Stamp),
-    /// What was read is not in it any more: what happened.
-    Emptied(String),
-    /// It is no input: why.
+    /// The content that was read is gone. The text is a warning that says what happened.
+    Replaced(String),
+    /// The file is not an input, for this reason.
     Skipped(&'static str),
-    /// It cannot be read, and will be tried again. Given once.
+    /// Reading failed and will be retried. Reported only for the first of consecutive failures.
     Trouble(io::Error),
 }
 
 impl Followed {
+    /// Creates a followed file that has been read up to `position` and is not open yet.
     pub fn new(world: World, path: PathBuf, inode: Inode, fingerprint: Fingerprint, position: Position) -> Self {
         let now = world.clock.now();
         Self {
@@ -84,32 +90,34 @@ impl Followed {
             position,
             source: None,
             plain: None,
-            counted: 0,
+            reported: 0,
             at_end: true,
             stamp: None,
-            cut_at: None,
+            incomplete_at: None,
             opened: now,
-            asked: now,
-            rests: None,
-            trouble: None,
-            gone: None,
+            checked: now,
+            retry_at: None,
+            back_off: None,
+            nameless_since: None,
         }
     }
 
+    /// True if the file is open.
     pub fn is_open(&self) -> bool {
         self.source.is_some()
     }
 
-    /// Whether it is open and may as well be closed until there is more of it.
+    /// True if the file can be closed until it grows.
     pub fn is_idle(&self) -> bool {
-        self.is_open() && self.plain == Some(true) && self.at_end && self.gone.is_none()
+        self.is_open() && self.plain == Some(true) && self.at_end && self.nameless_since.is_none()
     }
 
+    /// Closes the file until there is more to read.
     pub fn close(&mut self) {
         self.source = None;
     }
 
-    /// How many bytes there are that have not been read. Of what is compressed it is only known whether it was read.
+    /// Unread bytes. Zero for a compressed file, whose decompressed size is unknown.
     pub fn backlog(&self) -> u64 {
         match self.plain {
             Some(true) => self.length().map_or(0, |length| length.saturating_sub(self.position.offset)),
@@ -117,6 +125,7 @@ impl Followed {
         }
     }
 
+    /// True if its name is missing or belongs to another file.
     pub fn lost_its_name(&self) -> bool {
         self.world.files.inode(&self.path) != Some(self.inode)
     }
@@ -129,24 +138,24 @@ impl Followed {
         self.world.clock.now().saturating_sub(then)
     }
 
-    /// The length of the file that has its name.
+    /// Size of the file that has this name now, in bytes.
     fn length(&self) -> Option<u64> {
         self.metadata().map(|metadata| metadata.stamp.size)
     }
 
-    /// Counts what has been read as given out.
+    /// Advances the fingerprint and the position past `piece`.
     pub fn count(&mut self, piece: &Piece) {
         self.fingerprint.add(self.position.offset, &piece.bytes, piece.checksum.unwrap_or_default());
         self.position = self.position.after(piece.bytes.len(), piece.lines.line_feeds);
     }
 
-    /// Reads what there is into `chunk`.
+    /// Reads available bytes into `chunk`.
     pub fn advance(&mut self, chunk: &mut Chunk) -> Advance {
-        // There may be thousands that are closed because nothing comes.
-        if self.source.is_none() && self.plain == Some(true) && self.since(self.asked) < SELDOM {
+        // Thousands of files may be closed because they do not grow: check them less often.
+        if self.source.is_none() && self.plain == Some(true) && self.since(self.checked) < CLOSED_POLL {
             return Advance::Nothing;
         }
-        self.asked = self.world.clock.now();
+        self.checked = self.world.clock.now();
         let found = match self.open() {
             Ok(None) => self.read(chunk),
             Ok(Some(found)) => Ok(found),
@@ -154,54 +163,54 @@ impl Followed {
         };
         match found {
             Ok(found) => found,
-            // Whoever writes it is not done.
+            // The writer has not finished yet.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && self.plain != Some(true) => {
-                self.cut_at = self.source.take().map(|source| source.bytes_read()).or(self.cut_at);
-                self.rests = Some(self.world.clock.now() + self.since(self.opened) * REST);
+                self.incomplete_at = self.source.take().map(|source| source.bytes_read()).or(self.incomplete_at);
+                self.retry_at = Some(self.world.clock.now() + self.since(self.opened) * RETRY_FACTOR);
                 self.nothing()
             }
             Err(error) => {
                 self.source = None;
                 let [first, most] = BACK_OFF;
-                let known = self.trouble.replace(self.trouble.map_or(first, |pause| (pause * 2).min(most)));
-                self.rests = self.trouble.map(|pause| self.world.clock.now() + pause);
+                let known = self.back_off.replace(self.back_off.map_or(first, |pause| (pause * 2).min(most)));
+                self.retry_at = self.back_off.map(|pause| self.world.clock.now() + pause);
                 if known.is_some() { Advance::Nothing } else { Advance::Trouble(error) }
             }
         }
     }
 
-    /// Opens it if there may be something to read; else says what there is.
+    /// Opens the file if there may be something to read; otherwise returns the outcome to report.
     fn open(&mut self) -> io::Result<Option<Advance>> {
         if self.source.is_some() {
             return Ok(None);
         }
-        if self.rests.is_some_and(|until| until > self.world.clock.now()) || self.lost_its_name() {
+        if self.retry_at.is_some_and(|until| until > self.world.clock.now()) || self.lost_its_name() {
             return Ok(Some(self.nothing()));
         }
         let metadata = self.metadata();
         let length = metadata.map(|metadata| metadata.stamp.size);
         let nothing_new = match self.plain {
             Some(true) => length < Some(self.position.offset) || self.stamp == metadata.map(|metadata| metadata.stamp),
-            _ => self.cut_at.is_some() && self.cut_at == length,
+            _ => self.incomplete_at.is_some() && self.incomplete_at == length,
         };
-        // Too little to tell whether it is compressed: whoever writes it has just begun.
-        let undecided = self.plain.is_none() && length < Some(MIN_TELLING);
+        // Too short to detect compression: its writer has just started.
+        let undecided = self.plain.is_none() && length < Some(MIN_MAGIC);
         if nothing_new || undecided {
             return Ok(Some(self.nothing()));
         }
         self.opened = self.world.clock.now();
         match Source::open_at(&*self.world.files, &self.path, self.position.offset) {
             Ok(source) => {
-                (self.plain, self.counted, self.at_end) = (Some(source.plain), 0, true);
+                (self.plain, self.reported, self.at_end) = (Some(source.plain), 0, true);
                 self.source = Some(source);
                 Ok(None)
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Some(self.nothing())),
             Err(error) => {
                 if error.kind() == io::ErrorKind::UnexpectedEof {
-                    self.cut_at = length;
-                    if !self.fingerprint.begins(&beginning(&*self.world.files, &self.path)?) {
-                        return Ok(Some(self.written_anew()));
+                    self.incomplete_at = length;
+                    if !self.fingerprint.may_match_head(&beginning(&*self.world.files, &self.path)?) {
+                        return Ok(Some(self.rewritten()));
                     }
                 }
                 Err(error)
@@ -215,53 +224,54 @@ impl Followed {
             let metadata = file.metadata()?;
             let (length, read) = (metadata.stamp.size, self.position.offset);
             if length < read {
-                return Ok(self.cut(length));
+                return Ok(self.truncated(length));
             }
             let stamp = Some(metadata.stamp);
             let is_same = length == read && self.stamp == stamp;
-            if !is_same && std::mem::take(&mut self.at_end) && !self.fingerprint.begins(&source.beginning()?) {
-                return Ok(self.written_anew());
+            if !is_same && std::mem::take(&mut self.at_end) && !self.fingerprint.may_match_head(&source.beginning()?) {
+                return Ok(self.rewritten());
             }
             if length == read {
                 (self.at_end, self.stamp) = (true, stamp);
                 return Ok(self.nothing());
             }
         } else if std::mem::take(&mut self.at_end)
-            && !self.fingerprint.begins(&beginning(&*self.world.files, &self.path)?)
+            && !self.fingerprint.may_match_head(&beginning(&*self.world.files, &self.path)?)
         {
-            return Ok(self.written_anew());
+            return Ok(self.rewritten());
         }
         while !chunk.room().is_empty() {
             match source.read(chunk.room()) {
                 Ok(0) => break,
                 Ok(length) => chunk.fill(length),
-                // It comes again.
+                // The next read returns the error again.
                 Err(_) if !chunk.as_ref().is_empty() => break,
                 Err(error) => return Err(error),
             }
         }
-        let read = source.bytes_read() - self.counted;
-        self.counted += read;
+        let read = source.bytes_read() - self.reported;
+        self.reported += read;
         match chunk.as_ref() {
             [] if !source.plain => Ok(Advance::End(source.stamp())),
             [] => Ok(self.nothing()),
             bytes if self.position.offset == 0 && is_digest(bytes) => Ok(Advance::Skipped("a CloudTrail digest file")),
             _ => {
-                (self.gone, self.trouble, self.cut_at) = (None, None, None);
+                (self.nameless_since, self.back_off, self.incomplete_at) = (None, None, None);
                 Ok(Advance::Some { read })
             }
         }
     }
 
-    /// Whether it was cut, or has lost its name long enough, where there is nothing more to read.
+    /// The outcome if there is nothing to read: the file was truncated, its grace period is over, or nothing has
+    /// happened.
     fn nothing(&mut self) -> Advance {
         let metadata = self.metadata().filter(|metadata| metadata.inode == self.inode);
         match metadata {
             Some(metadata) if self.plain == Some(true) && metadata.stamp.size < self.position.offset => {
-                self.cut(metadata.stamp.size)
+                self.truncated(metadata.stamp.size)
             }
             Some(_) => {
-                self.gone = None;
+                self.nameless_since = None;
                 Advance::Nothing
             }
             None if self.gone_for() < GRACE => Advance::Nothing,
@@ -269,19 +279,21 @@ impl Followed {
         }
     }
 
-    /// How long another file, or none, has had its name.
+    /// How long its name has been missing or has belonged to another file.
     fn gone_for(&mut self) -> Duration {
         let now = self.world.clock.now();
-        now.saturating_sub(*self.gone.get_or_insert(now))
+        now.saturating_sub(*self.nameless_since.get_or_insert(now))
     }
 
-    fn written_anew(&self) -> Advance {
+    fn rewritten(&self) -> Advance {
         let (name, read) = (self.path.display(), self.position.offset);
-        Advance::Emptied(format!("{name}: was written anew after {read} bytes were read; read from its beginning"))
+        Advance::Replaced(format!("{name}: was rewritten after {read} bytes had been read; reading it from the start"))
     }
 
-    fn cut(&self, length: u64) -> Advance {
+    fn truncated(&self, length: u64) -> Advance {
         let (name, read) = (self.path.display(), self.position.offset);
-        Advance::Emptied(format!("{name}: was cut to {length} bytes after {read} were read; read from its beginning"))
+        Advance::Replaced(format!(
+            "{name}: was truncated to {length} bytes after {read} had been read; reading it from the start"
+        ))
     }
 }

@@ -1,4 +1,4 @@
-//! What a file is that is not followed: one that goes on, a copy, or a new one.
+//! Decides what a file that is not followed is: a known file that continues, a copy, or a new file.
 
 use std::collections::hash_map::Entry;
 use std::io;
@@ -9,30 +9,35 @@ use tracing::debug;
 
 use super::{Closed, Followed, Follower};
 use crate::framing::Position;
-use crate::identity::{BEGUN, Copied, Fingerprint, HeadIndex, MIN_TELLING, beginning, whole_of};
+use crate::identity::{Copied, Fingerprint, HeadIndex, MIN_TELLING, POSSIBLE_COPY, beginning, whole_of};
 use crate::world::{FileSystem, Inode, Stamp};
 use crate::{InputEvent, Saved};
 
-/// How long a file may be unchanged that begins like another and has less, before it is taken for one of its own.
-const ALIKE: Duration = Duration::from_secs(5);
+/// How long a file with the same head as a known file, but fewer bytes, must be unchanged before it counts as a file of
+/// its own.
+const HOLD_PREFIX: Duration = Duration::from_secs(5);
 
-/// The same for one that is too short to tell whether it begins so.
-const SHORT: Duration = Duration::from_secs(2);
+/// How long to hold back a file that is too short to tell whether it begins like a known one.
+const HOLD_SHORT: Duration = Duration::from_secs(2);
 
-/// Comparing files may take so large a part of the time, as a divisor.
+/// Share of the time that comparing may take, as a divisor: wait this many times as long as the last comparison took.
 const COMPARE_SHARE: u32 = 10;
 
 /// A file that has been read to its end.
 #[derive(Clone, Debug)]
 pub struct Ended {
+    /// Its last known name.
     pub path: PathBuf,
+    /// Its stamp at the end; the default if it lost its name or its content.
     pub stamp: Stamp,
+    /// Checksums of what was read.
     pub fingerprint: Fingerprint,
+    /// How far it has been emitted.
     pub position: Position,
 }
 
 impl Ended {
-    /// A file that is followed, as far as it has been read.
+    /// A followed file, as far as it has been read.
     pub fn of(file: &Followed, stamp: Stamp) -> Self {
         Self { path: file.path.clone(), stamp, fingerprint: file.fingerprint, position: file.position }
     }
@@ -45,38 +50,39 @@ impl From<&Saved> for Ended {
     }
 }
 
-/// A file that has been compared with others, and is compared again when it changes.
+/// A file that has been compared with the known files, and is compared again when it changes.
 pub struct Held {
     stamp: Stamp,
     since: Duration,
-    /// How long it may be unchanged before it is read; `None` where it is compared again first.
-    patience: Option<Duration>,
-    /// Until when it is left alone: comparing takes time.
-    rests: Duration,
+    /// How long it must be unchanged before it is read. `None` if it is compared again first.
+    hold_for: Option<Duration>,
+    /// When it may be compared again: comparing takes time.
+    retry_at: Duration,
 }
 
-/// What a file is.
+/// What a file that is not followed is.
 #[derive(Debug)]
 pub enum Judgement {
-    /// One that goes on, or a copy that is read on, from where that was left.
-    GoesOn(Ended),
-    /// A copy of one that is followed and is read on there.
+    /// A known file that continues, or a copy that continues where the original was left.
+    Continues(Ended),
+    /// A copy of a file whose content is read from the original; not read itself.
     CopyOf(Ended),
+    /// A new file.
     New,
-    /// It begins like one of which more was read, and may become its copy.
-    Begun,
-    /// It is too short to tell whether it begins so.
-    Short,
-    /// It is left alone for now.
-    Left,
+    /// Begins like a file of which more was read, and may become a copy of it.
+    PossibleCopy,
+    /// Too short to tell whether it begins like a known file.
+    TooShort,
+    /// Not decided yet: held back until a later scan.
+    Deferred,
 }
 
-/// What was read, and of what is followed on how many bytes more there are.
+/// Everything that was read, and for each followed file the number of its unread bytes.
 pub type Copies = HeadIndex<(Ended, Option<u64>)>;
 
 impl Follower {
-    /// What a file is. `copies` are made of what has been read once they are needed.
-    pub(super) fn look_into(
+    /// Decides what a file is. `copies` is the index of known files; it is built on first use.
+    pub(super) fn classify(
         &mut self,
         path: &Path,
         inode: Inode,
@@ -84,72 +90,72 @@ impl Follower {
         copies: &mut Option<Copies>,
     ) -> Result<Judgement, Closed> {
         let held = self.held.get(&inode);
-        if held.is_some_and(|held| held.rests > self.world.clock.now()) {
-            return Ok(Judgement::Left);
+        if held.is_some_and(|held| held.retry_at > self.world.clock.now()) {
+            return Ok(Judgement::Deferred);
         }
         let settled = match held
-            .map(|held| (held.patience, held.stamp == stamp, self.world.clock.now().saturating_sub(held.since)))
+            .map(|held| (held.hold_for, held.stamp == stamp, self.world.clock.now().saturating_sub(held.since)))
         {
-            // One that grows by little would be waited for long.
-            Some((Some(SHORT), _, since)) if since >= SHORT => true,
-            Some((Some(patience), true, since)) if since < patience => return Ok(Judgement::Left),
+            // Does not require the file to be unchanged: one that grows slowly would be held back for long.
+            Some((Some(HOLD_SHORT), _, since)) if since >= HOLD_SHORT => true,
+            Some((Some(hold_for), true, since)) if since < hold_for => return Ok(Judgement::Deferred),
             Some((Some(_), unchanged, _)) => unchanged,
             _ => false,
         };
-        let since = held.filter(|held| held.patience == Some(SHORT) || held.stamp == stamp).map(|held| held.since);
+        let since = held.filter(|held| held.hold_for == Some(HOLD_SHORT) || held.stamp == stamp).map(|held| held.since);
         let began = self.world.clock.now();
         let judged = self.judge(path, inode, copies, settled);
         debug!("{}: {judged:?}", path.display());
-        let (patience, what) = match &judged {
-            Ok(Judgement::CopyOf(_)) => (None, "is a copy of what was read before".to_owned()),
-            Ok(Judgement::GoesOn(_)) => (None, "goes on with what was read before".to_owned()),
-            Ok(Judgement::Begun) => (Some(ALIKE), BEGUN.to_owned()),
-            Ok(Judgement::Short) => (Some(SHORT), String::new()),
-            Ok(Judgement::New | Judgement::Left) => (None, String::new()),
-            Err(error) => (None, format!("cannot be read, and is tried again: {error}")),
+        let (hold_for, what) = match &judged {
+            Ok(Judgement::CopyOf(_)) => (None, "is a copy of a file that has been read; skipped".to_owned()),
+            Ok(Judgement::Continues(_)) => (None, "continues a file that was read before".to_owned()),
+            Ok(Judgement::PossibleCopy) => (Some(HOLD_PREFIX), POSSIBLE_COPY.to_owned()),
+            Ok(Judgement::TooShort) => (Some(HOLD_SHORT), String::new()),
+            Ok(Judgement::New | Judgement::Deferred) => (None, String::new()),
+            Err(error) => (None, format!("cannot be read; will retry: {error}")),
         };
         let now = self.world.clock.now();
-        let held = Held { stamp, since: since.unwrap_or(now), patience, rests: now + (now - began) * COMPARE_SHARE };
+        let held = Held { stamp, since: since.unwrap_or(now), hold_for, retry_at: now + (now - began) * COMPARE_SHARE };
         if self.held.insert(inode, held).is_none() && !what.is_empty() {
             self.send(InputEvent::Warning(format!("{}: {what}", path.display())))?;
         }
-        Ok(judged.unwrap_or(Judgement::Left))
+        Ok(judged.unwrap_or(Judgement::Deferred))
     }
 
-    /// What a file is by all that has been read. `settled` where it has been waited for long enough.
+    /// Compares a file with everything that was read. `settled`: it has been held back long enough.
     fn judge(&self, path: &Path, inode: Inode, copies: &mut Option<Copies>, settled: bool) -> io::Result<Judgement> {
         let copied = copies.get_or_insert_with(|| self.copies()).copied_by(&*self.world.files, path)?;
-        // Too little was read of it to be found as a copy, but the inode says that it is the same file, unless that was
-        // reused or the content replaced.
+        // Too few bytes of it were read to recognise a copy. The inode says that it is the same file, unless the inode
+        // was reused or the content replaced.
         if !matches!(copied, Copied::Of(_))
             && let Some(ended) = self.ended.get(&inode)
-            && ended.fingerprint.is_of(&*self.world.files, path)?
+            && ended.fingerprint.is_prefix_of(&*self.world.files, path)?
         {
-            return Ok(Judgement::GoesOn(ended.clone()));
+            return Ok(Judgement::Continues(ended.clone()));
         }
         Ok(match copied {
             Copied::Of(of) => copy_of(of, settled),
-            Copied::Begun { .. } if !settled => Judgement::Begun,
-            // A copy of one that has grown since.
-            Copied::Begun { of, may_become } => {
+            Copied::PossibleCopy { .. } if !settled => Judgement::PossibleCopy,
+            // It may also be a copy of an earlier state of a file that has grown since.
+            Copied::PossibleCopy { of, may_become } => {
                 let older = may_become.iter().find_map(|(ended, _)| older(&*self.world.files, path, ended));
                 older.unwrap_or_else(|| copy_of(of, settled))
             }
-            Copied::TooShort if !settled => Judgement::Short,
+            Copied::TooShort if !settled => Judgement::TooShort,
             Copied::TooShort | Copied::Nothing => Judgement::New,
         })
     }
 
-    /// Whether a file that is new begins like one that has just been begun: what it is, is known once that has been read. If
-    /// it does not, it is about to be begun.
-    pub(super) fn is_like_unread(&mut self, path: &Path) -> bool {
+    /// True if another file with the same head was started and has barely been read: defer this one until that one has
+    /// been read far enough to compare. Otherwise records this file, which the caller starts next.
+    pub(super) fn resembles_barely_read(&mut self, path: &Path) -> bool {
         let files = &self.files;
-        self.unread.retain(|_, id| files.get(id).is_some_and(|file| file.fingerprint.length < MIN_TELLING));
+        self.barely_read.retain(|_, id| files.get(id).is_some_and(|file| file.fingerprint.length < MIN_TELLING));
         let Ok(beginning) = beginning(&*self.world.files, path) else { return false };
         if (beginning.len() as u64) < MIN_TELLING {
             return false;
         }
-        match self.unread.entry(crc32fast::hash(&beginning)) {
+        match self.barely_read.entry(crc32fast::hash(&beginning)) {
             Entry::Occupied(_) => true,
             Entry::Vacant(place) => {
                 place.insert(self.next + 1);
@@ -163,26 +169,26 @@ impl Follower {
         let followed = self.files.values();
         let followed =
             followed.map(|file| (file.fingerprint, (Ended::of(file, Stamp::default()), Some(file.backlog()))));
-        // Of two that are equally long, the one that is followed comes first.
+        // Of two files of equal length, the followed one comes first.
         HeadIndex::new(followed.chain(ended))
     }
 }
 
-/// What a copy is of these files, the one first of which the most was read.
+/// Decides what a copy of these files is. The file of which the most was read comes first.
 fn copy_of(of: Vec<((Ended, Option<u64>), bool)>, settled: bool) -> Judgement {
     match of.into_iter().next() {
-        // The rest of a followed file is read there, unless only the copy has it.
+        // The rest of a followed file is read from that file, unless only the copy has it.
         Some(((ended, Some(backlog)), longer)) => match (backlog, longer) {
             (0, false) => Judgement::CopyOf(ended),
-            (0, true) if settled => Judgement::GoesOn(ended),
-            _ => Judgement::Begun,
+            (0, true) if settled => Judgement::Continues(ended),
+            _ => Judgement::PossibleCopy,
         },
-        Some(((ended, None), _)) => Judgement::GoesOn(ended),
+        Some(((ended, None), _)) => Judgement::Continues(ended),
         None => Judgement::New,
     }
 }
 
-/// A file of which all is in another one that is there, and was read there.
+/// A file that is a prefix of the existing file `of`, and so was read there.
 fn older(files: &dyn FileSystem, path: &Path, of: &Ended) -> Option<Judgement> {
     let (fingerprint, line_feeds) = whole_of(files, path, &of.path).ok()??;
     let position = Position::default().after(usize::try_from(fingerprint.length).ok()?, line_feeds);

@@ -1,23 +1,23 @@
-//! What whoever reads an input says of its lines: most are one record each, which need not be looked at again.
+//! What the reading threads find out about lines. Most lines are exactly one record and need no further scan.
 
 use memchr::memchr_iter;
 
-/// What is known of the lines in some bytes.
+/// Facts about the lines in a piece of input.
 ///
-/// Telling it takes a good part of the time that the component takes, so it is told on the threads that read.
+/// Computing them takes a sizeable fraction of the component's own time, so the reading threads do it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lines {
-    /// How many LFs there are.
+    /// Number of LFs.
     pub line_feeds: u64,
-    /// The first place that says of its line that it may be something else than one record, or nothing.
+    /// Offset of the first evidence that a line may be something other than one record or empty.
     pub odd: Option<usize>,
 }
 
-/// So many bytes are looked at in one go.
+/// Bytes checked at a time.
 const BLOCK: usize = 4 << 10;
 
 impl Lines {
-    /// Looks at all of `bytes`, once.
+    /// Scans all of `bytes` once.
     pub fn of(bytes: &[u8]) -> Self {
         let (mut line_feeds, mut odd) = (0, None);
         for at in memchr_iter(b'\n', bytes) {
@@ -30,13 +30,13 @@ impl Lines {
         Self { line_feeds, odd: two.or(odd) }
     }
 
-    /// The same of what is behind the first line, which has so many bytes and is not odd.
+    /// The same for the bytes after the first line, which is `first` bytes long and not odd.
     pub fn after(self, first: usize) -> Self {
         Self { line_feeds: self.line_feeds - 1, odd: self.odd.and_then(|odd| odd.checked_sub(first)) }
     }
 }
 
-/// The first odd place from `at` on. The bytes behind its line are not looked at.
+/// Offset of the first odd place from `at` on. Stops at the end of its line.
 pub fn odd_from(bytes: &[u8], at: usize) -> Option<usize> {
     let mut start = at;
     for line_feed in memchr_iter(b'\n', &bytes[at..]).map(|found| at + found) {
@@ -51,15 +51,15 @@ pub fn odd_from(bytes: &[u8], at: usize) -> Option<usize> {
     two_values(&bytes[start..]).map(|two| start + two)
 }
 
-/// Where a value may end in these lines and another one begin behind it: at a closing bracket behind which comes an opening
-/// one, or white space that does not end the line.
+/// Where one value may end and another begin on the same line: a closing bracket followed by an opening bracket, or by
+/// white space that does not end the line.
 pub fn two_values(bytes: &[u8]) -> Option<usize> {
     let mut at = 0;
     while let Some(block) = bytes.get(at..).filter(|block| block.len() > 1) {
         let block = &block[..block.len().min(BLOCK + 2)];
         let (first, second) = (block, &block[1..]);
         let third = block.get(2..).unwrap_or_default();
-        // Without a branch, so that it becomes vectors.
+        // Branch-free, so that it is vectorised.
         let pairs = first.iter().zip(second).zip(third);
         let found = pairs.fold(false, |found, ((first, second), third)| found | is_between(*first, *second, *third));
         if found {
@@ -75,7 +75,7 @@ pub fn two_values(bytes: &[u8]) -> Option<usize> {
     None
 }
 
-/// Whether a value may end with `first` and another one begin behind it in the same line.
+/// True if a value may end with `first` and another one may follow on the same line.
 fn is_between(first: u8, second: u8, third: u8) -> bool {
     // Braces and square brackets differ in one bit.
     let closes = first | 0x20 == b'}';
@@ -84,12 +84,12 @@ fn is_between(first: u8, second: u8, third: u8) -> bool {
     closes & (opens | blank)
 }
 
-/// How many LFs there are.
+/// Counts the LFs in `bytes`.
 pub fn line_feeds_in(bytes: &[u8]) -> u64 {
     memchr_iter(b'\n', bytes).count() as u64
 }
 
-/// Whether the line that ends with the LF at `at` ends as one record does, or is empty, as far as these bytes say.
+/// True if the line that ends with the LF at `at` is empty or ends like a record, as far as `bytes` shows.
 pub fn ends_a_record(bytes: &[u8], at: usize) -> bool {
     let line = &bytes[..at];
     matches!(line.strip_suffix(b"\r").unwrap_or(line).last(), Some(b'}' | b']' | b'\n') | None)
@@ -103,7 +103,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn two_values_are_found_wherever_they_are(before in 0..9_000usize, pair in "[}\\]][{\\[ \t]", behind in 0..9_000usize) {
+        fn two_values_are_found_anywhere(before in 0..9_000usize, pair in "[}\\]][{\\[ \t]", behind in 0..9_000usize) {
             let bytes = ["x".repeat(before), pair, "x".repeat(behind)].concat();
             prop_assert_eq!(two_values(bytes.as_bytes()), Some(before));
             prop_assert_eq!(two_values(&bytes.as_bytes()[before + 1..]), None);
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_end_like_records_are_not_odd_and_all_others_are() {
+    fn only_lines_that_do_not_end_like_records_are_odd() {
         for (bytes, odd) in [
             ("", None),
             ("{\"a\":1}\n{\"a\":2}\r\n\n[]\n{\"a\"", None),

@@ -1,9 +1,9 @@
-//! Bytes as they are read, cut into batches of whole records.
+//! Cuts bytes as they are read into batches of whole records.
 //!
-//! The component takes records that end with LF. Most inputs are like that, and their lines are given out as they come. What
-//! is not, is looked at value by value: JSON over several lines, as pretty-printers write it, and values with nothing in
-//! between. JSON over several lines is turned into one without moving a byte: inside of it each LF becomes a space in the
-//! copy that the component gets, so that offsets hold in the bytes that were read.
+//! The component takes records that end with LF. Most inputs consist of such lines, which are emitted as they are.
+//! Anything else is scanned value by value: multi-line JSON, as pretty-printers write it, and values with no separator.
+//! Multi-line JSON is flattened to one line without moving a byte: the copy for the component has a space for each LF
+//! inside a value, so its offsets are those of the original.
 
 mod lines;
 mod value;
@@ -18,28 +18,28 @@ pub use lines::{Lines, line_feeds_in};
 use lines::{ends_a_record, odd_from, two_values};
 use value::{End, Nesting, Value};
 
-/// How far an input has been cut.
+/// How far an input has been framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
-    /// The first byte that has not been given out, counted in what the input holds decompressed.
+    /// Offset of the first byte that has not been emitted, in the decompressed input.
     pub offset: u64,
-    /// The line that it is on, counted from 1.
+    /// Line of that byte, counted from 1.
     pub line: u64,
-    /// What is too long, where the byte is inside of it.
+    /// Set if that byte is inside a record that is too long.
     inside: Option<TooLong>,
 }
 
-/// What is longer than allowed.
+/// The kind of a record that is too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum TooLong {
-    /// A line that is no JSON object or array.
+    /// A line that is not a JSON object or array.
     Line,
     /// An object or array.
     Value(Nesting),
 }
 
 impl Position {
-    /// The place so many bytes on, between records.
+    /// The position `bytes` bytes and `line_feeds` lines further on, between records.
     pub fn after(self, bytes: usize, line_feeds: u64) -> Self {
         Self { offset: self.offset + bytes as u64, line: self.line + line_feeds, inside: None }
     }
@@ -51,79 +51,84 @@ impl Default for Position {
     }
 }
 
-/// Whole records, as read and as the component takes them.
+/// Whole records, both as read and as the component takes them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
-    /// The bytes as they were read.
+    /// The bytes as read.
     pub original: Bytes,
-    /// The same with JSON over several lines in one line each, where there is some.
+    /// The same bytes with each multi-line value on one line; `None` if there is no such value.
     pub flattened: Option<Bytes>,
-    /// The line in the input that it begins on, counted from 1.
+    /// Line of the input on which the batch begins, counted from 1.
     pub line: u64,
-    /// The offset in the input that it begins at.
+    /// Offset in the decompressed input at which the batch begins, in bytes.
     pub offset: u64,
-    /// Whether the component takes it.
+    /// Whether the component may take it.
     pub kind: Kind,
 }
 
-/// What a batch holds.
+/// Contents of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Whole records.
     Records,
-    /// A part of a record that is longer than allowed. The component must not get it.
+    /// Part of a record that exceeds the limit. Must not be passed to the component.
     TooLong {
-        /// Whether it is the first part.
+        /// True for the first part of the record.
         first: bool,
     },
 }
 
 impl Batch {
-    /// What the component takes.
+    /// The bytes for the component.
     pub fn bytes(&self) -> &Bytes {
         self.flattened.as_ref().unwrap_or(&self.original)
     }
 }
 
-/// A line of so many bytes is taken for one record if nothing in it says otherwise: a file of CloudTrail is one line of some
-/// MB.
+/// An unfinished line longer than this many bytes is taken for one record unless something in it is odd: a CloudTrail
+/// file is a single line of several MB.
 const LONG: usize = 64 << 10;
 
-/// Cuts one input.
+/// Cuts one input into batches.
 #[derive(Debug)]
 pub struct Framer {
     position: Position,
-    /// What has been read and not been given out: the beginning of a value or line.
+    /// Bytes that were read but not emitted: the beginning of a value or line.
     rest: Vec<u8>,
-    /// How far the rest has been looked through, if it has been.
+    /// Scan state of `rest`, if it has been scanned.
     value: Option<Value>,
-    /// Whether lines that are not odd are taken for records: the last line was one. The rest is a part of one line then.
-    trusting: bool,
+    /// True if lines that are not odd are taken for records without a scan, because the last line was a record. `rest`
+    /// is then part of a single line.
+    trusts_lines: bool,
     longest: usize,
 }
 
 impl Framer {
-    /// A framer for an input that is read from `position` on and whose records have at most `longest` bytes.
+    /// Creates a framer for an input that is read from `position` on. Records have at most `longest` bytes.
     pub fn new(position: Position, longest: usize) -> Self {
-        Self { position, rest: Vec::new(), value: None, trusting: false, longest }
+        Self { position, rest: Vec::new(), value: None, trusts_lines: false, longest }
     }
 
-    /// Whether there is nothing that has been read and not been given out.
+    /// True if everything that was read has been emitted.
     pub fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
-    /// How far the input has been read.
+    /// Offset up to which the input has been read, in bytes.
     pub fn read(&self) -> u64 {
         self.position.offset + self.rest.len() as u64
     }
 
-    /// How far the input has been given out.
+    /// Position up to which the input has been emitted.
     pub fn position(&self) -> Position {
         self.position
     }
 
-    /// Takes what was read, of whose lines `lines` is known, and gives out what it completes.
+    /// Takes the next `bytes` of the input, described by `lines`, and emits the records that they complete.
+    ///
+    /// # Errors
+    ///
+    /// Those of `give`.
     pub fn push<E>(
         &mut self,
         mut bytes: Bytes,
@@ -140,8 +145,8 @@ impl Framer {
         let seam = [&self.rest[self.rest.len().saturating_sub(2)..], &bytes[..bytes.len().min(2)]].concat();
         let two_values = two_values(&seam).is_some();
         let end = memchr(b'\n', &bytes);
-        if !self.trusting || two_values || lines.odd.is_some_and(|odd| end.is_none_or(|end| odd <= end)) {
-            self.trusting = false;
+        if !self.trusts_lines || two_values || lines.odd.is_some_and(|odd| end.is_none_or(|end| odd <= end)) {
+            self.trusts_lines = false;
             self.rest.extend_from_slice(&bytes);
             let rest = std::mem::take(&mut self.rest);
             return self.cut(rest.into(), None, false, &mut give);
@@ -151,13 +156,13 @@ impl Framer {
         if end.is_none() {
             return self.give_if_too_long(&mut give);
         }
-        // The line that was begun is given out alone, so that the others need not be copied.
+        // Emit the unfinished line on its own, so that the other lines need not be copied.
         let first = Bytes::from(std::mem::take(&mut self.rest));
         if ends_a_record(&first, first.len() - 1) {
             self.value = None;
             self.give_value(first, None, &mut give)?;
         } else {
-            self.trusting = false;
+            self.trusts_lines = false;
             self.cut(first, None, false, &mut give)?;
         }
         if self.rest.is_empty() {
@@ -168,21 +173,29 @@ impl Framer {
         self.cut(rest.into(), None, false, &mut give)
     }
 
-    /// The input pauses: gives out what is whole but for what ends its line.
+    /// Emits the values that are complete except for their line end. To be called when the input pauses.
+    ///
+    /// # Errors
+    ///
+    /// Those of `give`.
     pub fn pause<E>(&mut self, mut give: impl FnMut(Batch) -> Result<(), E>) -> Result<(), E> {
         if self.rest.is_empty() {
             return Ok(());
         }
-        let trusting = std::mem::take(&mut self.trusting);
+        let trusts_lines = std::mem::take(&mut self.trusts_lines);
         let rest = std::mem::take(&mut self.rest);
         self.cut(rest.into(), None, true, &mut give)?;
-        self.trusting |= trusting;
+        self.trusts_lines |= trusts_lines;
         Ok(())
     }
 
-    /// The input has ended: gives out what is left.
+    /// Emits everything that is left. To be called when the input has ended.
+    ///
+    /// # Errors
+    ///
+    /// Those of `give`.
     pub fn finish<E>(&mut self, mut give: impl FnMut(Batch) -> Result<(), E>) -> Result<(), E> {
-        if !self.trusting {
+        if !self.trusts_lines {
             self.pause(&mut give)?;
         }
         let rest = Bytes::from(std::mem::take(&mut self.rest));
@@ -191,7 +204,7 @@ impl Framer {
         self.give_value(rest, Some(all), &mut give)
     }
 
-    /// Cuts `bytes`, which begin with the beginning of a value or line, into batches. What is not whole is kept.
+    /// Cuts `bytes`, which begin with a value or line, into batches. Keeps an incomplete value or line for later.
     fn cut<E>(
         &mut self,
         bytes: Bytes,
@@ -201,19 +214,19 @@ impl Framer {
     ) -> Result<(), E> {
         let mut known = self.value.take();
         let mut odd = lines.map(|lines| lines.odd);
-        // What goes out together, and the values over several lines in it.
+        // The range to emit next, and the multi-line values in it.
         let mut batch = 0..0;
         let mut flat = Vec::new();
         while batch.end < bytes.len() {
             let at = batch.end;
-            if self.trusting {
+            if self.trusts_lines {
                 let odd = odd.take().unwrap_or_else(|| odd_from(&bytes, at));
                 let trusted = odd.unwrap_or(bytes.len());
                 batch.end = memrchr(b'\n', &bytes[at..trusted]).map_or(at, |end| at + end + 1);
                 if odd.is_none() {
                     break;
                 }
-                self.trusting = false;
+                self.trusts_lines = false;
                 continue;
             }
             odd = None;
@@ -238,7 +251,7 @@ impl Framer {
                     if !is_one {
                         flat.push(at..batch.end - 1);
                     }
-                    self.trusting = is_one && matches!(lines.first(), Some(b'{' | b'['));
+                    self.trusts_lines = is_one && matches!(lines.first(), Some(b'{' | b'['));
                 }
                 Next::Value(length) => {
                     batch.end = at + length;
@@ -249,15 +262,15 @@ impl Framer {
                 Next::Open => {
                     self.give(&bytes, batch.start..at, &mut flat, give)?;
                     self.value = Some(value);
-                    // Once it had to be looked through it is, to its end.
-                    self.trusting = lines.is_some() && text.len() > LONG && memchr(b'\n', text).is_none();
+                    // Once a value had to be scanned, it is scanned to its end.
+                    self.trusts_lines = lines.is_some() && text.len() > LONG && memchr(b'\n', text).is_none();
                     return self.keep(bytes, at, give);
                 }
             }
         }
         let end = batch.end;
         match lines {
-            // All LFs are in it.
+            // The batch contains all LFs, so there is no need to count them.
             Some(lines) if batch.start == 0 && flat.is_empty() => {
                 self.give_batch(bytes.slice(batch), lines.line_feeds, None, Kind::Records, give)?;
             }
@@ -266,16 +279,16 @@ impl Framer {
         self.keep(bytes, end, give)
     }
 
-    /// Keeps what is behind `at` for later.
+    /// Keeps the bytes from `at` on for later.
     fn keep<E>(&mut self, bytes: Bytes, at: usize, give: &mut impl FnMut(Batch) -> Result<(), E>) -> Result<(), E> {
         let rest = bytes.slice(at..);
-        // Where nobody else has them, they need not be copied.
+        // If nothing else shares the buffer, no copy is needed.
         drop(bytes);
         self.rest = rest.into();
         self.give_if_too_long(give)
     }
 
-    /// Gives out a part of `bytes`, with what is `flat` in one line each.
+    /// Emits the range `part` of `bytes`, with each range in `flat` flattened to one line.
     fn give<E>(
         &mut self,
         bytes: &Bytes,
@@ -290,7 +303,7 @@ impl Framer {
         self.give_batch(original, line_feeds, flattened, Kind::Records, give)
     }
 
-    /// Gives out one value or line, of which LFs in `flat` do not end it.
+    /// Emits one value or line. LFs inside `flat` do not end it.
     fn give_value<E>(
         &mut self,
         value: Bytes,
@@ -320,20 +333,20 @@ impl Framer {
         give(Batch { original, flattened, line, offset, kind })
     }
 
-    /// Gives out the rest if no record may be as long.
+    /// Emits the rest if it exceeds the longest record.
     fn give_if_too_long<E>(&mut self, give: &mut impl FnMut(Batch) -> Result<(), E>) -> Result<(), E> {
         if self.rest.len() <= self.longest {
             return Ok(());
         }
         let part = std::mem::take(&mut self.rest);
         self.value = None;
-        self.trusting = false;
+        self.trusts_lines = false;
         self.position.inside = Some(match part.first() {
             Some(b'{' | b'[') => {
                 let mut nesting = Nesting::default();
                 match nesting.end(&part) {
                     (_, false) => TooLong::Value(nesting),
-                    // What is behind it in its line goes with it.
+                    // Whatever follows it on its line is skipped with it.
                     (_, true) => TooLong::Line,
                 }
             }
@@ -343,7 +356,7 @@ impl Framer {
         self.give_batch(part.into(), line_feeds, None, Kind::TooLong { first: true }, give)
     }
 
-    /// Gives out what `bytes` have of what is too long.
+    /// Emits the part of `bytes` that belongs to a record that is too long.
     fn skip<E>(&mut self, bytes: &mut Bytes, give: &mut impl FnMut(Batch) -> Result<(), E>) -> Result<(), E> {
         let (length, ends) = match &mut self.position.inside {
             None => (0, true),
@@ -359,17 +372,17 @@ impl Framer {
     }
 }
 
-/// What comes next in an input.
+/// The next item of an input, with its length in bytes.
 enum Next {
-    /// What the LF at its end, or the end of white space, ends.
+    /// Text that includes its final LF; zero bytes if only white space is left.
     Line(usize),
-    /// A value that nothing ends, because another one follows or the input pauses.
+    /// A value without an LF, because another value follows or the input pauses.
     Value(usize),
-    /// Something that is not whole.
+    /// Incomplete text.
     Open,
 }
 
-/// What `text` begins with, an object or array.
+/// The item at the start of `text`, which is an object or array.
 fn next(text: &[u8], value: &mut Value, paused: bool) -> Next {
     let end = match value.end(text) {
         End::Whole(end) => end,
@@ -382,22 +395,22 @@ fn next(text: &[u8], value: &mut Value, paused: bool) -> Next {
         Some(b'{' | b'[') => Next::Value(end),
         None if paused => Next::Value(end),
         None => Next::Open,
-        // What is wrong with it, the component says.
+        // The component reports what is wrong with it.
         Some(_) => memchr(b'\n', &text[behind..]).map_or(Next::Open, |end| Next::Line(behind + end + 1)),
     }
 }
 
-/// The byte order mark, which some writers begin with.
+/// The byte order mark that some writers put first.
 const MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// Where what is no byte order mark and no white space begins, from `at` on.
+/// Offset of the first byte, from `at` on, after white space and a byte order mark.
 fn start_of_text(bytes: &[u8], at: usize) -> usize {
     let text = bytes[at..].trim_ascii_start();
     let text = text.strip_prefix(MARK).map_or(text, <[u8]>::trim_ascii_start);
     bytes.len() - text.len()
 }
 
-/// A copy of `bytes` in which the LFs in these parts are spaces; `None` where there are none.
+/// A copy of `bytes` in which the LFs in `parts` are replaced by spaces; `None` if there are no such LFs.
 fn flatten(bytes: &Bytes, parts: impl Iterator<Item = Range<usize>>) -> Option<Bytes> {
     let mut flattened: Option<Vec<u8>> = None;
     for part in parts {

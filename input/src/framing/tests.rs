@@ -1,4 +1,4 @@
-//! What a framer gives out of inputs of all layouts.
+//! Framing of inputs in all layouts.
 
 use std::convert::Infallible;
 
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// A batch as it was given out.
+/// An emitted batch.
 struct Given {
     original: Vec<u8>,
     taken: Vec<u8>,
@@ -15,7 +15,7 @@ struct Given {
     kind: Kind,
 }
 
-/// Takes what a framer gives out.
+/// A framer and everything that it has emitted.
 struct Framed {
     framer: Framer,
     given: Vec<Given>,
@@ -42,7 +42,7 @@ impl Framed {
         self.with(|framer, give| framer.push(Bytes::copy_from_slice(bytes), Lines::of(bytes), give));
     }
 
-    /// The lines that the component gets, without white space around them, or a byte order mark.
+    /// The lines that the component gets, without surrounding white space and byte order mark.
     fn records(&self) -> Vec<String> {
         let records = self.given.iter().filter(|given| given.kind == Kind::Records);
         let lines = records.flat_map(|given| given.taken.split(|byte| *byte == b'\n'));
@@ -51,7 +51,7 @@ impl Framed {
     }
 }
 
-/// What a framer gives out of `input`, read in chunks of `chunk` bytes.
+/// Frames `input` in chunks of `chunk` bytes.
 fn frame(input: &[u8], chunk: usize, longest: usize) -> Framed {
     let mut framed = Framed::new(longest);
     for chunk in input.chunks(chunk) {
@@ -92,7 +92,7 @@ fn input() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn no_byte_is_lost_or_moved_whatever_the_chunks(input in input(), chunk in 1..50usize, longest in 10..200usize) {
+    fn no_byte_is_lost_or_moved_for_any_chunk_size(input in input(), chunk in 1..50usize, longest in 10..200usize) {
         let mut offset = 0;
         let given = frame(input.as_bytes(), chunk, longest).given;
         for Given { original, taken, line, offset: at, .. } in &given {
@@ -106,14 +106,14 @@ proptest! {
     }
 
     #[test]
-    fn records_are_the_same_whatever_the_chunks(input in input(), chunk in 1..50usize) {
+    fn records_do_not_depend_on_the_chunk_size(input in input(), chunk in 1..50usize) {
         let whole = frame(input.as_bytes(), input.len().max(1), 1_000).records();
         prop_assert_eq!(frame(input.as_bytes(), chunk, 1_000).records(), whole);
     }
 
-    /// A run that is ended goes on from where it was with another framer.
+    /// A run that was stopped is continued with a new framer.
     #[test]
-    fn a_framer_goes_on_where_another_was_left(input in input(), chunk in 1..50usize, longest in 10..200usize) {
+    fn a_new_framer_resumes_at_the_position_of_another(input in input(), chunk in 1..50usize, longest in 10..200usize) {
         let bytes = input.as_bytes();
         let mut read = Vec::new();
         let mut position = Position::default();
@@ -138,39 +138,39 @@ proptest! {
 }
 
 #[test]
-fn documents_become_lines_of_the_same_length() {
+fn multi_line_values_are_flattened_to_lines_of_the_same_length() {
     let framed = frame(b"{\n \"a\": [1,\n2]\n}\n{\n}", 100, 100);
     let taken: Vec<_> = framed.given.iter().map(|given| &*given.taken).collect();
     assert_eq!(taken, [&b"{  \"a\": [1, 2] }\n"[..], b"{ }"]);
     assert_records("{\n \"a\": [1,\n2]\n}\n{\n}", &["{  \"a\": [1, 2] }", "{ }"]);
 }
 
-/// The mark made each line of a document one of its own.
+/// Regression: after a byte order mark, each line of a multi-line value became a record.
 #[test]
-fn a_document_may_begin_with_a_byte_order_mark() {
+fn a_multi_line_value_may_begin_with_a_byte_order_mark() {
     assert_records("\u{FEFF}{\n\"a\": 1\n}\n{\n}\n", &["{ \"a\": 1 }", "{ }"]);
 }
 
-/// The layout of the first line was taken for that of all.
+/// Regression: the layout of the first line was assumed for the whole input.
 #[test]
-fn lines_and_documents_may_follow_each_other() {
+fn lines_and_multi_line_values_may_be_mixed() {
     assert_records(
         "{\"a\":1}\n{\n\"b\": 2\n}\nnonsense\n{\"c\":3}\n[\n{},\n{}]\n{\"d\":4}",
         &["{\"a\":1}", "{ \"b\": 2 }", "nonsense", "{\"c\":3}", "[ {}, {}]", "{\"d\":4}"],
     );
 }
 
-/// They were one record, or were left to the next run each time.
+/// Regression: they became a single record, or were left to the next run every time.
 #[test]
-fn values_with_nothing_in_between_are_records_of_their_own() {
+fn values_without_a_separator_are_separate_records() {
     assert_records("{\"a\":1}{\"b\":2}{\"c\":3}", &["{\"a\":1}", "{\"b\":2}", "{\"c\":3}"]);
     assert_records("{\"a\":1} {\"b\":2}\n{\"c\":3}{\"d\":4}\n", &["{\"a\":1}", "{\"b\":2}", "{\"c\":3}", "{\"d\":4}"]);
     assert_records("{\"a\":\"}{\"}\n{\"b\":2}\n", &["{\"a\":\"}{\"}", "{\"b\":2}"]);
 }
 
-/// Behind a line that was one record, white space between two hid the second.
+/// Regression: after a line with one record, white space between two values hid the second one.
 #[test]
-fn values_with_white_space_or_nothing_in_between_are_found_in_any_line() {
+fn several_values_are_found_on_any_line_with_or_without_white_space() {
     assert_records(
         "{\"a\":1}\n{\"b\":2} {\"c\":3}\n[{}][{}]\n{\"d\":4}\r{\"e\":5}\t[{}]",
         &["{\"a\":1}", "{\"b\":2}", "{\"c\":3}", "[{}]", "[{}]", "{\"d\":4}", "{\"e\":5}", "[{}]"],
@@ -182,9 +182,9 @@ fn values_with_white_space_or_nothing_in_between_are_found_in_any_line() {
     }
 }
 
-/// All that came behind was taken for its rest.
+/// Regression: everything after a damaged value was taken for its rest.
 #[test]
-fn what_is_damaged_takes_nothing_along() {
+fn a_damaged_value_does_not_swallow_what_follows() {
     assert_records(
         "{\"a\":{\"b\":1\n{\"a\":1}\n{\"a\":2,\n{\"a\":3}\n",
         &["{\"a\":{\"b\":1", "{\"a\":1}", "{\"a\":2,", "{\"a\":3}"],
@@ -194,9 +194,9 @@ fn what_is_damaged_takes_nothing_along() {
     assert_records("{\"a\":1\n  {\"a\":2}\n", &["{\"a\":1", "{\"a\":2}"]);
 }
 
-/// Each byte was looked at again with each that came, and all were kept.
+/// Regression: all white space was kept, and scanned again for each new byte.
 #[test]
-fn white_space_is_given_out_as_it_comes() {
+fn white_space_is_emitted_at_once() {
     let mut framed = Framed::new(10);
     for _ in 0..100 {
         framed.push(b"\n\n \n");
@@ -206,9 +206,9 @@ fn white_space_is_given_out_as_it_comes() {
     assert_eq!(framed.records(), ["{}"]);
 }
 
-/// It made the rest of its input lines.
+/// Regression: the rest of the input was treated as lines.
 #[test]
-fn what_is_behind_a_document_that_is_too_long_is_read() {
+fn records_after_a_value_that_is_too_long_are_read() {
     let long = format!("{{\n \"a\": [\"{}\"\n]\n}}\n", "}x{".repeat(100));
     for chunk in [1, 7, 50, 1_000] {
         let framed = frame(format!("{{}}\n{long}{{\n \"b\": 2\n}}\n{{\"c\":3}}\n").as_bytes(), chunk, 100);
@@ -219,7 +219,7 @@ fn what_is_behind_a_document_that_is_too_long_is_read() {
 }
 
 #[test]
-fn a_pause_gives_out_what_is_whole() {
+fn a_pause_emits_complete_values() {
     let mut framed = Framed::new(100);
     framed.push(b"{\"a\":1}\n{\"b\":2}");
     framed.with(|framer, give| framer.pause(give));

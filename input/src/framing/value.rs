@@ -1,44 +1,44 @@
-//! Where a JSON value ends that may lie over several lines, and where one that does not end makes way for the next.
+//! Finds the end of a JSON value that may span several lines, and where a value that never ends gives way to the next.
 //!
-//! What was cut, as by a crash of whoever wrote it, must not take what is behind it along. So a line that begins with a
-//! bracket is a new value's unless JSON allows one at that place of the value before.
+//! A value that was cut off, for example by a crash of its writer, must not swallow what follows. So a line that begins
+//! with a bracket starts a new value unless JSON allows a value at that point of the current one.
 
 use catena::JsonScanner;
 use memchr::memchr_iter;
 use serde::{Deserialize, Serialize};
 
-/// So many bytes are looked at in one go, at first and at most: a value may end after a few of many.
+/// First and largest number of bytes scanned at a time. Starts small because a value may end early in a large buffer.
 const WINDOW: [usize; 2] = [128, 4 << 10];
 
-/// How far a value has been looked through. All calls get the same bytes, which may have grown.
+/// Scan state of a value. Every call must pass the same bytes, possibly with more appended.
 #[derive(Clone, Copy, Debug)]
 pub struct Value {
     scanner: JsonScanner,
-    /// How far lines have been looked at.
+    /// Offset up to which lines have been checked.
     lines: usize,
     nesting: Nesting,
-    /// How far the nesting is known.
+    /// Offset up to which the nesting is known.
     nested: usize,
 }
 
 /// Where a value ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// Behind its last bracket.
+    /// Complete: the offset after its last bracket.
     Whole(usize),
-    /// It is damaged: there begins the line of another one.
+    /// Damaged: the offset of the line on which another value begins.
     Damaged(usize),
     /// It does not end in these bytes.
     Open,
 }
 
 impl Value {
-    /// A value that begins with the first byte, a bracket.
+    /// A value that begins with the first byte, which is a bracket.
     pub fn new() -> Self {
         Self { scanner: JsonScanner::new(0), lines: 0, nesting: Nesting::default(), nested: 0 }
     }
 
-    /// Where it ends.
+    /// Finds its end, scanning on from the last call.
     pub fn end(&mut self, bytes: &[u8]) -> End {
         let [mut length, most] = WINDOW;
         loop {
@@ -46,7 +46,7 @@ impl Value {
             length = (2 * length).min(most);
             let mut lines = memchr_iter(b'\n', &bytes[self.lines..window]).map(|at| self.lines + at + 1);
             let next = lines.find(|at| self.may_be_damaged(bytes, *at));
-            // A scanner that has found an end cannot go on from it.
+            // A scanner that has found the end cannot continue from there, so use a copy.
             let mut scanner = self.scanner;
             if let Some(end) = scanner.end(bytes, next.unwrap_or(window)) {
                 return End::Whole(end);
@@ -57,7 +57,7 @@ impl Value {
                 Some(next) => self.lines = next,
                 None if window < bytes.len() => self.lines = window,
                 None => {
-                    // Of a line that has just begun it is not known yet what it is.
+                    // A line that has just begun cannot be judged yet.
                     let indent = bytes.iter().rev().take(MAX_INDENT).take_while(|byte| matches!(byte, b' ' | b'\t'));
                     let line = bytes.len() - indent.count();
                     self.lines = self.lines.max(line.saturating_sub(1));
@@ -67,8 +67,8 @@ impl Value {
         }
     }
 
-    /// Whether the line that begins at `at` may be another value's: it begins with a bracket. Where white space is before
-    /// that, as in nearly all documents, only what cannot stand before a value tells.
+    /// True if the line at `at` may start another value: it begins with a bracket. An indented bracket, as in nearly
+    /// all pretty-printed JSON, counts only if the text before it cannot precede a value.
     fn may_be_damaged(&self, bytes: &[u8], at: usize) -> bool {
         let line = bytes.get(at..).unwrap_or_default();
         let indent = line.iter().take(MAX_INDENT).take_while(|byte| matches!(byte, b' ' | b'\t')).count();
@@ -76,7 +76,7 @@ impl Value {
         begins && (indent == 0 || !stands_before_value(bytes, at))
     }
 
-    /// Whether a value that begins at `at` can be a part of it.
+    /// True if a value that begins at `at` can be part of this one.
     fn may_hold(&mut self, bytes: &[u8], at: usize) -> bool {
         if !stands_before_value(bytes, at) {
             return false;
@@ -87,32 +87,32 @@ impl Value {
     }
 }
 
-/// Deeper indentation than this is not looked through.
+/// Indentation is checked only up to this many bytes.
 const MAX_INDENT: usize = 256;
 
-/// Whether what stands before `at` can stand before a value.
+/// True if the text before `at` can precede a value in JSON.
 fn stands_before_value(bytes: &[u8], at: usize) -> bool {
     matches!(bytes[..at].trim_ascii_end().last(), Some(b'[' | b',' | b':'))
 }
 
-/// Deeper levels than this are only counted.
+/// Levels deeper than this are only counted.
 const MAX_LEVELS: u64 = 64;
 
-/// The brackets that are open at some place, found byte by byte.
+/// The open brackets at some offset, tracked byte by byte.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Nesting {
     depth: u64,
-    /// One bit for each level, the innermost the lowest: whether it is an array.
+    /// One bit per level, the innermost in the lowest bit: set for an array.
     arrays: u64,
     in_string: bool,
     escaped: bool,
-    /// The last byte that is no white space.
+    /// The last byte that is not white space.
     last: u8,
     line_begins: bool,
 }
 
 impl Nesting {
-    /// Takes in what comes next.
+    /// Advances by one byte.
     pub fn step(&mut self, byte: u8) {
         self.line_begins = byte == b'\n';
         if !byte.is_ascii_whitespace() {
@@ -141,7 +141,7 @@ impl Nesting {
         }
     }
 
-    /// How many of these bytes belong to the value, and whether it ends there.
+    /// How many of `bytes` belong to the value, and whether it ends there.
     pub fn end(&mut self, bytes: &[u8]) -> (usize, bool) {
         for (at, byte) in bytes.iter().enumerate() {
             if self.line_begins && matches!(byte, b'{' | b'[') && !self.may_begin_value() {
@@ -156,7 +156,7 @@ impl Nesting {
     }
 
     fn may_begin_value(&self) -> bool {
-        // The bits of deeper levels are gone when those come to their end.
+        // There are only 64 bits: the bit of a deeper level may be lost by the time its inner levels close.
         let in_array = self.depth > MAX_LEVELS || self.arrays & 1 == 1;
         !self.in_string && matches!((self.last, in_array), (b'[' | b',', true) | (b':', false))
     }
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_that_begins_with_a_bracket_is_another_value_where_json_allows_none() {
+    fn a_line_that_begins_with_a_bracket_starts_a_new_value_if_json_allows_none_there() {
         for (bytes, end) in [
             ("{\"a\":1}", End::Whole(7)),
             ("{\"a\":\n{}\n}", End::Whole(10)),
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn white_space_may_stand_before_the_bracket() {
+    fn white_space_may_precede_the_bracket() {
         for (bytes, end) in [("{\"a\":1\n  {\"a\":1}\n", End::Damaged(7)), ("{\"a\":[\n  {},\n  {}]}", End::Whole(19))]
         {
             assert_eq!(Value::new().end(bytes.as_bytes()), end);

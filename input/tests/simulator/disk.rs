@@ -1,4 +1,4 @@
-//! A file system in memory, with a clock that only the schedule moves.
+//! An in-memory file system, with a clock that only the schedule advances.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use catena_input::{Clock, FileSystem, Inode, Metadata, OpenFile, Stamp, World};
 
-/// The disk and the clock, shared by the writers of a schedule and by the code under test.
+/// The disk and the clock, shared by the writers of a schedule and the code under test.
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
     state: Arc<Mutex<State>>,
@@ -19,12 +19,12 @@ struct State {
     now: Duration,
     names: BTreeMap<PathBuf, u64>,
     nodes: HashMap<u64, Node>,
-    /// Inode numbers that are free again. The one freed last is reused first, as on many file systems.
+    /// Inode numbers to reuse. The one freed last is reused first, as on many file systems.
     free: Vec<u64>,
     next: u64,
-    /// Until when a name cannot be opened.
+    /// Paths that cannot be opened, and until when.
     denied: HashMap<PathBuf, Duration>,
-    /// The most bytes that one read returns.
+    /// Maximum number of bytes that a single read returns; 0 for no limit.
     max_read: usize,
 }
 
@@ -73,7 +73,7 @@ impl Disk {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the code under test sees.
+    /// The disk and the clock as the code under test sees them.
     pub fn world(&self) -> World {
         World { files: Arc::new(self.clone()), clock: Arc::new(self.clone()) }
     }
@@ -86,19 +86,19 @@ impl Disk {
         self.lock().now
     }
 
-    /// Reads return at most this many bytes.
+    /// Limits a single read to `max` bytes; 0 for no limit.
     pub fn limit_reads(&self, max: usize) {
         self.lock().max_read = max;
     }
 
-    /// Makes a name impossible to open for a while.
+    /// Makes a path impossible to open for a while.
     pub fn deny(&self, path: &Path, time: Duration) {
         let mut state = self.lock();
         let until = state.now + time;
         state.denied.insert(path.to_owned(), until);
     }
 
-    /// Creates an empty file, in the place of whatever has the name.
+    /// Creates an empty file, replacing any file of that name.
     pub fn create(&self, path: &Path) -> u64 {
         self.remove(path);
         let mut state = self.lock();
@@ -206,7 +206,7 @@ impl FileSystem for Disk {
     }
 }
 
-/// An open file of the disk.
+/// An open file.
 struct Handle {
     disk: Disk,
     inode: u64,

@@ -1,4 +1,4 @@
-//! The code under test as a run uses it: it follows, saves, crashes and resumes.
+//! The code under test, used as a run uses it: follow, save, crash and resume.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -7,22 +7,24 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use catena_input::framing::Batch;
-use catena_input::{Consumer, Follow, Follower, InputEvent, Inputs, Known, Next, Notice, Saved, Session, plan, read};
+use catena_input::{
+    Consumer, Follow, Follower, InputEvent, Inputs, Known, Next, Notice, Plan, Saved, Session, World, plan, read,
+};
 
 use super::disk::Disk;
 
-/// The longest record, in bytes: none of a schedule is longer.
+/// Length of the longest record, in bytes. No schedule writes a longer one.
 const MAX_RECORD: usize = 1 << 20;
 
-/// A run over one folder. What it has written survives crashes as far as it was saved.
+/// A run over one folder. Only the output that was saved survives a crash.
 pub struct Reader {
     disk: Disk,
     folder: PathBuf,
     chunk: usize,
     max_open: usize,
-    /// Everything written.
+    /// Everything the run has written.
     pub output: Output,
-    /// The state on disk: what the inputs were, and how much of the output counted.
+    /// The durable state: the inputs as JSON, and how many output records count.
     saved: (Vec<u8>, usize),
     running: Option<Running>,
 }
@@ -33,7 +35,7 @@ struct Running {
     session: Session,
 }
 
-/// The records that have come out, in their order, and what was reported.
+/// The output records, in order, and the notices.
 #[derive(Default)]
 pub struct Output {
     pub records: Vec<String>,
@@ -41,7 +43,7 @@ pub struct Output {
 }
 
 impl Output {
-    /// Notes an event for the trace, except that bytes were read.
+    /// Adds an event to the trace, except for bytes.
     fn note(&mut self, disk: &Disk, event: &InputEvent) {
         let what = match event {
             InputEvent::Bytes(..) => return,
@@ -81,22 +83,34 @@ impl Reader {
         serde_json::from_slice(&self.saved.0).expect("the state is what was saved")
     }
 
-    /// How many bytes, decompressed, of a file are durably read.
+    /// How many bytes of a file, decompressed, have been read and saved.
     pub fn durable(&self, path: &Path, inode: u64) -> u64 {
         let saved = self.saved_inputs();
         let of_inode = saved.iter().filter(|saved| saved.inode.inode == inode && saved.path == path);
-        // The last one is what the inode holds now.
+        // The last entry is the current content of the inode.
         of_inode.map(|saved| saved.position.offset).next_back().unwrap_or_default()
     }
 
-    /// Starts a run that follows, from the state on disk.
-    pub fn start(&mut self) {
+    /// Whether a record is in the output that survives a crash.
+    pub fn is_saved(&self, record: &str) -> bool {
+        self.output.records[..self.saved.1].iter().rev().any(|saved| saved == record)
+    }
+
+    /// Plans a run from the durable state. Returns what it reads and what it knows.
+    fn plan(&mut self, follows: bool) -> (World, Plan, Known) {
         let world = self.disk.world();
         let inputs = Inputs::find(&*world.files, std::slice::from_ref(&self.folder));
-        let plan = plan(inputs.list, self.saved_inputs(), &HashSet::new(), true, &world);
+        let mut plan = plan(inputs.list, self.saved_inputs(), &HashSet::new(), follows, &world);
         let waiting = plan.inputs.iter().filter(|input| input.known);
         let waiting = waiting.filter_map(|input| input.saved(input.position, None, &world));
         let known = Known::new(plan.known.iter().cloned().chain(waiting));
+        self.output.notices.append(&mut plan.warnings);
+        (world, plan, known)
+    }
+
+    /// Starts a run that follows, from the durable state.
+    pub fn start(&mut self) {
+        let (world, plan, known) = self.plan(true);
         let what = Follow {
             arguments: vec![self.folder.clone()],
             inputs: plan.inputs,
@@ -104,7 +118,6 @@ impl Reader {
             own: HashSet::new(),
             chunk: self.chunk,
         };
-        self.output.notices.extend(plan.warnings);
         let (sender, events) = mpsc::channel();
         let send = move |event| sender.send(event).map_err(|_| catena_input::Closed);
         let follower = Follower::new(what, world.clone(), self.max_open, send);
@@ -112,11 +125,11 @@ impl Reader {
         self.running = Some(Running { follower, events, session });
     }
 
-    /// Lets the run do what it would within a tenth of a second.
+    /// Lets the run do at most `max_rounds` rounds, as many as it would do in a tenth of a second.
     pub fn step(&mut self, max_rounds: usize) {
         let Some(running) = &mut self.running else { return };
         for _ in 0..max_rounds {
-            let found = running.follower.round().expect("somebody listens");
+            let found = running.follower.round().expect("the receiver exists");
             for event in running.events.try_iter() {
                 self.output.note(&self.disk, &event);
                 running.session.take(event, &mut self.output).expect("the output takes everything");
@@ -142,21 +155,17 @@ impl Reader {
         self.running = None;
     }
 
-    /// Ends the run as SIGKILL does: what was not saved is taken back when the next run starts.
+    /// Ends the run as SIGKILL does: output that was not saved is discarded, as the next run would do.
     pub fn crash(&mut self) {
         self.running = None;
         self.output.records.truncate(self.saved.1);
     }
 
-    /// A run without `--follow`: reads everything that is there, and ends.
-    pub fn run_once(&mut self) {
-        let world = self.disk.world();
-        let inputs = Inputs::find(&*world.files, std::slice::from_ref(&self.folder));
-        let plan = plan(inputs.list, self.saved_inputs(), &HashSet::new(), false, &world);
-        let waiting = plan.inputs.iter().filter(|input| input.known);
-        let waiting = waiting.filter_map(|input| input.saved(input.position, None, &world));
-        let known = Known::new(plan.known.iter().cloned().chain(waiting));
-        self.output.notices.extend(plan.warnings);
+    /// A run without `--follow`: reads everything that exists, then ends. Calls `meanwhile` after the scan, before any
+    /// file is opened.
+    pub fn run_once(&mut self, meanwhile: impl FnOnce()) {
+        let (world, plan, known) = self.plan(false);
+        meanwhile();
         let mut session = Session::new(world.clone(), false, MAX_RECORD, Some(known));
         let stop = Arc::new(AtomicBool::new(false));
         let mut events = read(plan.inputs, self.chunk, 1, true, &world, &stop);

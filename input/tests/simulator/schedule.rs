@@ -1,7 +1,7 @@
-//! One schedule: a seed decides what writers, rotations, copies and crashes do, and when.
+//! One schedule: the seed decides what writers, rotations, copies and crashes do, and when.
 //!
-//! A schedule destroys bytes only once the run has durably read them, or once a copy of them exists. So every record that was
-//! written must come out exactly once, whatever happened.
+//! A schedule destroys bytes only after the run has durably read them or a copy of them exists. So every written record
+//! must come out exactly once, whatever happened.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -14,13 +14,13 @@ use catena_synthetic::Random;
 use super::disk::Disk;
 use super::reader::Reader;
 
-/// What one step of a schedule is.
+/// Duration of one step.
 const TICK: Duration = Duration::from_millis(100);
 
-/// A file with fewer bytes is too short to be recognised in a copy.
+/// A shorter file, in bytes, cannot be recognised in a copy.
 const MIN_COPY: usize = 1_500;
 
-/// Runs a schedule. Returns what went wrong, with the trace of everything that happened.
+/// Runs a schedule. Fails with what went wrong and a trace of all that happened.
 pub fn run(seed: u64) -> Result<Stats, String> {
     let mut schedule = Schedule::new(seed);
     let steps = 100 + schedule.random.below(500);
@@ -45,10 +45,10 @@ struct Schedule {
     disk: Disk,
     reader: Reader,
     logs: Vec<Log>,
-    /// Copies that are being written.
+    /// Copies in progress.
     copying: Vec<Copying>,
     next_record: usize,
-    /// How long the run stays down.
+    /// For how many steps the run stays down.
     down_for: u32,
     since_save: u32,
     stats: Stats,
@@ -60,14 +60,14 @@ struct Log {
     name: String,
     /// The inode that the writer has open.
     inode: u64,
-    /// What is left to be written of a torn record.
+    /// The rest of a torn record, to be written later.
     torn: Vec<u8>,
-    /// For how long the writer goes on writing to a file that was renamed.
+    /// For how many steps the writer keeps writing to a renamed file.
     lingers: u32,
     rotated: usize,
 }
 
-/// A copy that grows by a piece a step.
+/// A copy in progress, which grows by a piece per step.
 struct Copying {
     to: PathBuf,
     inode: u64,
@@ -88,7 +88,7 @@ impl Schedule {
     fn new(seed: u64) -> Self {
         let mut random = Random::new(seed);
         let disk = Disk::default();
-        // Start beyond zero: a time of zero means that nothing is known.
+        // Start later than zero, which means "unknown".
         disk.advance(Duration::from_secs(100));
         disk.limit_reads(*random.pick(&[0, 7, 100, 4_096]));
         let (chunk, max_open) = (*random.pick(&[64, 512, 4_096]), *random.pick(&[1, 2, 64]));
@@ -122,7 +122,7 @@ impl Schedule {
         let _ = writeln!(self.trace, "{:>7.1} s  {what}", self.disk.time().as_secs_f64() - 100.0);
     }
 
-    /// Creates a file that a writer has open.
+    /// Creates a file that a writer keeps open.
     fn create(&mut self, name: &str) -> u64 {
         let inode = self.disk.create(&Self::path(name));
         self.disk.hold(inode);
@@ -134,7 +134,7 @@ impl Schedule {
         let number = self.next_record;
         self.next_record += 1;
         self.stats.records += 1;
-        // Now and then logs begin alike, so that beginnings do not tell them apart.
+        // Logs begin alike now and then, so that their heads do not distinguish them.
         let padding = "x".repeat(self.random.below(200) as usize + 40);
         format!("{{\"n\":{number},\"pad\":\"{padding}\"}}\n").into_bytes()
     }
@@ -152,12 +152,12 @@ impl Schedule {
         self.run_on();
     }
 
-    /// The writer of a log goes on.
+    /// Lets the writer of a log proceed by a step.
     fn write(&mut self, at: usize) {
         let log = &mut self.logs[at];
         log.lingers = log.lingers.saturating_sub(1);
         if log.lingers == 0 && self.disk.inode_of(&Self::path(&log.name)) != Some(log.inode) && log.torn.is_empty() {
-            // The writer notices the rotation and opens its log again.
+            // The writer notices the rotation and reopens its log.
             let (name, before) = (log.name.clone(), log.inode);
             let inode = match self.disk.inode_of(&Self::path(&name)) {
                 Some(inode) => {
@@ -174,7 +174,7 @@ impl Schedule {
             .iter()
             .any(|copying| matches!(copying.then, Then::Truncate(inode) if inode == self.logs[at].inode))
         {
-            // What is written between the copy and the truncation is lost, as with logrotate: so nothing is.
+            // As with logrotate, anything written between the copy and the truncation would be lost: write nothing.
             return;
         }
         let torn = std::mem::take(&mut self.logs[at].torn);
@@ -201,7 +201,7 @@ impl Schedule {
         self.note(&format!("write {first} to {last} to inode {inode}{torn}"));
     }
 
-    /// Something happens to the files of a log.
+    /// Does something to the files of a log.
     fn disturb(&mut self, at: usize) {
         let Log { name, inode, torn, .. } = &self.logs[at];
         let (name, inode, is_torn) = (name.clone(), *inode, !torn.is_empty());
@@ -223,7 +223,7 @@ impl Schedule {
                 self.stats.rotations += 1;
             }
             4 => {
-                // An old log is compressed, as logrotate does a day later.
+                // Compress a rotated log, as logrotate does a day later.
                 if let Some(old) = self.old_file(at).filter(|old| self.is_recognisable(old)) {
                     let to = PathBuf::from(format!("{}.gz", old.display()));
                     self.copy(&old, &to, Then::Remove(old.clone()), true);
@@ -236,7 +236,7 @@ impl Schedule {
                 }
             }
             6 => {
-                // An old log that has been read is removed; its inode is free for the next one.
+                // Remove a rotated log that has been read, which frees its inode for the next file.
                 if let Some(old) = self.old_file(at).filter(|old| self.is_read(old)) {
                     self.note(&format!("remove {}", old.display()));
                     self.disk.remove(&old);
@@ -248,10 +248,15 @@ impl Schedule {
                 self.disk.deny(&current, time);
             }
             8 if !is_torn && self.is_read(&current) => {
-                // The whole log is written anew, to the same inode.
-                self.note(&format!("{name} is written anew"));
+                // Rewrite the whole log under the same inode, perhaps to the same length.
+                let length = self.disk.content(&current).len();
+                let mut record = self.record();
+                if self.random.below(2) == 0 {
+                    let padding = length.saturating_sub(record.len());
+                    record.splice(record.len() - 3..record.len() - 3, std::iter::repeat_n(b'y', padding));
+                }
+                self.note(&format!("{name} is rewritten, {} bytes after {length}", record.len()));
                 self.disk.truncate(inode);
-                let record = self.record();
                 self.disk.append(inode, &record);
             }
             _ => {}
@@ -268,7 +273,7 @@ impl Schedule {
         let log = &mut self.logs[at];
         log.lingers = lingers;
         if lingers > 20 {
-            // logrotate's `create`: the new log exists before its writer reopens it.
+            // logrotate's `create`: the new log exists before the writer reopens it.
             let name = log.name.clone();
             let inode = self.disk.create(&Self::path(&name));
             self.note(&format!("create {name} (inode {inode}) before its writer reopens it"));
@@ -281,7 +286,7 @@ impl Schedule {
         Self::path(&format!("{}.{}", log.name, log.rotated))
     }
 
-    /// One of the log's rotated files that nobody writes to.
+    /// One of the log's rotated files that no writer has open.
     fn old_file(&mut self, at: usize) -> Option<PathBuf> {
         let log = &self.logs[at];
         let open: Vec<_> = self.logs.iter().map(|log| log.inode).collect();
@@ -291,18 +296,31 @@ impl Schedule {
         if old.is_empty() { None } else { Some(old[self.random.below(old.len() as u64) as usize].clone()) }
     }
 
-    /// Whether a copy of the file can be recognised: it is long enough, and either nothing or enough of it has been read.
+    /// True if a copy of the file can be recognised: the file is long enough, and so is the part that has been read.
     fn is_recognisable(&self, path: &PathBuf) -> bool {
-        let Some(inode) = self.disk.inode_of(path) else { return false };
-        let content = self.disk.content(path);
-        content.len() >= MIN_COPY && content.ends_with(b"\n") && self.reader.durable(path, inode) >= MIN_COPY as u64
+        self.is_read_to(path, |length| (length >= MIN_COPY).then_some(MIN_COPY))
     }
 
-    /// Whether everything in the file has been read, and saved.
+    /// True if the whole file has been read and saved.
     fn is_read(&self, path: &PathBuf) -> bool {
+        self.is_read_to(path, Some)
+    }
+
+    /// True if a file of complete records has been read and saved up to an offset, which depends on its length.
+    fn is_read_to(&self, path: &PathBuf, offset: impl FnOnce(usize) -> Option<usize>) -> bool {
         let Some(inode) = self.disk.inode_of(path) else { return false };
-        let content = self.disk.content(path);
-        !content.is_empty() && content.ends_with(b"\n") && self.reader.durable(path, inode) == content.len() as u64
+        let content = String::from_utf8_lossy(&self.disk.content(path)).into_owned();
+        let Some(offset) = offset(content.len()) else { return false };
+        if !content.ends_with('\n') || self.reader.durable(path, inode) < offset as u64 {
+            return false;
+        }
+        // The saved offset may be one in what the inode held before, so the record must be in the output, too.
+        let mut end = 0;
+        let record = content.split_inclusive('\n').find(|record| {
+            end += record.len();
+            end >= offset
+        });
+        record.is_some_and(|record| self.reader.is_saved(record.trim_end()))
     }
 
     fn copy(&mut self, from: &PathBuf, to: &PathBuf, then: Then, compress: bool) {
@@ -315,7 +333,7 @@ impl Schedule {
         self.copying.push(Copying { to: to.clone(), inode, rest, then });
     }
 
-    /// Copies go on by a piece each; what is complete has its effect on the original.
+    /// Lets each copy grow by a piece. A complete copy takes effect on its original.
     fn copy_on(&mut self) {
         let mut complete = Vec::new();
         for copying in &mut self.copying {
@@ -340,15 +358,14 @@ impl Schedule {
         }
     }
 
-    /// The run goes on, is stopped or killed, and started again.
+    /// Lets the run proceed, stops or kills it, or starts it again.
     fn run_on(&mut self) {
         if !self.reader.is_up() {
             self.down_for = self.down_for.saturating_sub(1);
             if self.down_for == 0 {
-                // A run that does not follow cannot wait until a copy is long enough to be recognised.
+                // A run without `--follow` cannot wait until a copy is long enough to be recognised.
                 if self.copying.is_empty() && self.random.below(8) == 0 {
-                    self.note("run once");
-                    self.reader.run_once();
+                    self.run_once();
                 }
                 self.note("start");
                 self.reader.start();
@@ -377,7 +394,26 @@ impl Schedule {
         self.down_for = 1 + self.random.below(40) as u32;
     }
 
-    /// Nothing more is written; the run comes to rest.
+    /// A run without `--follow`. A log may be rotated while it starts.
+    fn run_once(&mut self) {
+        self.note("run once");
+        let at = self.random.below(self.logs.len() as u64) as usize;
+        let current = Self::path(&self.logs[at].name);
+        let renamed = (self.random.below(2) == 0 && self.disk.inode_of(&current) == Some(self.logs[at].inode))
+            .then(|| self.fresh_name(at));
+        let Some(renamed) = renamed else { return self.reader.run_once(|| ()) };
+        self.note(&format!("meanwhile rename {} to {}", current.display(), renamed.display()));
+        self.stats.rotations += 1;
+        let record = self.record();
+        let disk = self.disk.clone();
+        self.reader.run_once(|| {
+            disk.rename(&current, &renamed);
+            let inode = disk.create(&current);
+            disk.append(inode, &record);
+        });
+    }
+
+    /// Stops writing, and lets the run catch up.
     fn settle(&mut self) {
         self.note("settle");
         for log in &mut self.logs {
@@ -415,7 +451,7 @@ impl Schedule {
             }
         }
         for (other, count) in counts {
-            let _ = writeln!(wrong, "{other:?} came out {count} times and was not written");
+            let _ = writeln!(wrong, "{other:?} came out {count} times but was never written");
         }
         if wrong.is_empty() {
             return Ok(self.stats);
@@ -425,7 +461,7 @@ impl Schedule {
     }
 }
 
-/// The number of a record; what is not a record is itself.
+/// The number of a record; the whole text if it is not a record.
 fn number_of(record: &str) -> &str {
     let number = record.strip_prefix("{\"n\":").and_then(|rest| rest.split_once(','));
     number.filter(|_| record.ends_with("\"}")).map_or(record, |(number, _)| number)
