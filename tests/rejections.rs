@@ -43,6 +43,20 @@ fn a_malformed_record_that_cannot_match_is_not_rejected() {
     assert_eq!(rejections(b"{\"eventName\":\"DescribeInstances\",}\n{\"a\" 1}\n"), (vec![], 0));
 }
 
+/// Regression: the prefilter ignored the first letter of a key, so it took `browser_identity` for `user_identity`, and a
+/// valid record with a truncated message for a truncated one.
+#[test]
+fn a_key_that_ends_like_an_action_key_does_not_make_a_record_a_candidate() {
+    for key in ["browser_identity", "glass_uid"] {
+        assert_eq!(rejections(format!("{{\"{key}\":1,x}}\n").as_bytes()), (vec![], 0), "{key}");
+    }
+    for key in ["user_identity", "User_identity", "class_uid"] {
+        let line = format!("{{\"{key}\":1,x}}");
+        let expected = vec![(Reason::MalformedJson, line.clone().into_bytes())];
+        assert_eq!(rejections(line.as_bytes()).0, expected, "{key}");
+    }
+}
+
 #[test]
 fn a_bad_record_in_a_container_is_rejected_alone() {
     let [volume, snapshot, instance] = chain(60, 120).map(|event| event.line());

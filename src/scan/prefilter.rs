@@ -71,7 +71,7 @@ pub(crate) struct Prefilter {
 #[derive(Clone, Copy, Debug)]
 struct Key {
     anchor: u8,
-    /// The bytes between the first letter, which may be in either case, and the anchor.
+    /// The bytes before the anchor. The first letter may be in either case.
     before: Word,
     /// The bytes after the anchor.
     after: Word,
@@ -84,6 +84,8 @@ struct Key {
 struct Word {
     bytes: u64,
     mask: u64,
+    /// The bit that turns the first letter into lower case, if it may be in either.
+    fold: u64,
     /// The length of the whole part.
     length: usize,
 }
@@ -91,7 +93,10 @@ struct Word {
 impl Word {
     /// The bytes before an anchor.
     fn before(part: &[u8]) -> Self {
-        Self::new(last_eight(part), part.len())
+        let word = Self::new(last_eight(part), part.len());
+        let is_letter = part.first().is_some_and(u8::is_ascii_alphabetic);
+        let fold = if is_letter && part.len() <= 8 { 0x20 << (8 * (part.len() - 1)) } else { 0 };
+        Self { bytes: word.bytes | fold, fold, ..word }
     }
 
     /// The bytes after an anchor.
@@ -101,12 +106,12 @@ impl Word {
 
     fn new(bytes: u64, length: usize) -> Self {
         let mask = if length < 8 { (1 << (8 * length)) - 1 } else { u64::MAX };
-        Self { bytes, mask, length }
+        Self { bytes, mask, fold: 0, length }
     }
 
     #[inline(always)]
     fn is(self, bytes: u64) -> bool {
-        bytes & self.mask == self.bytes
+        (bytes | self.fold) & self.mask == self.bytes
     }
 }
 
@@ -138,7 +143,7 @@ impl Prefilter {
             let name = key.name.as_bytes();
             let (before, rest) = name.split_at_checked(position)?;
             let (anchor, after) = rest.split_first()?;
-            let (before, after) = (Word::before(before.get(1..)?), Word::after(after));
+            let (before, after) = (Word::before(before), Word::after(after));
             Some(Key { anchor: *anchor, before, after, expected: key.expected })
         };
         let keys = keys.iter().zip(positions).map(split).collect::<Option<_>>()?;
