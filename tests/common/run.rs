@@ -8,9 +8,12 @@ use catena_host as host;
 
 use super::NOW;
 
-static SANDBOX: LazyLock<host::Sandbox> = LazyLock::new(|| {
-    host::Sandbox::new(catena_component::COMPONENT, host::Limits::default())
-        .expect("the built-in component should load")
+/// `None` if `CATENA_NATIVE_ONLY` is set, as `scripts/mutants` does: there, the component is not the engine under test.
+static SANDBOX: LazyLock<Option<host::Sandbox>> = LazyLock::new(|| {
+    std::env::var_os("CATENA_NATIVE_ONLY").is_none().then(|| {
+        host::Sandbox::new(catena_component::COMPONENT, host::Limits::default())
+            .expect("the built-in component should load")
+    })
 });
 
 /// Opens a native correlator with a JSON configuration.
@@ -26,7 +29,7 @@ pub fn resume(config: &str, checkpoint: &[u8]) -> Result<Correlator, Error> {
 /// A native and a sandboxed correlator. Every call goes to both, and their results must be equal.
 pub struct Both {
     native: Correlator,
-    sandboxed: host::Correlator,
+    sandboxed: Option<host::Correlator>,
 }
 
 impl Both {
@@ -34,7 +37,9 @@ impl Both {
     pub fn open(config: &str) -> Self {
         Self {
             native: open(config).expect("the native correlator should open"),
-            sandboxed: SANDBOX.open(config).expect("the sandboxed correlator should open"),
+            sandboxed: SANDBOX
+                .as_ref()
+                .map(|sandbox| sandbox.open(config).expect("the sandboxed correlator should open")),
         }
     }
 
@@ -42,33 +47,41 @@ impl Both {
     pub fn resume(config: &str, checkpoint: &[u8]) -> Self {
         Self {
             native: resume(config, checkpoint).expect("the native correlator should resume"),
-            sandboxed: SANDBOX.resume(config, checkpoint).expect("the sandboxed correlator should resume"),
+            sandboxed: SANDBOX
+                .as_ref()
+                .map(|sandbox| sandbox.resume(config, checkpoint).expect("the sandboxed correlator should resume")),
         }
     }
 
     pub fn process(&mut self, batch: &[u8]) -> Outcome {
         let native = self.native.process(batch, NOW).expect("the native batch should succeed");
         self.native.check();
-        let sandboxed = self.sandboxed.process(batch, NOW.as_millis()).expect("the sandboxed batch should succeed");
-        assert_same(&native, &sandboxed);
+        if let Some(sandboxed) = &mut self.sandboxed {
+            let outcome = sandboxed.process(batch, NOW.as_millis()).expect("the sandboxed batch should succeed");
+            assert_same(&native, &outcome);
+        }
         native
     }
 
     pub fn checkpoint(&mut self) -> Vec<u8> {
         let checkpoint = self.native.checkpoint();
-        assert_eq!(checkpoint, self.sandboxed.checkpoint().expect("the sandboxed checkpoint should succeed"));
+        if let Some(sandboxed) = &mut self.sandboxed {
+            assert_eq!(checkpoint, sandboxed.checkpoint().expect("the sandboxed checkpoint should succeed"));
+        }
         checkpoint
     }
 
     pub fn metric(&mut self, name: &str) -> u64 {
         let metrics = self.native.metrics();
-        let sandboxed = self.sandboxed.metrics().expect("the sandboxed metrics should be readable");
-        // A table's memory use depends on the pointer size, which differs between the two.
-        for (native, sandboxed) in metrics.iter().zip(&sandboxed).filter(|(native, _)| native.name != "now:state-bytes")
-        {
-            assert_eq!((&native.name, native.value), (&sandboxed.name, sandboxed.value));
+        if let Some(sandboxed) = &mut self.sandboxed {
+            let sandboxed = sandboxed.metrics().expect("the sandboxed metrics should be readable");
+            // A table's memory use depends on the pointer size, which differs between the two.
+            let pairs = metrics.iter().zip(&sandboxed).filter(|(native, _)| native.name != "now:state-bytes");
+            for (native, sandboxed) in pairs {
+                assert_eq!((&native.name, native.value), (&sandboxed.name, sandboxed.value));
+            }
+            assert_eq!(metrics.len(), sandboxed.len());
         }
-        assert_eq!(metrics.len(), sandboxed.len());
         metrics.iter().find(|metric| metric.name == name).unwrap_or_else(|| panic!("no metric {name}")).value
     }
 }
