@@ -11,7 +11,11 @@ use std::process::Command;
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-env-changed=CATENA_COMPONENT");
     let component = match env::var_os("CATENA_COMPONENT") {
-        Some(file) => PathBuf::from(file).canonicalize()?,
+        Some(file) => {
+            let file = PathBuf::from(file).canonicalize()?;
+            println!("cargo:rerun-if-changed={}", file.display());
+            file
+        }
         None => {
             let root = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("..").canonicalize()?;
             for input in ["src", "wit", "rules", "build.rs", "Cargo.toml", "Cargo.lock", ".cargo/config.toml"] {
@@ -20,7 +24,6 @@ fn main() -> Result<(), Box<dyn Error>> {
             build(&root)?
         }
     };
-    println!("cargo:rerun-if-changed={}", component.display());
     println!("cargo:rustc-env=CATENA_BUILT_COMPONENT={}", component.display());
     Ok(())
 }

@@ -54,11 +54,11 @@ impl Shards {
             };
             merge.count(&mut outcome);
             for mut rejection in outcome.rejections {
+                // A shard has bytes that the batch lacks. Only a faulty component rejects those.
                 let at = runs.partition_point(|(start, _)| *start <= rejection.start as usize);
-                let Some((start, run)) = at.checked_sub(1).and_then(|at| runs.get(at)) else { continue };
-                let length = rejection.end - rejection.start;
-                rejection.start = (run.start + rejection.start as usize - start) as u32;
-                rejection.end = rejection.start + length;
+                let Some((start, run)) = runs.get(at.saturating_sub(1)) else { continue };
+                let of_batch = |offset: u32| (run.start + (offset as usize).saturating_sub(*start)).min(run.end) as u32;
+                (rejection.start, rejection.end) = (of_batch(rejection.start), of_batch(rejection.end));
                 merge.outcome.rejections.push(rejection);
             }
             splices.push(ShardSplices { splices: outcome.splices, next: 0, run: 0 });
