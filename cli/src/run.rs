@@ -19,7 +19,7 @@ use super::sink::WriteError;
 use super::stop::Stop;
 use super::summary::Summary;
 use super::{CliError, DONE, FAILED, log};
-use catena_input::{self as input, Follow, Input, Inputs, Known, Session, World};
+use catena_input::{self as input, Follow, Input, Inputs, Session, World};
 use out::Out;
 use running::{Run, State, Work};
 
@@ -65,9 +65,7 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
     let stop = Stop::on_signals().map_err(|error| CliError::new(format!("cannot install signal handlers: {error}")))?;
     let own = Outputs::inodes(arguments, &world);
     let plan = input::plan(inputs.list, saved.inputs, &own, arguments.follow, &world);
-    let waiting = plan.inputs.iter().filter(|input| input.known);
-    let waiting = waiting.filter_map(|input| input.saved(input.position, None, &world));
-    let known = Known::new(plan.known.iter().cloned().chain(waiting));
+    let known = plan.known(&world);
     let longest = arguments.max_record_bytes.max(arguments.batch_bytes) as usize;
     let out = Out {
         outputs,

@@ -50,7 +50,7 @@ fuzz_target!(|data: (Vec<u8>, &[u8])| {
         let lines = taken.split(|byte| *byte == b'\n').map(|line| line.trim_ascii().to_vec());
         lines.filter(|line| !line.is_empty()).collect::<Vec<_>>()
     };
-    // What is too long may be found to be so sooner or later in its middle; all else is the same.
+    // An over-long record may be recognised at a different byte depending on the chunks; everything else must be equal.
     if input.len() < MAX_RECORD {
         let (_, by_whole) = frame(input, std::iter::once(input.len()));
         let (_, by_cut) = frame(input, chunks.iter().map(|chunk| usize::from(*chunk)));

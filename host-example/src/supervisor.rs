@@ -91,8 +91,9 @@ pub struct Supervisor {
     /// The replay buffer: the batches since the checkpoint, each with its `now`.
     replay: Vec<(Bytes, u64)>,
     replay_bytes: usize,
-    /// Total duration of the calls since the checkpoint (`busy_since_checkpoint`), and that of the last checkpoint (`checkpoint_duration`).
+    /// The total duration of the calls since the checkpoint.
     busy_since_checkpoint: Duration,
+    /// How long the last checkpoint took.
     checkpoint_duration: Duration,
     /// The size of the replay buffer when a checkpoint failed, in bytes.
     failed_checkpoint_bytes: usize,
@@ -157,7 +158,8 @@ impl Supervisor {
     ///
     /// # Errors
     ///
-    /// [`Error::Fault`]: nothing was consumed. Any other error means that no new instance could be opened.
+    /// [`Error::Fault`]: nothing was consumed, unless an earlier call on a part of the same batch trapped. Any other error means
+    /// that no new instance could be opened.
     pub fn process(&mut self, batch: &Bytes, now: u64) -> Result<Outcome, Error> {
         let outcome = match self.attempt(batch, now) {
             Ok(outcome) => outcome,

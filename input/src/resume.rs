@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::Input;
 use super::identity::{Copied, Fingerprint, HeadIndex, MIN_TELLING, POSSIBLE_COPY, beginning};
 use super::source::Source;
 use super::world::{FileSystem, Inode, Metadata, Stamp, World};
+use super::{Input, Known};
 use crate::folder;
 use crate::framing::Position;
 
@@ -118,6 +118,15 @@ pub struct Plan {
     pub known: Vec<Saved>,
     /// Warnings for the operator.
     pub warnings: Vec<String>,
+}
+
+impl Plan {
+    /// What the run knows of files that it has not begun to read: those it will not read, and those that still wait.
+    pub fn known(&self, world: &World) -> Known {
+        let waiting = self.inputs.iter().filter(|input| input.known);
+        let waiting = waiting.filter_map(|input| input.saved(input.position, None, world));
+        Known::new(self.known.iter().cloned().chain(waiting))
+    }
 }
 
 /// Plans what to read of `inputs`. `saved` is what earlier runs have read; `own` are the inodes of files that this run

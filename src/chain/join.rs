@@ -43,7 +43,7 @@ struct Draft<'a> {
 }
 
 impl<'a> Search<'a> {
-    /// A search that tries at most `most` candidates.
+    /// A search that tries at most `max_candidates`.
     pub(super) fn new(pending: &'a Store, hash: &'a KeyedHash, rules: &'a Rules, max_candidates: usize) -> Self {
         Self {
             pending,

@@ -1,4 +1,3 @@
-use std::fmt::Write as _;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize, Serializer};
@@ -6,6 +5,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::emit::AnnotationMember;
 use crate::finding::{FindingFormat, FindingWriter};
 use crate::rule::{self, Exception, Rule};
+use crate::util::digest::hexadecimal;
 use crate::util::invariant::Invariant as _;
 use crate::util::text_form;
 use crate::vocab::{AttackVersion, Duration, Error, IdentityKey, Limits, Mode, read_json};
@@ -184,11 +184,7 @@ fn read_hash_key<'de, D: serde::Deserializer<'de>>(json: D) -> Result<[u8; 16], 
 }
 
 fn write_hash_key<S: Serializer>(key: &[u8; 16], json: S) -> Result<S::Ok, S::Error> {
-    json.serialize_str(&key.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    }))
+    json.serialize_str(&hexadecimal(key))
 }
 
 impl FromStr for Config {

@@ -42,8 +42,8 @@ pub struct Exception {
     pub between: Option<TimeOfWeek>,
 }
 
-/// Checkpoints contain this hash. Times are hashed as text, as every version has done, so that an update of Catena does not
-/// drop the exceptions of pending events.
+/// Checkpoints contain this hash. Times are hashed as text in their usual form, as version 0.1 pre-releases hashed them, so
+/// that an update does not drop the exceptions of pending events.
 impl Hash for Exception {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let Self { id, reason, rules, provider, expires, action, conditions, between } = self;
@@ -92,7 +92,7 @@ pub struct TimeOfDay {
 
 impl TimeOfDay {
     fn parse(text: &str) -> Option<Self> {
-        let (hour, minute) = text.split_once(':')?;
+        let (hour, minute) = text.split_once(':').filter(|_| !text.contains('+'))?;
         let time = Time::from_hms(hour.parse().ok()?, minute.parse().ok()?, 0).ok()?;
         Some(Self::of(time))
     }

@@ -64,7 +64,7 @@ pub struct Rule {
     /// The bound names that findings list as resources, each with its resource type, such as `AWS::EC2::Volume`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub resources: BTreeMap<String, String>,
-    /// CompiledCondition records that must, or must not, give findings. The engine ignores them.
+    /// Test records that must, or must not, give findings. The engine ignores them.
     #[serde(default, skip_serializing)]
     pub examples: Ignored,
 }

@@ -146,7 +146,7 @@ impl Anchors {
         }
     }
 
-    /// [`next_candidate`](Self::next_candidate) for `N` anchors.
+    /// [`next_candidate`](Self::next_candidate) for one way to find anchors.
     ///
     /// A separate function so that its constants stay in registers: WebAssembly compilers do not manage that in a large
     /// function. Each iteration handles two blocks, to share the loop overhead.
@@ -198,8 +198,8 @@ impl Anchors {
         None
     }
 
-    /// Whether the byte at `at` ends a line, begins a `\u` escape (which can add_escapable any letter), or is the anchor of a
-    /// key according to the adjacent bytes.
+    /// Whether the byte at `at` ends a line, begins a `\u` escape, which can spell any letter, or is the anchor of a key
+    /// according to the adjacent bytes.
     #[inline]
     fn is_candidate(&self, bytes: &[u8], at: usize) -> bool {
         let Some(byte) = bytes.get(at) else { return false };

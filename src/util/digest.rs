@@ -32,12 +32,17 @@ impl Digest {
 
     /// The digest as 32 lower-case hexadecimal digits. Resets `self` to no parts.
     pub(crate) fn hexadecimal(&mut self) -> String {
-        self.digest().iter().fold(String::with_capacity(32), |mut text, byte| {
-            // Writing to a string cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+        hexadecimal(&self.digest())
     }
+}
+
+/// Bytes as lower-case hexadecimal digits.
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// Digests [`Hash`](std::hash::Hash) values. Unlike the standard hashers, it gives the same result on machines of any

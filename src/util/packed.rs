@@ -111,7 +111,11 @@ fn resource(text: &str) -> Option<(&str, [u8; 9])> {
 pub(crate) struct PackedStr<'a>(pub &'a [u8]);
 
 impl<'a> PackedStr<'a> {
-    /// Decodes the text; empty if the bytes are not a valid encoding.
+    /// Decodes the text.
+    ///
+    /// # Panics
+    ///
+    /// If the bytes are not as [`encode_text`] writes them, which is a broken invariant.
     pub(crate) fn text(self) -> Cow<'a, str> {
         Decoder::new(self.0).packed_text().invariant("a packed string is as it was encoded")
     }

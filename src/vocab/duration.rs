@@ -27,18 +27,19 @@ pub struct Duration {
 /// The units and their milliseconds, longest first, so that a duration is written in the longest unit that divides it.
 const UNITS: [(&str, i64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
-/// The longest duration that can be parsed, in milliseconds: ten years, far too short for sums of timestamps to
+/// The longest duration, in milliseconds: ten years, far too short for sums of timestamps to
 /// overflow.
 const MAX: i64 = 3_653 * 86_400_000;
 
 impl Duration {
-    /// A duration of `minutes`.
+    /// A duration of `minutes`, or of ten years if that is shorter.
     ///
     /// ```
     /// assert_eq!(catena::Duration::from_minutes(90).to_string(), "90m");
     /// ```
     pub const fn from_minutes(minutes: u32) -> Self {
-        Self { millis: minutes as i64 * 60_000 }
+        let millis = minutes as i64 * 60_000;
+        Self { millis: if millis < MAX { millis } else { MAX } }
     }
 
     /// The duration in milliseconds.

@@ -26,7 +26,7 @@ pub struct Timestamp {
 }
 
 impl Timestamp {
-    /// The latest timestamp. If it is passed as `now`, no event is dated in the future.
+    /// The latest timestamp, which has no text form. If it is passed as `now`, no event is dated in the future.
     ///
     /// ```
     /// assert!(catena::Timestamp::MAX > catena::Timestamp::from_millis(1_767_607_200_000));

@@ -101,9 +101,7 @@ impl Reader {
         let world = self.disk.world();
         let inputs = Inputs::find(&*world.files, std::slice::from_ref(&self.folder));
         let mut plan = plan(inputs.list, self.saved_inputs(), &HashSet::new(), follows, &world);
-        let waiting = plan.inputs.iter().filter(|input| input.known);
-        let waiting = waiting.filter_map(|input| input.saved(input.position, None, &world));
-        let known = Known::new(plan.known.iter().cloned().chain(waiting));
+        let known = plan.known(&world);
         self.output.notices.append(&mut plan.warnings);
         (world, plan, known)
     }

@@ -17,6 +17,9 @@ use super::reader::Reader;
 /// Duration of one step.
 const TICK: Duration = Duration::from_millis(100);
 
+/// Longer than a run remembers a file that no longer exists.
+const WEEK: Duration = Duration::from_secs(8 * 24 * 60 * 60);
+
 /// A shorter file, in bytes, cannot be recognised in a copy.
 const MIN_COPY: usize = 1_500;
 
@@ -141,6 +144,10 @@ impl Schedule {
 
     fn step(&mut self) {
         self.disk.advance(TICK);
+        if self.reader.is_up() && self.random.below(400) == 0 {
+            self.note("a week passes");
+            self.disk.advance(WEEK);
+        }
         for at in 0..self.logs.len() {
             self.write(at);
         }
