@@ -14,10 +14,10 @@ use std::thread;
 use std::time::Duration;
 
 use super::chunk::Pool;
-use super::world::{Inode, Stamp, World};
+use super::world::{Inode, Metadata, Stamp, World};
 use super::{Events, Input, InputEvent, Inputs, Piece, Planned, Saved};
 use followed::{Advance, Followed};
-use judge::{Ended, Held, Judgement};
+use judge::{Copies, Ended, Held, Judgement};
 
 /// Pause after a round that found nothing.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -90,8 +90,6 @@ pub struct Follower {
     ended: HashMap<Inode, Ended>,
     /// Ended files that no longer exist or whose inode holds other content now. Oldest first.
     gone: VecDeque<Ended>,
-    /// Ids of files that have barely been read yet, by the checksum of their head.
-    barely_read: HashMap<u32, u64>,
     /// Files that may be copies, by inode.
     held: HashMap<Inode, Held>,
     next: u64,
@@ -127,7 +125,6 @@ impl Follower {
             followed: HashMap::new(),
             ended,
             gone,
-            barely_read: HashMap::new(),
             held: HashMap::new(),
             next: 0,
             max_open,
@@ -267,59 +264,21 @@ impl Follower {
     /// Scans for files that are not followed yet, and updates the backlog. Returns true if an input was started.
     fn scan(&mut self) -> Result<bool, Closed> {
         let inputs = Inputs::find(&*self.world.files, &self.arguments);
-        let mut begun = false;
         let mut there = HashSet::new();
-        let mut copies = None;
+        let mut unknown = Vec::new();
         for input in inputs.list {
             let Some(path) = input.path() else { continue };
             let Ok(metadata) = self.world.files.metadata(path) else { continue };
-            let inode = metadata.inode;
-            there.insert(inode);
-            if self.own.contains(&inode) {
-                continue;
+            there.insert(metadata.inode);
+            if !self.own.contains(&metadata.inode) && !self.recognise(&input, path, &metadata)? {
+                unknown.push((input, metadata));
             }
-            if let Some(id) = self.followed.get(&inode).copied() {
-                if self.is_still(id, path) {
-                    self.rename(id, &input)?;
-                    continue;
-                }
-                self.end(id, Stamp::default());
-                self.send(InputEvent::End(id, Some(Stamp::default())))?;
-            }
-            let stamp = metadata.stamp;
-            if let Some(ended) = self.ended.get_mut(&inode).filter(|ended| ended.stamp == stamp) {
-                if ended.path != path {
-                    path.clone_into(&mut ended.path);
-                    self.send(InputEvent::Moved(inode, path.to_owned()))?;
-                }
-                continue;
-            }
-            match self.classify(path, inode, stamp, &mut copies)? {
-                Judgement::PossibleCopy | Judgement::TooShort | Judgement::Deferred => continue,
-                Judgement::New if self.resembles_barely_read(path) => continue,
-                Judgement::New => self.begin(Planned::whole(input, &*self.world.files))?,
-                Judgement::Continues(ended) => {
-                    // If the original is still followed, it has ended: its unfinished record continues in the copy.
-                    let is_it = |file: &Followed| file.path == ended.path && file.fingerprint == ended.fingerprint;
-                    if let Some(id) = self.files.iter().find_map(|(id, file)| is_it(file).then_some(*id)) {
-                        self.end(id, Stamp::default());
-                        self.send(InputEvent::End(id, Some(Stamp::default())))?;
-                    }
-                    self.begin(Planned::whole(input, &*self.world.files).from(ended.fingerprint, ended.position))?;
-                    // Other copies are copies of a followed file from now on: rebuild the index.
-                    copies = None;
-                }
-                Judgement::CopyOf(ended) => {
-                    self.next += 1;
-                    self.send(InputEvent::Begin(
-                        self.next,
-                        Planned::whole(input.clone(), &*self.world.files).from(ended.fingerprint, ended.position),
-                    ))?;
-                    self.send(InputEvent::End(self.next, Some(stamp)))?;
-                    self.remember(inode, Ended { path: path.to_owned(), stamp, ..ended });
-                }
-            }
-            begun = true;
+        }
+        // Only now: copies are compared with their originals, whose names must be up to date.
+        let mut begun = false;
+        let (mut copies, mut heads) = (None, None);
+        for (input, metadata) in unknown {
+            begun |= self.start_unknown(input, &metadata, &mut copies, &mut heads)?;
         }
         self.held.retain(|inode, _| there.contains(inode));
         // The inodes may be reused, but the files themselves may reappear compressed.
@@ -327,6 +286,68 @@ impl Follower {
         self.gone.drain(..self.gone.len().saturating_sub(MAX_GONE));
         self.backlog = self.files.values().map(Followed::backlog).sum();
         Ok(begun)
+    }
+
+    /// Returns true if the file is followed or has ended. Reports its new name if it was renamed.
+    fn recognise(&mut self, input: &Input, path: &Path, metadata: &Metadata) -> Result<bool, Closed> {
+        if let Some(id) = self.followed.get(&metadata.inode).copied() {
+            if self.is_still(id, path) {
+                self.rename(id, input)?;
+                return Ok(true);
+            }
+            self.end(id, Stamp::default());
+            self.send(InputEvent::End(id, Some(Stamp::default())))?;
+        }
+        match self.ended.get_mut(&metadata.inode).filter(|ended| ended.stamp == metadata.stamp) {
+            Some(ended) if ended.path != path => {
+                path.clone_into(&mut ended.path);
+                self.send(InputEvent::Moved(metadata.inode, path.to_owned()))?;
+                Ok(true)
+            }
+            found => Ok(found.is_some()),
+        }
+    }
+
+    /// Starts to read a file that is not known, if it is not a copy of a known one. Returns true if an input was started.
+    fn start_unknown(
+        &mut self,
+        input: Input,
+        metadata: &Metadata,
+        copies: &mut Option<Copies>,
+        heads: &mut Option<HashSet<u32>>,
+    ) -> Result<bool, Closed> {
+        let (inode, stamp) = (metadata.inode, metadata.stamp);
+        let Some(path) = input.path() else { return Ok(false) };
+        // A file with two names was started under the first.
+        if self.followed.contains_key(&inode) || self.ended.get(&inode).is_some_and(|ended| ended.stamp == stamp) {
+            return Ok(false);
+        }
+        match self.classify(path, inode, stamp, copies)? {
+            Judgement::PossibleCopy | Judgement::TooShort | Judgement::Deferred => return Ok(false),
+            Judgement::New if self.resembles_barely_read(path, heads) => return Ok(false),
+            Judgement::New => self.begin(Planned::whole(input, &*self.world.files))?,
+            Judgement::Continues(ended) => {
+                // If the original is still followed, it has ended: its unfinished record continues in the copy.
+                let is_it = |file: &Followed| file.path == ended.path && file.fingerprint == ended.fingerprint;
+                if let Some(id) = self.files.iter().find_map(|(id, file)| is_it(file).then_some(*id)) {
+                    self.end(id, Stamp::default());
+                    self.send(InputEvent::End(id, Some(Stamp::default())))?;
+                }
+                self.begin(Planned::whole(input, &*self.world.files).from(ended.fingerprint, ended.position))?;
+                // Other copies are copies of a followed file from now on: rebuild the index.
+                *copies = None;
+            }
+            Judgement::CopyOf(ended) => {
+                self.next += 1;
+                self.send(InputEvent::Begin(
+                    self.next,
+                    Planned::whole(input.clone(), &*self.world.files).from(ended.fingerprint, ended.position),
+                ))?;
+                self.send(InputEvent::End(self.next, Some(stamp)))?;
+                self.remember(inode, Ended { path: path.to_owned(), stamp, ..ended });
+            }
+        }
+        Ok(true)
     }
 
     /// True if `path`, which has the inode of the followed file `id`, is still that file. While a file is open, its

@@ -127,6 +127,12 @@ pub fn whole_of(files: &dyn FileSystem, path: &Path, other: &Path) -> io::Result
     }
 }
 
+/// The checksum of a file's head, if the head is long enough to recognise the file. `None` also if it cannot be read.
+pub fn telling_head(files: &dyn FileSystem, path: &Path) -> Option<u32> {
+    let beginning = beginning(files, path).ok().filter(|beginning| beginning.len() as u64 >= MIN_TELLING)?;
+    Some(crc32fast::hash(&beginning))
+}
+
 /// The head of a file: its first [`HEAD`] bytes, decompressed, or all if it has fewer.
 pub fn beginning(files: &dyn FileSystem, path: &Path) -> io::Result<Vec<u8>> {
     beginning_so_far(files, path).map(|(beginning, _)| beginning)

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::identity::{Copied, Fingerprint, HeadIndex, MIN_TELLING, POSSIBLE_COPY, beginning};
+use super::identity::{Copied, Fingerprint, HeadIndex, MIN_TELLING, POSSIBLE_COPY, beginning, telling_head};
 use super::source::Source;
 use super::world::{FileSystem, Inode, Metadata, Stamp, World};
 use super::{Input, Known};
@@ -175,11 +175,15 @@ pub fn plan(inputs: Vec<Input>, saved: Vec<Saved>, own: &HashSet<Inode>, follow:
         }
     }
     if follow {
-        // Of new files with the same head, start only one. The others can be identified once it has been read.
-        let mut new = HashSet::new();
+        // Of files with the same head that are new or barely read, start only one. The others can be identified once it has been
+        // read.
+        let head = |input: &Planned| input.input.path().and_then(|path| telling_head(files, path));
+        let is_barely_read = |input: &Planned| input.fingerprint.length < MIN_TELLING;
+        let known = planned.iter().zip(&found).filter(|(_, found)| **found == Progress::Continues);
+        let mut heads: HashSet<_> =
+            known.filter(|(input, _)| is_barely_read(input)).filter_map(|(input, _)| head(input)).collect();
         for (input, found) in planned.iter().zip(&mut found).filter(|(_, found)| **found == Progress::New) {
-            let beginning = input.input.path().and_then(|path| beginning(files, path).ok()).unwrap_or_default();
-            if beginning.len() as u64 >= MIN_TELLING && !new.insert(crc32fast::hash(&beginning)) {
+            if head(input).is_some_and(|head| !heads.insert(head)) {
                 *found = Progress::Deferred;
             }
         }

@@ -1,6 +1,6 @@
 //! Decides what a file that is not followed is: a known file that continues, a copy, or a new file.
 
-use std::collections::hash_map::Entry;
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tracing::debug;
 
 use super::{Closed, Followed, Follower};
 use crate::framing::Position;
-use crate::identity::{Copied, Fingerprint, HeadIndex, MIN_TELLING, POSSIBLE_COPY, beginning, whole_of};
+use crate::identity::{Copied, Fingerprint, HeadIndex, MIN_TELLING, POSSIBLE_COPY, telling_head, whole_of};
 use crate::world::{FileSystem, Inode, Stamp};
 use crate::{InputEvent, Saved};
 
@@ -146,22 +146,15 @@ impl Follower {
         })
     }
 
-    /// True if another file with the same head was started and has barely been read: defer this one until that one has
-    /// been read far enough to compare. Otherwise records this file, which the caller starts next.
-    pub(super) fn resembles_barely_read(&mut self, path: &Path) -> bool {
-        let files = &self.files;
-        self.barely_read.retain(|_, id| files.get(id).is_some_and(|file| file.fingerprint.length < MIN_TELLING));
-        let Ok(beginning) = beginning(&*self.world.files, path) else { return false };
-        if (beginning.len() as u64) < MIN_TELLING {
-            return false;
-        }
-        match self.barely_read.entry(crc32fast::hash(&beginning)) {
-            Entry::Occupied(_) => true,
-            Entry::Vacant(place) => {
-                place.insert(self.next + 1);
-                false
-            }
-        }
+    /// True if a new file begins like one of which too little has been read to recognise a copy. It must wait until more has
+    /// been read. `heads` are those files, collected once in a scan.
+    pub(super) fn resembles_barely_read(&self, path: &Path, heads: &mut Option<HashSet<u32>>) -> bool {
+        let Some(head) = telling_head(&*self.world.files, path) else { return false };
+        let barely_read = || self.files.values().filter(|file| file.fingerprint.length < MIN_TELLING);
+        let heads = heads.get_or_insert_with(|| {
+            barely_read().filter_map(|file| telling_head(&*self.world.files, &file.path)).collect()
+        });
+        !heads.insert(head)
     }
 
     fn copies(&self) -> Copies {

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use catena_synthetic::Random;
@@ -54,6 +54,9 @@ struct Schedule {
     /// For how many steps the run stays down.
     down_for: u32,
     since_save: u32,
+    /// True if logs are copied while they grow. What such a copy is can only be told as long as the original exists and can be
+    /// read, and not by a run without `--follow`, which cannot wait: so such a schedule destroys nothing.
+    copies_live_logs: bool,
     stats: Stats,
     trace: String,
 }
@@ -103,6 +106,7 @@ impl Schedule {
             next_record: 0,
             down_for: 0,
             since_save: 0,
+            copies_live_logs: random.below(4) == 0,
             stats: Stats::default(),
             trace: String::new(),
             random,
@@ -144,7 +148,7 @@ impl Schedule {
 
     fn step(&mut self) {
         self.disk.advance(TICK);
-        if self.reader.is_up() && self.random.below(400) == 0 {
+        if self.reader.is_up() && self.copying.is_empty() && self.random.below(400) == 0 {
             self.note("a week passes");
             self.disk.advance(WEEK);
         }
@@ -221,7 +225,8 @@ impl Schedule {
         if busy || !is_current {
             return;
         }
-        match self.random.below(9) {
+        match self.random.below(10) {
+            3 | 4 | 6..=8 if self.copies_live_logs => {}
             0..3 => self.rotate(at),
             3 if !is_torn && self.is_recognisable(&current) => {
                 // copytruncate
@@ -240,6 +245,15 @@ impl Schedule {
                 if let Some(old) = self.old_file(at).filter(|old| self.is_recognisable(old)) {
                     let to = PathBuf::from(format!("{FOLDER}/backup-{}.log", self.stats.copies));
                     self.copy(&old, &to, Then::Nothing, false);
+                }
+            }
+            9 if self.copies_live_logs && !is_torn && self.disk.content(&current).len() >= MIN_COPY => {
+                // A copy of a log whose writer goes on, made at once, however much of the log has been read.
+                let to = PathBuf::from(format!("{FOLDER}/backup-{}.log", self.stats.copies));
+                self.copy(&current, &to, Then::Nothing, false);
+                if let Some(copying) = self.copying.pop() {
+                    self.disk.append(copying.inode, &copying.rest);
+                    self.disk.release(copying.inode);
                 }
             }
             6 => {
@@ -304,17 +318,17 @@ impl Schedule {
     }
 
     /// True if a copy of the file can be recognised: the file is long enough, and so is the part that has been read.
-    fn is_recognisable(&self, path: &PathBuf) -> bool {
+    fn is_recognisable(&self, path: &Path) -> bool {
         self.is_read_to(path, |length| (length >= MIN_COPY).then_some(MIN_COPY))
     }
 
     /// True if the whole file has been read and saved.
-    fn is_read(&self, path: &PathBuf) -> bool {
+    fn is_read(&self, path: &Path) -> bool {
         self.is_read_to(path, Some)
     }
 
     /// True if a file of complete records has been read and saved up to an offset, which depends on its length.
-    fn is_read_to(&self, path: &PathBuf, offset: impl FnOnce(usize) -> Option<usize>) -> bool {
+    fn is_read_to(&self, path: &Path, offset: impl FnOnce(usize) -> Option<usize>) -> bool {
         let Some(inode) = self.disk.inode_of(path) else { return false };
         let content = String::from_utf8_lossy(&self.disk.content(path)).into_owned();
         let Some(offset) = offset(content.len()) else { return false };
@@ -330,14 +344,14 @@ impl Schedule {
         record.is_some_and(|record| self.reader.is_saved(record.trim_end()))
     }
 
-    fn copy(&mut self, from: &PathBuf, to: &PathBuf, then: Then, compress: bool) {
+    fn copy(&mut self, from: &Path, to: &Path, then: Then, compress: bool) {
         let content = self.disk.content(from);
         let rest = if compress { gzip(&content) } else { content };
         self.note(&format!("copy {} to {}, {} bytes", from.display(), to.display(), rest.len()));
         self.stats.copies += 1;
         let inode = self.disk.create(to);
         self.disk.hold(inode);
-        self.copying.push(Copying { to: to.clone(), inode, rest, then });
+        self.copying.push(Copying { to: to.to_owned(), inode, rest, then });
     }
 
     /// Lets each copy grow by a piece. A complete copy takes effect on its original.
@@ -371,7 +385,7 @@ impl Schedule {
             self.down_for = self.down_for.saturating_sub(1);
             if self.down_for == 0 {
                 // A run without `--follow` cannot wait until a copy is long enough to be recognised.
-                if self.copying.is_empty() && self.random.below(8) == 0 {
+                if self.copying.is_empty() && !self.copies_live_logs && self.random.below(8) == 0 {
                     self.run_once();
                 }
                 self.note("start");
