@@ -21,7 +21,7 @@ const MAGIC: &str = "catena run state 2\n";
 
 /// Everything in a state file except the checkpoints.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Snapshot {
+pub struct RunState {
     pub inputs: Vec<Saved>,
     pub written: Written,
     /// The name of the input of the batch written last.
@@ -31,8 +31,8 @@ pub struct Snapshot {
     checkpoints: Vec<usize>,
 }
 
-impl Snapshot {
-    /// Snapshot without checkpoints, which [`StateFolder::save`] adds.
+impl RunState {
+    /// A state without checkpoints, which [`StateFolder::save`] adds.
     pub fn new(inputs: impl Iterator<Item = Saved>, written: Written, input: &str, summary: Summary) -> Self {
         Self { inputs: inputs.collect(), written, input: input.to_owned(), summary, checkpoints: Vec::new() }
     }
@@ -60,7 +60,7 @@ impl StateFolder {
     }
 
     /// Loads the last saved state; `None` if there is none.
-    pub fn load(&self) -> Result<Option<(Snapshot, Vec<Bytes>)>, CliError> {
+    pub fn load(&self) -> Result<Option<(RunState, Vec<Bytes>)>, CliError> {
         let file = self.path.join(NAME);
         let bytes = match fs::read(&file) {
             Ok(bytes) => Bytes::from(bytes),
@@ -72,13 +72,13 @@ impl StateFolder {
     }
 
     /// Replaces the saved state atomically. On return it is on disk.
-    pub fn save(&self, mut progress: Snapshot, checkpoints: &[Bytes]) -> Result<(), CliError> {
-        progress.checkpoints = checkpoints.iter().map(Bytes::len).collect();
+    pub fn save(&self, mut state: RunState, checkpoints: &[Bytes]) -> Result<(), CliError> {
+        state.checkpoints = checkpoints.iter().map(Bytes::len).collect();
         let (file, fresh) = (self.path.join(NAME), self.path.join("run.state.new"));
         let save = || -> io::Result<()> {
             let mut to = File::create(&fresh)?;
             to.write_all(MAGIC.as_bytes())?;
-            to.write_all(&serde_json::to_vec(&progress)?)?;
+            to.write_all(&serde_json::to_vec(&state)?)?;
             to.write_all(b"\n")?;
             checkpoints.iter().try_for_each(|checkpoint| to.write_all(checkpoint))?;
             to.sync_all()?;
@@ -89,14 +89,14 @@ impl StateFolder {
     }
 }
 
-fn parse(bytes: &Bytes) -> Result<(Snapshot, Vec<Bytes>), String> {
+fn parse(bytes: &Bytes) -> Result<(RunState, Vec<Bytes>), String> {
     let rest = bytes.strip_prefix(MAGIC.as_bytes()).ok_or("it was not written by this version of catena")?;
     let end = memchr::memchr(b'\n', rest).ok_or("it is truncated")?;
-    let progress: Snapshot = serde_json::from_slice(&rest[..end]).map_err(|error| error.to_string())?;
+    let state: RunState = serde_json::from_slice(&rest[..end]).map_err(|error| error.to_string())?;
     let mut rest = bytes.slice_ref(&rest[end + 1..]);
-    if progress.checkpoints.iter().sum::<usize>() != rest.len() {
+    if state.checkpoints.iter().sum::<usize>() != rest.len() {
         return Err("its checkpoints are truncated".to_owned());
     }
-    let checkpoints = progress.checkpoints.iter().map(|length| rest.split_to(*length)).collect();
-    Ok((progress, checkpoints))
+    let checkpoints = state.checkpoints.iter().map(|length| rest.split_to(*length)).collect();
+    Ok((state, checkpoints))
 }

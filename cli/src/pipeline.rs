@@ -16,7 +16,7 @@ use workers::Workers;
 
 /// A batch and the input it came from.
 #[derive(Clone, Debug)]
-pub struct Job {
+pub struct InputBatch {
     pub input: Arc<str>,
     pub batch: Batch,
 }
@@ -25,7 +25,7 @@ pub struct Job {
 pub trait OutcomeSink {
     /// Takes one batch. `outcome` is `None` if the batch was not given to the component: it is part of a record that is
     /// too long.
-    fn take(&mut self, job: Job, outcome: Option<Outcome>) -> Result<(), WriteError>;
+    fn take(&mut self, item: InputBatch, outcome: Option<Outcome>) -> Result<(), WriteError>;
 }
 
 /// The correlators, on one thread or several.
@@ -65,22 +65,22 @@ impl Pipeline {
     }
 
     /// Submits a batch. Passes on all outcomes that are ready, of this batch or earlier ones.
-    pub fn put(&mut self, job: Job, to: &mut impl OutcomeSink) -> Result<(), Fault> {
+    pub fn put(&mut self, item: InputBatch, to: &mut impl OutcomeSink) -> Result<(), RunError> {
         match self {
             Self::One(supervisor) => {
-                let outcome = match job.batch.kind {
-                    Kind::Records => supervisor.process(job.batch.bytes(), now()).map(Some),
+                let outcome = match item.batch.kind {
+                    Kind::Records => supervisor.process(item.batch.bytes(), now()).map(Some),
                     Kind::TooLong { .. } => Ok(None),
                 };
-                let outcome = outcome.map_err(|error| Fault::at(&job, &error))?;
-                Ok(to.take(job, outcome)?)
+                let outcome = outcome.map_err(|error| RunError::at(&item, &error))?;
+                Ok(to.take(item, outcome)?)
             }
-            Self::Workers(many) => many.put(job, to),
+            Self::Workers(many) => many.put(item, to),
         }
     }
 
     /// Waits for all submitted batches and passes on their outcomes.
-    pub fn drain(&mut self, to: &mut impl OutcomeSink) -> Result<(), Fault> {
+    pub fn drain(&mut self, to: &mut impl OutcomeSink) -> Result<(), RunError> {
         match self {
             Self::One(_) => Ok(()),
             Self::Workers(many) => many.drain(to),
@@ -132,22 +132,22 @@ impl Report {
 
 /// A fatal error of the pipeline.
 #[derive(Debug)]
-pub enum Fault {
+pub enum RunError {
     /// The component refused a batch or could not be restarted.
     Component(String),
     /// An output could not be written.
-    WriteError(WriteError),
+    Output(WriteError),
 }
 
-impl From<WriteError> for Fault {
-    fn from(unwritten: WriteError) -> Self {
-        Self::WriteError(unwritten)
+impl From<WriteError> for RunError {
+    fn from(error: WriteError) -> Self {
+        Self::Output(error)
     }
 }
 
-impl Fault {
-    fn at(job: &Job, error: &Error) -> Self {
-        let (input, Batch { original, line, .. }) = (&job.input, &job.batch);
+impl RunError {
+    fn at(item: &InputBatch, error: &Error) -> Self {
+        let (input, Batch { original, line, .. }) = (&item.input, &item.batch);
         Self::Component(format!("{input}:{line}: in a batch of {} bytes: {error}", original.len()))
     }
 }

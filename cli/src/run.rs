@@ -13,7 +13,7 @@ use super::cli::{self, LogFormat, Mode};
 use super::durable::StateFolder;
 use super::monitor::Monitor;
 use super::output::Outputs;
-use super::pipeline::{Fault, Pipeline};
+use super::pipeline::{Pipeline, RunError};
 use super::setup::{configuration, load, progress};
 use super::sink::WriteError;
 use super::stop::Stop;
@@ -100,15 +100,15 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
     summary.seconds = began.elapsed().as_secs_f64();
     let code = match end {
         Ok(()) => stop.exit_code().unwrap_or(if failed { FAILED } else { DONE }),
-        Err(Fault::WriteError(WriteError::ReaderGone { name })) => {
+        Err(RunError::Output(WriteError::ReaderGone { name })) => {
             warn!("the reader of {name} closed the pipe");
             READER_GONE
         }
-        Err(Fault::WriteError(WriteError::Failed(failure))) => {
+        Err(RunError::Output(WriteError::Failed(failure))) => {
             error!("{}", failure.message);
             failure.code
         }
-        Err(Fault::Component(why)) => {
+        Err(RunError::Component(why)) => {
             error!("{why}");
             FAILED
         }

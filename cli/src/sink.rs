@@ -139,14 +139,14 @@ impl Sink {
         slices.extend(pieces.iter().map(|piece| IoSlice::new(piece)));
         let written = write_all(&mut self.file, &mut slices);
         self.buffer.clear();
-        written.map_err(|error| self.unwritten(&error))
+        written.map_err(|error| self.write_error(&error))
     }
 
     /// Flushes the buffer.
     pub fn flush(&mut self) -> Result<(), WriteError> {
         let written = self.file.write_all(&self.buffer);
         self.buffer.clear();
-        written.map_err(|error| self.unwritten(&error))
+        written.map_err(|error| self.write_error(&error))
     }
 
     /// Flushes, syncs to disk and returns the length.
@@ -156,12 +156,12 @@ impl Sink {
             Some(folder) => File::open(folder)?.sync_all(),
             None => Ok(()),
         });
-        synced.map_err(|error| self.unwritten(&error))?;
+        synced.map_err(|error| self.write_error(&error))?;
         self.fresh = None;
         Ok(self.length)
     }
 
-    fn unwritten(&self, error: &io::Error) -> WriteError {
+    fn write_error(&self, error: &io::Error) -> WriteError {
         match error.kind() {
             io::ErrorKind::BrokenPipe => WriteError::ReaderGone { name: self.name.clone() },
             _ => WriteError::Failed(CliError::new(format!("cannot write {}: {error}", self.name))),

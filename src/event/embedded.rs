@@ -24,13 +24,13 @@ const GZIP: &[u8] = &[0x1F, 0x8B];
 /// # Errors
 ///
 /// A message if the content is not base64, cannot be decompressed, or would exceed `inflatable`.
-pub(crate) fn decode(inside: EmbeddedRecords, inflatable: &mut usize) -> Result<Vec<u8>, String> {
-    decode_text(inside, inflatable).map(on_one_line)
+pub(crate) fn decode(embedded: EmbeddedRecords, inflatable: &mut usize) -> Result<Vec<u8>, String> {
+    decode_text(embedded, inflatable).map(on_one_line)
 }
 
 /// [`decode`], but leaves a document on several lines.
-fn decode_text(inside: EmbeddedRecords, inflatable: &mut usize) -> Result<Vec<u8>, String> {
-    let encoded = match inside {
+fn decode_text(embedded: EmbeddedRecords, inflatable: &mut usize) -> Result<Vec<u8>, String> {
+    let encoded = match embedded {
         EmbeddedRecords::Json(records) => return Ok(records),
         EmbeddedRecords::Base64(text) => text,
     };

@@ -60,7 +60,7 @@ pub(crate) struct StepPlan {
     pub provider: Provider,
     pub services: Vec<Box<str>>,
     pub outcome: WantedOutcome,
-    pub tests: Vec<CompiledCondition>,
+    pub conditions: Vec<CompiledCondition>,
     pub optional: bool,
     pub bindings: Vec<Binding>,
     /// The index in `bindings` of the name that gives one finding per value.
@@ -160,9 +160,13 @@ impl Rules {
             let key = self.key(&slots, &format!("{at}.bind.{name}"))?;
             bindings.push(Binding { name: name.as_str().into(), slots, key, joins: joining.contains(&name.as_str()) });
         }
-        let mut tests = Vec::new();
+        let mut conditions = Vec::new();
         for (number, condition) in step.conditions.iter().enumerate() {
-            tests.push(CompiledCondition::compile(condition, &mut self.projection, &format!("{at}.where[{number}]"))?);
+            conditions.push(CompiledCondition::compile(
+                condition,
+                &mut self.projection,
+                &format!("{at}.where[{number}]"),
+            )?);
         }
         let each = step.each.as_ref().map(|name| {
             let place = bindings.iter().position(|binding| *binding.name == **name);
@@ -174,7 +178,7 @@ impl Rules {
             provider: step.provider,
             services: step.service.iter().map(|service| service.as_str().into()).collect(),
             outcome: step.outcome,
-            tests,
+            conditions,
             optional: step.optional,
             bindings,
             each: each.transpose()?,
@@ -252,7 +256,7 @@ impl StepPlan {
         self.provider == event.provider
             && self.services.iter().any(|service| **service == *event.service)
             && self.outcome.includes(event.outcome)
-            && self.tests.iter().all(|test| test.holds(&event.values))
+            && self.conditions.iter().all(|condition| condition.holds(&event.values))
     }
 }
 

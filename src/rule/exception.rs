@@ -148,7 +148,7 @@ pub(crate) struct ExceptionPlan {
     pub exception: Exception,
     /// Hash of the whole exception, its reason included.
     pub fingerprint: [u8; 16],
-    tests: Vec<CompiledCondition>,
+    conditions: Vec<CompiledCondition>,
 }
 
 impl ExceptionPlan {
@@ -162,14 +162,14 @@ impl ExceptionPlan {
             return Err(Error::config(at, "an exception needs `where` or `between`: this one would except everything"));
         }
         let conditions = exception.conditions.iter().enumerate();
-        let tests = conditions
+        let conditions = conditions
             .map(|(number, condition)| {
                 CompiledCondition::compile(condition, projection, &format!("{at}.where[{number}]"))
             })
             .collect::<Result<_, _>>()?;
         let mut digest = Digest::default();
         exception.hash(&mut digest);
-        Ok(Self { fingerprint: digest.digest(), tests, exception })
+        Ok(Self { fingerprint: digest.digest(), conditions, exception })
     }
 
     /// Whether it holds for an event at `time`, in ms since 1970.
@@ -177,7 +177,7 @@ impl ExceptionPlan {
         event.provider == self.exception.provider
             && self.exception.expires.is_none_or(|expires| time < expires.as_event_time())
             && self.is_within_hours(time)
-            && self.tests.iter().all(|test| test.holds(&event.values))
+            && self.conditions.iter().all(|condition| condition.holds(&event.values))
     }
 
     /// Whether it applies to the rule with this id.

@@ -12,7 +12,7 @@ use catena_host::{Error, Mode, Outcome, Route, Supervisor};
 use crossbeam_channel::{Receiver, Sender, bounded, select_biased, unbounded};
 
 use super::shards::Shards;
-use super::{Fault, Job, OutcomeSink, Report, now};
+use super::{InputBatch, OutcomeSink, Report, RunError, now};
 use catena_input::framing::Kind;
 
 /// Batches in flight per worker thread, enough that some can be routed while others are processed.
@@ -48,7 +48,7 @@ impl Drop for PanicGuard<'_> {
 
 /// A batch in flight.
 struct Pending {
-    job: Job,
+    item: InputBatch,
     stage: Stage,
 }
 
@@ -99,25 +99,25 @@ impl Workers {
         Self { tasks, to_route, done, pending: VecDeque::new(), first: 0, next: 0, mode }
     }
 
-    pub fn put(&mut self, job: Job, to: &mut impl OutcomeSink) -> Result<(), Fault> {
+    pub fn put(&mut self, item: InputBatch, to: &mut impl OutcomeSink) -> Result<(), RunError> {
         while self.pending.len() >= AHEAD * self.tasks.len() {
             self.wait(to)?;
         }
         let number = self.first + self.pending.len() as u64;
-        let stage = if job.batch.kind == Kind::Records {
-            self.send(&self.to_route, (number, job.batch.bytes().clone()))?;
+        let stage = if item.batch.kind == Kind::Records {
+            self.send(&self.to_route, (number, item.batch.bytes().clone()))?;
             Stage::Routing
         } else {
             Stage::Skipped
         };
-        self.pending.push_back(Pending { job, stage });
+        self.pending.push_back(Pending { item, stage });
         while let Ok(done) = self.done.try_recv() {
             self.settle(done)?;
         }
         self.emit(to)
     }
 
-    pub fn drain(&mut self, to: &mut impl OutcomeSink) -> Result<(), Fault> {
+    pub fn drain(&mut self, to: &mut impl OutcomeSink) -> Result<(), RunError> {
         self.emit(to)?;
         while !self.pending.is_empty() {
             self.wait(to)?;
@@ -145,28 +145,28 @@ impl Workers {
         *report = *sum;
     }
 
-    fn send<T>(&self, to: &Sender<T>, what: T) -> Result<(), Fault> {
-        to.send(what).map_err(|_| Fault::Component(worker_terminated().to_string()))
+    fn send<T>(&self, to: &Sender<T>, what: T) -> Result<(), RunError> {
+        to.send(what).map_err(|_| RunError::Component(worker_terminated().to_string()))
     }
 
-    fn wait(&mut self, to: &mut impl OutcomeSink) -> Result<(), Fault> {
-        let done = self.done.recv().map_err(|_| Fault::Component(worker_terminated().to_string()))?;
+    fn wait(&mut self, to: &mut impl OutcomeSink) -> Result<(), RunError> {
+        let done = self.done.recv().map_err(|_| RunError::Component(worker_terminated().to_string()))?;
         self.settle(done)?;
         self.emit(to)
     }
 
     /// Records a result from a worker.
-    fn settle(&mut self, done: Done) -> Result<(), Fault> {
+    fn settle(&mut self, done: Done) -> Result<(), RunError> {
         match done {
-            Done::Ended => Err(Fault::Component(worker_terminated().to_string())),
+            Done::Ended => Err(RunError::Component(worker_terminated().to_string())),
             Done::Routed(number, routes) => {
                 let Some(pending) = self.pending.get_mut((number - self.first) as usize) else { return Ok(()) };
-                pending.stage = Stage::Routed(routes.map_err(|error| Fault::at(&pending.job, &error))?);
+                pending.stage = Stage::Routed(routes.map_err(|error| RunError::at(&pending.item, &error))?);
                 self.dispatch()
             }
             Done::Processed(number, partition, outcome) => {
                 let Some(pending) = self.pending.get_mut((number - self.first) as usize) else { return Ok(()) };
-                let outcome = outcome.map_err(|error| Fault::at(&pending.job, &error))?;
+                let outcome = outcome.map_err(|error| RunError::at(&pending.item, &error))?;
                 let Stage::Processing { outcomes, missing, .. } = &mut pending.stage else { return Ok(()) };
                 if let Some(place) = outcomes.get_mut(partition) {
                     *place = Some(outcome);
@@ -179,11 +179,11 @@ impl Workers {
     }
 
     /// Dispatches routed batches to the workers, strictly in order.
-    fn dispatch(&mut self) -> Result<(), Fault> {
+    fn dispatch(&mut self) -> Result<(), RunError> {
         while let Some(pending) = self.pending.get_mut((self.next - self.first) as usize) {
             match std::mem::replace(&mut pending.stage, Stage::Skipped) {
                 Stage::Routed(routes) => {
-                    let shards = Shards::new(pending.job.batch.bytes(), routes, self.tasks.len() as u32);
+                    let shards = Shards::new(pending.item.batch.bytes(), routes, self.tasks.len() as u32);
                     let parts = shards.batches().to_vec();
                     let missing = parts.iter().filter(|part| !part.is_empty()).count();
                     let outcomes = parts.iter().map(|_| None).collect();
@@ -205,7 +205,7 @@ impl Workers {
     }
 
     /// Emits finished batches, in order.
-    fn emit(&mut self, to: &mut impl OutcomeSink) -> Result<(), Fault> {
+    fn emit(&mut self, to: &mut impl OutcomeSink) -> Result<(), RunError> {
         self.dispatch()?;
         while let Some(pending) = self.pending.front_mut() {
             let outcome = match std::mem::replace(&mut pending.stage, Stage::Skipped) {
@@ -218,7 +218,7 @@ impl Workers {
             };
             self.first += 1;
             if let Some(pending) = self.pending.pop_front() {
-                to.take(pending.job, outcome)?;
+                to.take(pending.item, outcome)?;
             }
         }
         Ok(())
@@ -231,7 +231,7 @@ impl Pending {
         if let Stage::Processing { missing: 0, .. } = self.stage
             && let Stage::Processing { shards, outcomes, .. } = std::mem::replace(&mut self.stage, Stage::Skipped)
         {
-            self.stage = Stage::Done(Box::new(shards.join(self.job.batch.bytes(), mode, outcomes)));
+            self.stage = Stage::Done(Box::new(shards.join(self.item.batch.bytes(), mode, outcomes)));
         }
     }
 }

@@ -6,7 +6,7 @@ use catena_host::{Outcome, Rejection};
 use indicatif::ProgressBar;
 
 use crate::output::Outputs;
-use crate::pipeline::{Job, OutcomeSink};
+use crate::pipeline::{InputBatch, OutcomeSink};
 use crate::sink::WriteError;
 use crate::summary::Summary;
 use catena_input::framing::Kind;
@@ -25,34 +25,34 @@ pub struct Out {
 }
 
 impl OutcomeSink for Out {
-    fn take(&mut self, job: Job, outcome: Option<Outcome>) -> Result<(), WriteError> {
-        self.summary.bytes += job.batch.original.len() as u64;
-        if !Arc::ptr_eq(&self.input, &job.input) {
+    fn take(&mut self, item: InputBatch, outcome: Option<Outcome>) -> Result<(), WriteError> {
+        self.summary.bytes += item.batch.original.len() as u64;
+        if !Arc::ptr_eq(&self.input, &item.input) {
             // Never join the last line of one input to the first of another, not even if both have the same name.
-            if self.input != job.input || job.batch.offset == 0 {
+            if self.input != item.input || item.batch.offset == 0 {
                 self.outputs.end_line()?;
             }
-            self.input = Arc::clone(&job.input);
+            self.input = Arc::clone(&item.input);
         }
         match outcome {
             Some(outcome) => {
                 self.summary.add(&outcome);
-                self.outputs.write(&job.input, &job.batch, outcome)
+                self.outputs.write(&item.input, &item.batch, outcome)
             }
-            None => self.too_long(&job),
+            None => self.too_long(&item),
         }
     }
 }
 
 impl Out {
-    fn too_long(&mut self, job: &Job) -> Result<(), WriteError> {
-        if job.batch.kind == (Kind::TooLong { first: true }) {
+    fn too_long(&mut self, item: &InputBatch) -> Result<(), WriteError> {
+        if item.batch.kind == (Kind::TooLong { first: true }) {
             self.summary.records += 1;
             self.summary.rejected += 1;
             let detail = format!("the record is longer than --max-record-bytes {}", self.longest);
             let rejection = Rejection { start: 0, end: 0, code: "too-long".to_owned(), detail };
-            self.outputs.rejection(&job.input, &job.batch, job.batch.line, &rejection)?;
+            self.outputs.rejection(&item.input, &item.batch, item.batch.line, &rejection)?;
         }
-        if self.keep_rejected { self.outputs.pass(vec![job.batch.original.clone()]) } else { Ok(()) }
+        if self.keep_rejected { self.outputs.pass(vec![item.batch.original.clone()]) } else { Ok(()) }
     }
 }

@@ -8,9 +8,9 @@ use catena_input::{Consumer, Events, Next, Notice, Session};
 use tracing::{error, info, warn};
 
 use super::out::Out;
-use crate::durable::{Snapshot, StateFolder};
+use crate::durable::{RunState, StateFolder};
 use crate::monitor::Monitor;
-use crate::pipeline::{Fault, Job, Pipeline};
+use crate::pipeline::{InputBatch, Pipeline, RunError};
 use crate::sink::WriteError;
 use crate::stop::Stop;
 
@@ -59,10 +59,10 @@ impl State {
 }
 
 impl Consumer for Work {
-    type Error = Fault;
+    type Error = RunError;
 
-    fn batch(&mut self, input: &Arc<str>, batch: Batch) -> Result<(), Fault> {
-        self.pipeline.put(Job { input: Arc::clone(input), batch }, &mut self.out)
+    fn batch(&mut self, input: &Arc<str>, batch: Batch) -> Result<(), RunError> {
+        self.pipeline.put(InputBatch { input: Arc::clone(input), batch }, &mut self.out)
     }
 
     fn notice(&mut self, notice: Notice) {
@@ -101,20 +101,20 @@ impl Run {
     }
 
     /// Processes all input until it ends or a stop is requested.
-    pub fn run(&mut self, mut events: Events, stop: &Stop) -> Result<(), Fault> {
+    pub fn run(&mut self, mut events: Events, stop: &Stop) -> Result<(), RunError> {
         let end = self.read_all(&mut events, stop);
         if end.is_err() {
             stop.ask();
         }
         // Output produced before an error is still written. It is not saved, so it is produced again.
-        let flushed = self.work.out.outputs.flush().map_err(Fault::from);
+        let flushed = self.work.out.outputs.flush().map_err(RunError::from);
         end.and(flushed)?;
         self.save()?;
         self.update_monitor(true);
         Ok(())
     }
 
-    fn read_all(&mut self, events: &mut Events, stop: &Stop) -> Result<(), Fault> {
+    fn read_all(&mut self, events: &mut Events, stop: &Stop) -> Result<(), RunError> {
         loop {
             let event = match events.next(PATIENCE) {
                 Next::Event(event) => event,
@@ -144,7 +144,7 @@ impl Run {
     }
 
     /// Periodic work.
-    fn tick(&mut self) -> Result<(), Fault> {
+    fn tick(&mut self) -> Result<(), RunError> {
         self.inputs.tick(&mut self.work)?;
         if self.state.as_ref().is_some_and(|state| state.saved.elapsed() >= state.every) {
             self.save()?;
@@ -154,19 +154,19 @@ impl Run {
     }
 
     /// Drains the pipeline, then saves the progress of inputs, outputs and correlators.
-    fn save(&mut self) -> Result<(), Fault> {
+    fn save(&mut self) -> Result<(), RunError> {
         let Some(state) = &mut self.state else { return Ok(()) };
         let Work { pipeline, out, .. } = &mut self.work;
         pipeline.drain(out)?;
-        let checkpoints = pipeline.checkpoints().map_err(|error| Fault::Component(error.to_string()))?;
+        let checkpoints = pipeline.checkpoints().map_err(|error| RunError::Component(error.to_string()))?;
         let written = out.outputs.sync()?;
         if state.pruned.elapsed() >= PRUNE {
             self.inputs.forget_old();
             state.pruned = Instant::now();
         }
-        let progress = Snapshot::new(self.inputs.saved(), written, &out.input, out.summary.clone());
-        let saved = state.folder.save(progress, &checkpoints);
-        saved.map_err(|error| Fault::WriteError(WriteError::Failed(error)))?;
+        let run_state = RunState::new(self.inputs.saved(), written, &out.input, out.summary.clone());
+        let saved = state.folder.save(run_state, &checkpoints);
+        saved.map_err(|error| RunError::Output(WriteError::Failed(error)))?;
         state.saved = Instant::now();
         if let Some(monitor) = &self.monitor {
             monitor.set(|status| status.saved = Some(SystemTime::now()));
