@@ -4,6 +4,7 @@ mod out;
 mod running;
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -34,6 +35,11 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
     check(arguments, &inputs, &world)?;
     let progress = progress(arguments, &inputs);
     log::start(arguments.log_format, if arguments.quiet { Level::ERROR } else { arguments.log_level }, &progress);
+    // A missing file may still be created. A mistyped path must not look like an idle one.
+    let missing = |path: &&PathBuf| path.as_os_str() != "-" && world.files.metadata(path).is_err();
+    for path in arguments.inputs.iter().filter(missing).filter(|_| arguments.follow) {
+        warn!("{}: does not exist yet; waiting for it", path.display());
+    }
     let (config, mode) = configuration(arguments)?;
     let state = arguments.state.as_deref().map(StateFolder::open).transpose()?;
     let (saved, checkpoints) = match &state {

@@ -46,6 +46,25 @@ fn growing_new_and_rotated_files_in_a_folder_are_read_as_they_change() {
     assert!(told.contains("15 passed"), "{told}");
 }
 
+/// Regression: a mistyped path looked like an idle log.
+#[test]
+fn a_missing_file_is_reported_and_read_once_it_exists() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let [log, output, state] = ["audit.log", "out", "state"].map(|name| folder.path().join(name));
+    let [log, output_text, state_text] = [&log, &output, &state].map(|path| path.display().to_string());
+    let run = Following::start(&["--output", &output_text, "--state", &state_text, &log]);
+    let began = Instant::now();
+    // It locks its state after it has looked for its inputs.
+    while !state.join("lock").exists() {
+        assert!(began.elapsed() < PATIENCE);
+        thread::sleep(Duration::from_millis(20));
+    }
+    file(folder.path(), "audit.log", records().join("\n") + "\n");
+    assert_becomes(&output, &records());
+    let told = run.end();
+    assert!(told.contains("audit.log: does not exist yet; waiting for it"), "{told}");
+}
+
 #[test]
 fn a_truncated_file_is_read_from_the_start_with_a_warning() {
     let folder = tempfile::tempdir().expect("a folder can be made");

@@ -41,6 +41,21 @@ pub struct Condition {
     pub operator: Operator,
 }
 
+impl Condition {
+    /// A condition on the value at `field`, neither inverted nor ignoring case.
+    ///
+    /// ```
+    /// use catena::{Condition, OneOrMany, Operator, Path};
+    ///
+    /// let field = Path::parse("requestParameters.encrypted").unwrap();
+    /// let condition = Condition::new(field, Operator::Equals(OneOrMany::One("false".into())));
+    /// assert!(!condition.not);
+    /// ```
+    pub fn new(field: Path, operator: Operator) -> Self {
+        Self { field, not: false, ignore_case: false, operator }
+    }
+}
+
 /// The test of a [`Condition`] on a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -180,6 +195,12 @@ impl Scalar {
     /// ```
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl From<&str> for Scalar {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
     }
 }
 

@@ -13,6 +13,18 @@ pub struct Attack {
     pub name: String,
 }
 
+impl Attack {
+    /// A technique or sub-technique by its id and name.
+    ///
+    /// ```
+    /// let attack = catena::Attack::new("T1578.002", "Create Cloud Instance");
+    /// assert_eq!(attack.technique, "T1578.002");
+    /// ```
+    pub fn new(technique: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { technique: technique.into(), name: name.into() }
+    }
+}
+
 /// The version of ATT&CK whose tactics findings report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
