@@ -18,8 +18,8 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// What a source names of the crate: `use crate::x`, `use crate::{x, y}`, `crate::x::f()`, or the same by as many `super` as
-/// lead to the crate. `depth` is the number of modules between the crate and the items of the file.
+/// What a source names of the crate: `use crate::x`, `use crate::{x, y}`, `crate::x::f()`, or the same by as many
+/// `super` as lead to the crate. `depth` is the number of modules between the crate and the items of the file.
 fn imports(text: &str, depth: usize) -> Vec<String> {
     let mut found = Vec::new();
     // In a module of tests, `super` is the file itself.

@@ -43,8 +43,8 @@ fn a_malformed_record_that_cannot_match_is_not_rejected() {
     assert_eq!(rejections(b"{\"eventName\":\"DescribeInstances\",}\n{\"a\" 1}\n"), (vec![], 0));
 }
 
-/// Regression: the prefilter ignored the first letter of a key, so it took `browser_identity` for `user_identity`, and a
-/// valid record with a truncated message for a truncated one.
+/// Regression: the prefilter ignored the first letter of a key, so it took `browser_identity` for `user_identity`, and
+/// a valid record with a truncated message for a truncated one.
 #[test]
 fn a_key_that_ends_like_an_action_key_does_not_make_a_record_a_candidate() {
     for key in ["browser_identity", "glass_uid"] {

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use catena_host::{Bounds, Limits, Mode, Sandbox, Supervisor};
-use catena_synthetic::Stream;
+use catena_synthetic::{Stream, batches};
 use indicatif::{ProgressBar, ProgressStyle};
-use memchr::{memchr_iter, memrchr};
+use memchr::memchr_iter;
 
 use super::setup::{component, read};
 use super::{CliError, DONE, cli};
@@ -134,17 +134,6 @@ fn progress(length: usize) -> ProgressBar {
     }
 }
 
-/// Splits the bytes into batches of whole lines.
-fn batches(bytes: &Bytes, size: usize) -> Vec<Bytes> {
-    let (mut batches, mut rest) = (Vec::new(), bytes.clone());
-    while !rest.is_empty() {
-        let most = rest.len().min(size);
-        let end = memrchr(b'\n', &rest[..most]).map_or_else(|| memchr::memchr(b'\n', &rest), Some);
-        batches.push(rest.split_to(end.map_or(rest.len(), |at| at + 1)));
-    }
-    batches
-}
-
 /// Runs the contenders in turns until the time is up.
 fn measure(
     input: &str,
@@ -153,7 +142,7 @@ fn measure(
     time: Duration,
     sandboxes: &Sandboxes,
 ) -> Result<Row, catena_host::Error> {
-    let batches = batches(bytes, batch);
+    let batches: Vec<_> = batches(bytes, batch).into_iter().map(|part| bytes.slice_ref(part)).collect();
     let mut speeds = [const { Vec::new() }; 4];
     let began = Instant::now();
     while began.elapsed() < time || speeds[0].len() < MIN_ROUNDS {
@@ -194,7 +183,7 @@ fn pass(contender: Contender, batches: &[Bytes], sandboxes: &Sandboxes) -> Resul
 
 /// Measures calls with a single record, direct and through a supervisor.
 fn single_calls(bytes: &Bytes, sandboxes: &Sandboxes, time: Duration) -> Result<(), catena_host::Error> {
-    let records = batches(bytes, 1);
+    let records: Vec<_> = batches(bytes, 1).into_iter().map(|record| bytes.slice_ref(record)).collect();
     let mut correlator = sandboxes.limited.open(FINDINGS)?;
     let mut supervisor = Supervisor::open(Arc::clone(&sandboxes.limited), FINDINGS, Mode::Findings, Bounds::default())?;
     let [mut direct, mut supervised] = [const { Vec::new() }; 2];

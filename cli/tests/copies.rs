@@ -2,11 +2,10 @@
 //! only the copy has is read.
 
 use std::fs;
-use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use crate::common::following::assert_becomes;
+use crate::common::following::{assert_becomes, signal};
 use crate::common::gzip;
 use crate::common::runs::{Runs, append, lines, text};
 
@@ -158,15 +157,11 @@ fn a_partial_record_is_completed_from_a_copy() {
     let run = runs.follow();
     runs.wait(|output| output.len() == 100);
     thread::sleep(Duration::from_millis(500));
-    let signal = |name: &str| {
-        let sent = Command::new("kill").args([name, &run.0.id().to_string()]).status().expect("kill runs");
-        assert!(sent.success());
-    };
-    signal("-STOP");
+    signal(&run.0, "-STOP");
     append(&log, half[12..].to_owned() + "\n" + &text(&lines("b", 0..5)));
     fs::copy(&log, runs.path("logs/a.log.1")).expect("it is copied");
     fs::write(&log, "").expect("it is cut");
-    signal("-CONT");
+    signal(&run.0, "-CONT");
     let expected = [lines("a", 0..100), vec![half.to_owned()], lines("b", 0..5)].concat();
     assert_becomes(&runs.path("out"), &expected);
     run.end();

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::common::{catena, file, gzip, records, stderr, summary};
-use catena_synthetic::Stream;
+use catena_synthetic::{Random, Stream};
 
 /// A temporary folder with inputs and outputs, and the arguments common to its runs.
 struct Case {
@@ -71,27 +71,17 @@ fn stream(records: usize) -> Vec<u8> {
     (lines.join("\n") + "\n").into_bytes()
 }
 
-/// A deterministic pseudo-random generator (LCG with the constants of Numerical Recipes).
-struct Chance(u32);
-
-impl Chance {
-    fn below(&mut self, limit: u32) -> u32 {
-        self.0 = self.0.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        ((u64::from(self.0) * u64::from(limit)) >> 32) as u32
-    }
-}
-
 fn start(arguments: &[String]) -> Child {
     catena(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts")
 }
 
 /// Kills runs at random moments, then lets the last one finish.
 fn with_kills(case: &Case, inputs: &[PathBuf], kills: usize) {
-    let mut chance = Chance(7);
+    let mut random = Random::new(7);
     let (mut killed, mut ended) = (0, 0);
     while killed < kills {
         let mut child = start(&case.run("killed", inputs, true));
-        thread::sleep(Duration::from_micros(3_000 + u64::from(chance.below(30_000))));
+        thread::sleep(Duration::from_micros(3_000 + random.below(30_000)));
         child.kill().expect("it can be killed");
         match child.wait().expect("it has ended").code() {
             None => killed += 1,
@@ -164,10 +154,10 @@ fn kills_with_several_jobs_change_only_the_order_of_findings() {
     let case = Case::new(&["--batch-bytes", "65536", "--jobs", "3"]);
     let input = file(case.folder.path(), "in.ndjson", stream(20_000));
     case.to_end("whole", std::slice::from_ref(&input), false);
-    let mut chance = Chance(3);
+    let mut random = Random::new(3);
     for _ in 0..20 {
         let mut child = start(&case.run("killed", std::slice::from_ref(&input), true));
-        thread::sleep(Duration::from_micros(5_000 + u64::from(chance.below(30_000))));
+        thread::sleep(Duration::from_micros(5_000 + random.below(30_000)));
         child.kill().expect("it can be killed");
         child.wait().expect("it has ended");
     }

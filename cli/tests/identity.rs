@@ -5,7 +5,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use crate::common::following::{Following, assert_becomes};
+use crate::common::following::{Following, assert_becomes, signal};
 use crate::common::runs::{Runs, append, lines, text};
 use crate::common::{catena, gzip, stderr, summary};
 
@@ -163,8 +163,7 @@ fn reading_a_followed_file_is_retried_after_an_error() {
     assert_becomes(&runs.path("out"), &lines("b", 0..3));
     fs::write(&broken, gzip(text(&lines("a", 0..50)).as_bytes())).expect("it is written");
     assert_becomes(&runs.path("out"), &[lines("b", 0..3), lines("a", 0..50)].concat());
-    let sent = std::process::Command::new("kill").args(["-TERM", &run.0.id().to_string()]).status();
-    assert!(sent.expect("kill runs").success());
+    signal(&run.0, "-TERM");
 }
 
 #[test]

@@ -5,11 +5,9 @@ use std::process::{Child, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use crate::common::following::{PATIENCE, signal};
 use crate::common::{START, catena, summary};
 use catena_synthetic::chain;
-
-/// Timeout, long enough for the slowest machine. A program that waits for more input would hang forever.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 fn live(arguments: &[&str]) -> Child {
     catena(["run", "--summary"])
@@ -32,11 +30,6 @@ fn lines(output: impl Read + Send + 'static) -> mpsc::Receiver<String> {
         }
     });
     receiver
-}
-
-fn signal(child: &Child, signal: &str) {
-    let sent = std::process::Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill runs");
-    assert!(sent.success());
 }
 
 #[test]

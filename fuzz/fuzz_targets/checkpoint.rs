@@ -1,5 +1,5 @@
-//! Whatever a checkpoint holds, resuming from it fails with an error or gives a correlator whose state is consistent, even if
-//! the checksum is right.
+//! Whatever a checkpoint holds, resuming from it fails with an error or gives a correlator whose state is consistent,
+//! even if the checksum is right.
 
 #![no_main]
 

@@ -9,26 +9,12 @@ use std::hint::black_box;
 use catena::{Correlator, Timestamp};
 use catena_component::COMPONENT;
 use catena_host::{Limits, Sandbox};
-use catena_synthetic::{Random, Stream, azure_line, gcp_line};
+use catena_synthetic::{Random, Stream, azure_line, batches, gcp_line};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
 const BATCH: usize = 1 << 20;
 const NOW: u64 = 1_900_000_000_000;
 const FINDINGS: &str = r#"{"mode":"findings"}"#;
-
-/// Splits the stream into batches of whole lines.
-fn batches(bytes: &[u8]) -> Vec<&[u8]> {
-    let mut rest = bytes;
-    let mut batches = Vec::new();
-    while !rest.is_empty() {
-        let most = &rest[..rest.len().min(BATCH)];
-        let end = memchr::memrchr(b'\n', most).map_or(rest.len(), |at| at + 1);
-        let (batch, after) = rest.split_at(end);
-        batches.push(batch);
-        rest = after;
-    }
-    batches
-}
 
 /// Processes the stream once in the component. Returns the number of findings.
 fn in_the_component(sandbox: &Sandbox, batches: &[&[u8]]) -> usize {
@@ -41,7 +27,7 @@ fn throughput(criterion: &mut Criterion) {
     for per_10_000 in [0, 100, 1_000] {
         let stream = Stream { records: 100_000, of_interest_per_10_000: per_10_000, chains: 10, ..Stream::default() };
         let bytes = stream.bytes();
-        let batches = batches(&bytes);
+        let batches = batches(&bytes, BATCH);
         let mut group = criterion.benchmark_group("throughput");
         group.sample_size(10).throughput(Throughput::Bytes(bytes.len() as u64));
         let name = |who| BenchmarkId::new(who, format!("{}% of interest", f64::from(per_10_000) / 100.0));
@@ -91,7 +77,7 @@ fn clouds(criterion: &mut Criterion) {
         .collect();
     let mut group = criterion.benchmark_group("an hour of");
     for (name, bytes) in [("CloudTrail", aws.bytes()), ("three clouds", mixed)] {
-        let batches = batches(&bytes);
+        let batches = batches(&bytes, BATCH);
         group.sample_size(10).throughput(Throughput::Bytes(bytes.len() as u64));
         group.bench_function(name, |bencher| bencher.iter(|| in_the_component(&sandbox, &batches)));
     }

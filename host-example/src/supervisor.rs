@@ -158,8 +158,8 @@ impl Supervisor {
     ///
     /// # Errors
     ///
-    /// [`Error::Fault`]: nothing was consumed, unless an earlier call on a part of the same batch trapped. Any other error means
-    /// that no new instance could be opened.
+    /// [`Error::Fault`]: nothing was consumed, unless an earlier call on a part of the same batch trapped. Any other
+    /// error means that no new instance could be opened.
     pub fn process(&mut self, batch: &Bytes, now: u64) -> Result<Outcome, Error> {
         let outcome = match self.attempt(batch, now) {
             Ok(outcome) => outcome,

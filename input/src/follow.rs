@@ -222,15 +222,11 @@ impl Follower {
                 self.send(InputEvent::Bytes(id, piece))?;
             }
             Advance::Trouble(error) => self.send(InputEvent::Trouble(id, error))?,
-            Advance::End(stamp) => {
-                self.end(id, stamp);
-                self.send(InputEvent::End(id, Some(stamp)))?;
-            }
+            Advance::End(stamp) => self.finish(id, stamp)?,
             Advance::Replaced(why) => {
                 let path = file.path.clone();
-                self.end(id, Stamp::default());
                 self.send(InputEvent::Warning(why))?;
-                self.send(InputEvent::End(id, Some(Stamp::default())))?;
+                self.finish(id, Stamp::default())?;
                 // If the file was closed, its inode may belong to another file by now. The next scan finds out.
                 if was_open {
                     self.begin(Planned::whole(Input::File(path), &*self.world.files))?;
@@ -254,6 +250,12 @@ impl Follower {
         }
     }
 
+    /// Ends a file and reports it.
+    fn finish(&mut self, id: u64, stamp: Stamp) -> Result<(), Closed> {
+        self.end(id, stamp);
+        self.send(InputEvent::End(id, Some(stamp)))
+    }
+
     /// Remembers an ended file. The previous content of its inode may reappear under another inode.
     fn remember(&mut self, inode: Inode, ended: Ended) {
         let fingerprint = ended.fingerprint;
@@ -270,7 +272,7 @@ impl Follower {
             let Some(path) = input.path() else { continue };
             let Ok(metadata) = self.world.files.metadata(path) else { continue };
             there.insert(metadata.inode);
-            if !self.own.contains(&metadata.inode) && !self.recognise(&input, path, &metadata)? {
+            if !self.own.contains(&metadata.inode) && !self.recognise(path, &metadata)? {
                 unknown.push((input, metadata));
             }
         }
@@ -289,14 +291,13 @@ impl Follower {
     }
 
     /// Returns true if the file is followed or has ended. Reports its new name if it was renamed.
-    fn recognise(&mut self, input: &Input, path: &Path, metadata: &Metadata) -> Result<bool, Closed> {
+    fn recognise(&mut self, path: &Path, metadata: &Metadata) -> Result<bool, Closed> {
         if let Some(id) = self.followed.get(&metadata.inode).copied() {
             if self.is_still(id, path) {
-                self.rename(id, input)?;
+                self.rename(id, path)?;
                 return Ok(true);
             }
-            self.end(id, Stamp::default());
-            self.send(InputEvent::End(id, Some(Stamp::default())))?;
+            self.finish(id, Stamp::default())?;
         }
         match self.ended.get_mut(&metadata.inode).filter(|ended| ended.stamp == metadata.stamp) {
             Some(ended) if ended.path != path => {
@@ -308,7 +309,8 @@ impl Follower {
         }
     }
 
-    /// Starts to read a file that is not known, if it is not a copy of a known one. Returns true if an input was started.
+    /// Starts to read a file that is not known, if it is not a copy of a known one. Returns true if an input was
+    /// started.
     fn start_unknown(
         &mut self,
         input: Input,
@@ -319,7 +321,7 @@ impl Follower {
         let (inode, stamp) = (metadata.inode, metadata.stamp);
         let Some(path) = input.path() else { return Ok(false) };
         // A file with two names was started under the first.
-        if self.followed.contains_key(&inode) || self.ended.get(&inode).is_some_and(|ended| ended.stamp == stamp) {
+        if self.recognise(path, metadata)? {
             return Ok(false);
         }
         match self.classify(path, inode, stamp, copies)? {
@@ -330,8 +332,7 @@ impl Follower {
                 // If the original is still followed, it has ended: its unfinished record continues in the copy.
                 let is_it = |file: &Followed| file.path == ended.path && file.fingerprint == ended.fingerprint;
                 if let Some(id) = self.files.iter().find_map(|(id, file)| is_it(file).then_some(*id)) {
-                    self.end(id, Stamp::default());
-                    self.send(InputEvent::End(id, Some(Stamp::default())))?;
+                    self.finish(id, Stamp::default())?;
                 }
                 self.begin(Planned::whole(input, &*self.world.files).from(ended.fingerprint, ended.position))?;
                 // Other copies are copies of a followed file from now on: rebuild the index.
@@ -358,8 +359,8 @@ impl Follower {
     }
 
     /// Continues to follow a file under its new name.
-    fn rename(&mut self, id: u64, input: &Input) -> Result<(), Closed> {
-        let (Some(path), Some(file)) = (input.path(), self.files.get_mut(&id)) else { return Ok(()) };
+    fn rename(&mut self, id: u64, path: &Path) -> Result<(), Closed> {
+        let Some(file) = self.files.get_mut(&id) else { return Ok(()) };
         if file.path == path || !file.lost_its_name() {
             return Ok(());
         }

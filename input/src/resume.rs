@@ -57,10 +57,7 @@ impl Saved {
         let (name, offset) = (self.path.display(), self.position.offset);
         match files.metadata(&self.path) {
             Ok(metadata) if metadata.inode == self.inode && metadata.stamp.size < offset => {
-                format!(
-                    "{name}: was truncated to {} bytes after {offset} had been read; reading it from the start",
-                    metadata.stamp.size
-                )
+                truncated(&self.path, metadata.stamp.size, offset)
             }
             _ => format!(
                 "{name}: was replaced; the old file, read to byte {offset}, is not in its folder, so its rest is lost"
@@ -120,6 +117,12 @@ pub struct Plan {
     pub warnings: Vec<String>,
 }
 
+/// The warning about a file that became shorter than the part that was read.
+pub fn truncated(path: &Path, length: u64, read: u64) -> String {
+    let name = path.display();
+    format!("{name}: was truncated to {length} bytes after {read} had been read; reading it from the start")
+}
+
 impl Plan {
     /// What the run knows of files that it has not begun to read: those it will not read, and those that still wait.
     pub fn known(&self, world: &World) -> Known {
@@ -175,8 +178,8 @@ pub fn plan(inputs: Vec<Input>, saved: Vec<Saved>, own: &HashSet<Inode>, follow:
         }
     }
     if follow {
-        // Of files with the same head that are new or barely read, start only one. The others can be identified once it has been
-        // read.
+        // Of files with the same head that are new or barely read, start only one. The others can be identified once it
+        // has been read.
         let head = |input: &Planned| input.input.path().and_then(|path| telling_head(files, path));
         let is_barely_read = |input: &Planned| input.fingerprint.length < MIN_TELLING;
         let known = planned.iter().zip(&found).filter(|(_, found)| **found == Progress::Continues);

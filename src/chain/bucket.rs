@@ -149,8 +149,8 @@ impl Buckets {
         before.is_none().then_some(())
     }
 
-    /// Panics if a bucket is not due when it says, or the counts are wrong. Gives the pending events of all buckets, with
-    /// the minute of each.
+    /// Panics if a bucket is not due when it says, or the counts are wrong. Gives the pending events of all buckets,
+    /// with the minute of each.
     pub(super) fn check(&self) -> impl Iterator<Item = (i64, &List)> {
         let ids = self.by_minute.values().map(|bucket| bucket.ids.len()).sum::<usize>();
         assert_eq!(self.ids, ids, "the number of ids is that of all buckets");

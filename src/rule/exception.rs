@@ -42,8 +42,8 @@ pub struct Exception {
     pub between: Option<TimeOfWeek>,
 }
 
-/// Checkpoints contain this hash. Times are hashed as text in their usual form, as version 0.1 pre-releases hashed them, so
-/// that an update does not drop the exceptions of pending events.
+/// Checkpoints contain this hash. Times are hashed as text in their usual form, as version 0.1 pre-releases hashed
+/// them, so that an update does not drop the exceptions of pending events.
 impl Hash for Exception {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let Self { id, reason, rules, provider, expires, action, conditions, between } = self;
@@ -217,8 +217,8 @@ impl Day {
 mod tests {
     use super::*;
 
-    /// Regression: an update that parsed times while reading changed the fingerprints of all exceptions with times. Pending
-    /// events then lost them, and a known-benign chain raised a new alert.
+    /// Regression: an update that parsed times while reading changed the fingerprints of all exceptions with times.
+    /// Pending events then lost them, and a known-benign chain raised a new alert.
     #[test]
     fn fingerprints_are_those_of_all_versions() {
         let fingerprint = |text: &str| {

@@ -81,12 +81,8 @@ impl Anchors {
             anchors.add(name.as_bytes(), position)?;
             positions.push(position);
         }
-        for unused in anchors.used.max(1)..MAX_BYTES {
-            let [first, ..] = anchors.bytes;
-            if let Some(byte) = anchors.bytes.get_mut(unused) {
-                *byte = first;
-            }
-        }
+        let [first, ..] = anchors.bytes;
+        anchors.bytes.iter_mut().skip(anchors.used).for_each(|unused| *unused = first);
         Some((anchors, positions))
     }
 
@@ -198,8 +194,8 @@ impl Anchors {
         None
     }
 
-    /// Whether the byte at `at` ends a line, begins a `\u` escape, which can spell any letter, or is the anchor of a key
-    /// according to the adjacent bytes.
+    /// Whether the byte at `at` ends a line, begins a `\u` escape, which can spell any letter, or is the anchor of a
+    /// key according to the adjacent bytes.
     #[inline]
     fn is_candidate(&self, bytes: &[u8], at: usize) -> bool {
         let Some(byte) = bytes.get(at) else { return false };

@@ -78,8 +78,8 @@ struct Key {
     expected: ExpectedValue,
 }
 
-/// Up to eight bytes of a key as a number: comparing them is one operation and no call. Longer parts are compared as far as
-/// their eight bytes next to the anchor, which lets more through and never less.
+/// Up to eight bytes of a key as a number: comparing them is one operation and no call. Longer parts are compared as
+/// far as their eight bytes next to the anchor, which lets more through and never less.
 #[derive(Clone, Copy, Debug)]
 struct Word {
     bytes: u64,

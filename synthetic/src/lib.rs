@@ -25,6 +25,20 @@ pub use files::{File, files};
 pub use random::Random;
 pub use record::{Call, Record, chain, time_text};
 
+/// Splits bytes into batches of whole lines of at most `size` bytes; a longer line is a batch of its own.
+pub fn batches(bytes: &[u8], size: usize) -> Vec<&[u8]> {
+    let is_end = |byte: &u8| *byte == b'\n';
+    let (mut batches, mut rest) = (Vec::new(), bytes);
+    while !rest.is_empty() {
+        let most = &rest[..rest.len().min(size)];
+        let end = most.iter().rposition(is_end).or_else(|| rest.iter().position(is_end));
+        let (batch, after) = rest.split_at(end.map_or(rest.len(), |at| at + 1));
+        batches.push(batch);
+        rest = after;
+    }
+    batches
+}
+
 /// A stream of records: mostly noise, some records that match rules, some chains.
 #[derive(Clone, Debug)]
 pub struct Stream {

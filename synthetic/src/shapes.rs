@@ -83,7 +83,7 @@ pub fn base64(bytes: &[u8]) -> String {
 ///
 /// Never: writing to memory does not fail.
 pub fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gzip.write_all(bytes).expect("memory can be written");
     gzip.finish().expect("memory can be written")
 }

@@ -4,7 +4,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::{Read, Write};
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -25,14 +25,18 @@ impl Following {
 
     /// Stops it with SIGTERM, as an operator does, and returns its messages.
     pub fn end(mut self) -> String {
-        let sent =
-            std::process::Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status().expect("kill runs");
-        assert!(sent.success());
+        signal(&self.0, "-TERM");
         let mut told = String::new();
         self.0.stderr.take().expect("it has messages").read_to_string(&mut told).expect("they are text");
         assert_eq!(self.0.wait().expect("it ends").code(), Some(143), "{told}");
         told
     }
+}
+
+/// Sends a signal, such as `-TERM`.
+pub fn signal(child: &Child, signal: &str) {
+    let sent = Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill runs");
+    assert!(sent.success());
 }
 
 impl Drop for Following {

@@ -9,6 +9,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+pub use catena_synthetic::shapes::gzip;
 use catena_synthetic::{Stream, chain};
 use serde_json::Value;
 
@@ -81,13 +82,6 @@ pub fn file(folder: &Path, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
     std::fs::create_dir_all(path.parent().expect("a file is in a folder")).expect("folders can be made");
     std::fs::write(&path, content).expect("files can be written");
     path
-}
-
-/// Compresses with gzip.
-pub fn gzip(content: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(content).expect("memory can be written");
-    encoder.finish().expect("memory can be written")
 }
 
 /// Removes the annotations from an enriched stream.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::chunk::Chunk;
 use crate::framing::Position;
 use crate::identity::{Fingerprint, beginning};
+use crate::resume::truncated;
 use crate::source::Source;
 use crate::world::{Inode, Metadata, Stamp, World};
 use crate::{Piece, is_digest};
@@ -291,9 +292,6 @@ impl Followed {
     }
 
     fn truncated(&self, length: u64) -> Advance {
-        let (name, read) = (self.path.display(), self.position.offset);
-        Advance::Replaced(format!(
-            "{name}: was truncated to {length} bytes after {read} had been read; reading it from the start"
-        ))
+        Advance::Replaced(truncated(&self.path, length, self.position.offset))
     }
 }

@@ -146,8 +146,8 @@ impl Follower {
         })
     }
 
-    /// True if a new file begins like one of which too little has been read to recognise a copy. It must wait until more has
-    /// been read. `heads` are those files, collected once in a scan.
+    /// True if a new file begins like one of which too little has been read to recognise a copy. It must wait until
+    /// more has been read. `heads` are those files, collected once in a scan.
     pub(super) fn resembles_barely_read(&self, path: &Path, heads: &mut Option<HashSet<u32>>) -> bool {
         let Some(head) = telling_head(&*self.world.files, path) else { return false };
         let barely_read = || self.files.values().filter(|file| file.fingerprint.length < MIN_TELLING);

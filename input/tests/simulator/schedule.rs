@@ -5,11 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use catena_synthetic::Random;
+use catena_synthetic::shapes::gzip;
 
 use super::disk::Disk;
 use super::reader::Reader;
@@ -54,8 +54,8 @@ struct Schedule {
     /// For how many steps the run stays down.
     down_for: u32,
     since_save: u32,
-    /// True if logs are copied while they grow. What such a copy is can only be told as long as the original exists and can be
-    /// read, and not by a run without `--follow`, which cannot wait: so such a schedule destroys nothing.
+    /// True if logs are copied while they grow. What such a copy is can only be told as long as the original exists and
+    /// can be read, and not by a run without `--follow`, which cannot wait: so such a schedule destroys nothing.
     copies_live_logs: bool,
     stats: Stats,
     trace: String,
@@ -486,9 +486,4 @@ impl Schedule {
 fn number_of(record: &str) -> &str {
     let number = record.strip_prefix("{\"n\":").and_then(|rest| rest.split_once(','));
     number.filter(|_| record.ends_with("\"}")).map_or(record, |(number, _)| number)
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("memory can be written")
 }
