@@ -89,11 +89,12 @@ fn write_on(mut sink: Sink, tasks: &Receiver<Task>, told: &AtomicBool) {
                     None if to_disk => sink.sync(),
                     None => sink.flush().map(|()| sink.length),
                 };
-                // The error is reported once. Stop here, or the next flush would report success.
-                let end = flushed.is_err();
+                let is_over = flushed.is_err();
                 let _ = answer.send(flushed);
-                if end {
-                    return;
+                if is_over {
+                    // The error is reported once, and nothing succeeds after it. Tasks are dropped, which fails them,
+                    // until nobody sends any: one that was queued while this thread ended would never be answered.
+                    tasks.iter().for_each(drop);
                 }
             }
         }
@@ -192,4 +193,20 @@ fn write_all(file: &mut File, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> 
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Regression: a flush that was queued while the output thread ended was never answered, and the run hung.
+    #[test]
+    fn every_flush_after_an_error_fails() {
+        for _ in 0..2_000 {
+            let full = Background::start(Sink::open(Path::new("/dev/full"), None).expect("it opens"));
+            full.write(vec![Bytes::from_static(b"a record\n")]).expect("it is queued");
+            assert!(matches!(full.flush(false), Err(WriteError::Failed(error)) if error.message.contains("No space")));
+            assert!(full.flush(false).is_err());
+        }
+    }
 }
