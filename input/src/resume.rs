@@ -117,12 +117,6 @@ pub struct Plan {
     pub warnings: Vec<String>,
 }
 
-/// The warning about a file that became shorter than the part that was read.
-pub fn truncated(path: &Path, length: u64, read: u64) -> String {
-    let name = path.display();
-    format!("{name}: was truncated to {length} bytes after {read} had been read; reading it from the start")
-}
-
 impl Plan {
     /// What the run knows of files that it has not begun to read: those it will not read, and those that still wait.
     pub fn known(&self, world: &World) -> Known {
@@ -130,6 +124,12 @@ impl Plan {
         let waiting = waiting.filter_map(|input| input.saved(input.position, None, world));
         Known::new(self.known.iter().cloned().chain(waiting))
     }
+}
+
+/// The warning about a file that became shorter than the part that was read.
+pub fn truncated(path: &Path, length: u64, read: u64) -> String {
+    let name = path.display();
+    format!("{name}: was truncated to {length} bytes after {read} had been read; reading it from the start")
 }
 
 /// Plans what to read of `inputs`. `saved` is what earlier runs have read; `own` are the inodes of files that this run
