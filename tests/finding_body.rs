@@ -77,7 +77,7 @@ fn a_source_is_reported_as_an_ip_address_a_domain_or_a_name() {
 }
 
 #[test]
-fn the_finding_id_is_stable_for_the_same_events() {
+fn the_finding_id_is_stable_for_the_same_subject() {
     let (finding, _) = chain_finding();
-    assert_eq!(finding.id, "830031ff0e4733b9b20752ecee33ad82");
+    assert_eq!(finding.id, "de4afa9b8aa075460de7d81399552ba5");
 }

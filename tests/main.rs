@@ -15,6 +15,7 @@ mod exceptions;
 mod files;
 mod finding_body;
 mod finding_forms;
+mod floods;
 mod identities;
 mod law_absent;
 mod law_accounting;

@@ -1,9 +1,4 @@
-use hashbrown::HashTable;
-
-use super::KeyedHash;
-use super::slab::Slab;
 use crate::event::Event;
-use crate::util::invariant::Invariant as _;
 use crate::util::packed::{Decoder, encode_bytes};
 use crate::vocab::IdentityKey;
 
@@ -101,84 +96,5 @@ impl<'a> Attribution<'a> {
             scope: field().unwrap_or_default(),
             level: field().unwrap_or_default(),
         })
-    }
-}
-
-/// Interned attributions without their identities, each reference-counted by its pending events: the calls of one
-/// machine, and often of many, share one.
-#[derive(Debug, Default)]
-pub(super) struct Attributions {
-    slots: Slab<Shared>,
-    by_content: HashTable<u32>,
-    bytes: usize,
-}
-
-#[derive(Debug)]
-struct Shared {
-    encoded: Box<[u8]>,
-    users: u32,
-}
-
-/// Bytes per attribution besides its encoding: a slot and a table entry.
-const OVERHEAD: usize = size_of::<Shared>() + 10;
-
-impl Attributions {
-    /// Interns an attribution and adds one user. `None` only if two billion attributions are alive.
-    pub(super) fn acquire(&mut self, hash: &KeyedHash, encoded: Vec<u8>) -> Option<u32> {
-        let slots = &mut self.slots;
-        let key = hash.of(&[&encoded]);
-        let same = |slot: &u32| slots.get(*slot).is_some_and(|shared| *shared.encoded == *encoded);
-        if let Some(slot) = self.by_content.find(key, same).copied() {
-            slots.get_mut(slot)?.users += 1;
-            return Some(slot);
-        }
-        self.bytes += encoded.len() + OVERHEAD;
-        let slot = slots.insert(Shared { encoded: encoded.into(), users: 1 })?;
-        self.by_content
-            .insert_unique(key, slot, |slot| hash.of(&[slots.get(*slot).map_or(&[][..], |shared| &shared.encoded)]));
-        Some(slot)
-    }
-
-    /// Adds one user to an attribution that is already interned.
-    pub(super) fn acquire_again(&mut self, slot: u32) {
-        if let Some(shared) = self.slots.get_mut(slot) {
-            shared.users += 1;
-        }
-    }
-
-    /// Removes one user, and the attribution with its last one.
-    pub(super) fn release(&mut self, hash: &KeyedHash, slot: u32) {
-        let Some(shared) = self.slots.get_mut(slot) else { return };
-        debug_assert!(shared.users > 0, "an attribution without users is gone");
-        shared.users -= 1;
-        if shared.users > 0 {
-            return;
-        }
-        let Some(shared) = self.slots.remove(slot) else { return };
-        self.bytes -= shared.encoded.len() + OVERHEAD;
-        if let Ok(entry) = self.by_content.find_entry(hash.of(&[&shared.encoded]), |known| *known == slot) {
-            entry.remove();
-        }
-    }
-
-    pub(super) fn encoded(&self, slot: u32) -> &[u8] {
-        &self.slots.get(slot).invariant("an attribution in use is stored").encoded
-    }
-
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// Panics if an attribution is not used as often as it says. `users` is the attribution of each pending event.
-    pub(super) fn check(&self, users: impl Iterator<Item = u32>) {
-        self.slots.check();
-        let mut counts = std::collections::BTreeMap::<u32, u32>::new();
-        users.for_each(|user| *counts.entry(user).or_default() += 1);
-        let stored: std::collections::BTreeMap<_, _> =
-            self.slots.iter().map(|(slot, shared)| (slot, shared.users)).collect();
-        assert_eq!(counts, stored, "an attribution lives as long as a pending event has it");
-        assert_eq!(self.by_content.len(), self.slots.len(), "every attribution is found by its content");
-        let bytes = self.slots.iter().map(|(_, shared)| shared.encoded.len() + OVERHEAD).sum::<usize>();
-        assert_eq!(self.bytes, bytes, "the bytes are those of all attributions");
     }
 }

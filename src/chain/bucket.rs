@@ -67,6 +67,14 @@ impl Buckets {
         true
     }
 
+    /// Removes an event id again.
+    pub(super) fn remove_id(&mut self, time: i64, id: u64) {
+        let bucket = self.by_minute.get_mut(&time.div_euclid(MILLIS));
+        if bucket.is_some_and(|bucket| bucket.ids.remove(id, |known| *known == id).is_some()) {
+            self.ids -= 1;
+        }
+    }
+
     /// Whether the id is known within an hour before or after this time: no operation takes longer.
     pub(super) fn has_id_near(&self, time: i64, id: u64) -> bool {
         const NEAR: i64 = 60;

@@ -18,6 +18,15 @@ pub(super) struct Identities {
 struct Identity {
     text: Handle,
     events: List,
+    /// The candidates that searches for its events may still try.
+    allowance: u32,
+    /// The calls that its events have been since it had none, as the bits that [`call_bit`] gives.
+    calls: u64,
+}
+
+/// The bit that stands for a call, and for others: a set of calls in one number.
+pub(super) fn call_bit(call: u32) -> u64 {
+    1 << (call % u64::BITS)
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +70,7 @@ impl Identities {
     /// Inserts an identity that [`Self::find`] does not return until [`Self::index_all`] is called.
     pub(super) fn insert_unindexed(&mut self, text: &str) -> Option<u32> {
         let text = self.texts.insert(text.as_bytes())?;
-        self.slots.insert(Identity { text, events: List::default() })
+        self.slots.insert(Identity { text, events: List::default(), allowance: 0, calls: 0 })
     }
 
     /// Indexes all identities by their texts. The index must be empty.
@@ -89,6 +98,28 @@ impl Identities {
 
     pub(super) fn events_mut(&mut self, slot: u32) -> Option<&mut List> {
         self.slots.get_mut(slot).map(|identity| &mut identity.events)
+    }
+
+    /// Notes that an identity has an event of a call.
+    pub(super) fn add_call(&mut self, slot: u32, call: u32) {
+        if let Some(identity) = self.slots.get_mut(slot) {
+            identity.calls |= call_bit(call);
+        }
+    }
+
+    /// The calls of an identity's events, and perhaps others, as bits.
+    pub(super) fn calls(&self, slot: u32) -> u64 {
+        self.slots.get(slot).map_or(0, |identity| identity.calls)
+    }
+
+    /// As [`Self::allowance`], to save it.
+    pub(super) fn saved_allowance(&self, slot: u32) -> u32 {
+        self.slots.get(slot).map_or(0, |identity| identity.allowance)
+    }
+
+    /// The candidates that searches for an identity's events may still try.
+    pub(super) fn allowance(&mut self, slot: u32) -> Option<&mut u32> {
+        self.slots.get_mut(slot).map(|identity| &mut identity.allowance)
     }
 
     /// The text of an identity, as UTF-8.

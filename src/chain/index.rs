@@ -1,7 +1,7 @@
 use super::slab::Slab;
 use super::table::{Hashed, Table, high_bits};
 
-/// An index of pending events by key, earliest first.
+/// An index of pending events by key, earliest first, and in order of arrival if times are equal.
 ///
 /// Nearly every key has one event: a volume is created once. So an entry takes eight bytes, and only events that share
 /// a key are in a list. An entry stores 32 bits of the key, so a lookup may return events of other keys; callers check
@@ -34,8 +34,9 @@ impl Index {
         self.entries.reserve(additional);
     }
 
-    /// Inserts an event under a key, after those with an earlier or equal time.
-    pub(super) fn insert(&mut self, key: u64, event: u32, time: impl Fn(u32) -> i64) -> Option<()> {
+    /// Inserts an event under a key. `place` gives the time of an event, and its number in order of arrival, which may
+    /// wrap.
+    pub(super) fn insert(&mut self, key: u64, event: u32, place: impl Fn(u32) -> (i64, u32)) -> Option<()> {
         let key = key as u32;
         let Some(entry) = self.entries.find_mut(high_bits(key), |entry| entry.key == key) else {
             self.entries.insert(Entry { key, head: event });
@@ -45,13 +46,23 @@ impl Index {
             entry.head = self.lists.insert(vec![entry.head])? | LIST;
         }
         let list = self.lists.get_mut(entry.head & !LIST)?;
-        let place = list.partition_point(|other| time(*other) <= time(event));
-        list.insert(place, event);
+        let (time, number) = place(event);
+        let arrived_later = |other: u32| {
+            let other = place(other);
+            other.0 == time && (number.wrapping_sub(other.1) as i32) < 0
+        };
+        let mut at = list.partition_point(|other| place(*other).0 <= time);
+        while let Some(before) =
+            at.checked_sub(1).filter(|before| list.get(*before).copied().is_some_and(arrived_later))
+        {
+            at = before;
+        }
+        list.insert(at, event);
         Some(())
     }
 
-    /// Removes an event from a key.
-    pub(super) fn remove(&mut self, key: u64, event: u32, time: impl Fn(u32) -> i64) -> Option<()> {
+    /// Removes an event from a key, if it is there.
+    pub(super) fn remove(&mut self, key: u64, event: u32, place: impl Fn(u32) -> (i64, u32)) -> Option<()> {
         let key = key as u32;
         let entry = self.entries.find_mut(high_bits(key), |entry| entry.key == key)?;
         let head = entry.head;
@@ -62,7 +73,8 @@ impl Index {
             return Some(());
         }
         let list = self.lists.get_mut(head & !LIST)?;
-        let from = list.partition_point(|other| time(*other) < time(event));
+        let time = place(event).0;
+        let from = list.partition_point(|other| place(*other).0 < time);
         if let Some(place) = (from..list.len()).find(|place| list.get(*place) == Some(&event)) {
             list.remove(place);
         }

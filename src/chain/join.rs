@@ -2,33 +2,52 @@ use hashbrown::HashSet;
 
 use super::KeyedHash;
 use super::pending::{PendingEvent, PendingId, Store};
-use crate::rule::{Binding, JoinStep, RulePlan, Rules, Shared, StepPlan};
+use crate::rule::{Binding, JoinOrder, JoinStep, KeyName, RulePlan, Rules, Shared, StepPlan};
 use crate::util::invariant::Invariant as _;
-use crate::util::sorted;
+use crate::util::packed::PackedStr;
 
 /// A chain: one event per step of the rule, `None` for an optional step without one.
 pub(crate) type Chain = Vec<Option<PendingId>>;
 
-/// Index probes allowed per candidate. Events that share several values are found once per value, so probes outnumber
-/// candidates.
-const PROBES_PER_CANDIDATE: usize = 64;
+/// A finding that an event completes, with the first chain found for it.
+#[derive(Debug)]
+pub(crate) struct Completion {
+    pub chain: Chain,
+    /// The value of each name in the rule's [`FindingKey`](crate::rule::FindingKey); empty if the finding is that of
+    /// the last step's event.
+    pub key: Vec<String>,
+    /// The exception that holds for all events of required steps.
+    pub exception: Option<u16>,
+}
 
 /// Above this many values, build a hash set instead of scanning.
 const MAX_SCANNED: usize = 8;
 
+/// Maximum findings of one rule that one event may complete. As many as an identity may have pending events, by default.
+const MAX_COMPLETIONS: usize = 4_096;
+
+/// The number of candidates that a search may try for each rule, whatever the identity has left.
+const CANDIDATES_PER_RULE: usize = 64;
+
+/// As many candidates that were tried before, and are found again by another value, count as one.
+const REPEATS_PER_CANDIDATE: usize = 64;
+
 /// Searches for the chains that an event completes.
 ///
 /// Starting at the event's own step, the search follows the rule's joins to the other steps. A candidate must agree
-/// with the events already placed in identity, every shared name, order of times, and window. So each chain is found
-/// once, on arrival of its last event, whichever step that is.
+/// with the events already placed in identity, every shared name, order of times, and window. Once the steps that
+/// determine the finding's key are placed, one chain is enough. So each finding is found on arrival of the last event of
+/// its first chain, whichever step that is.
 pub(super) struct Search<'a> {
     pending: &'a Store,
     hash: &'a KeyedHash,
     rules: &'a Rules,
-    /// Candidates that may still be tried.
-    candidates_left: usize,
-    /// Index probes that may still be made.
-    probes: usize,
+    /// Candidates that may be tried beyond those allowed for each rule.
+    allowance: usize,
+    /// Candidates that may still be tried for this rule.
+    left_for_rule: usize,
+    /// The number of candidates that were found again by another value.
+    repeats: usize,
     cut: bool,
 }
 
@@ -36,141 +55,244 @@ pub(super) struct Search<'a> {
 struct Draft<'a> {
     rule: &'a RulePlan,
     steps: &'a [StepPlan],
-    joins: &'a [JoinStep],
+    order: &'a JoinOrder,
     identity: u32,
     placed: Vec<Option<(PendingId, PendingEvent<'a>)>>,
-    completed: Vec<Chain>,
+    /// For each name of the key, the value that was looked up.
+    chosen: Vec<Option<PackedStr<'a>>>,
+    /// The keys of the placed events that no chain without an exception has been found for.
+    keys: Vec<Key<'a>>,
+    /// The hashes of the keys found, with their exceptions.
+    found: HashSet<u64>,
+    completed: Vec<Completion>,
 }
 
+type Key<'a> = Vec<PackedStr<'a>>;
+
 impl<'a> Search<'a> {
-    /// A search that tries at most `max_candidates`.
-    pub(super) fn new(pending: &'a Store, hash: &'a KeyedHash, rules: &'a Rules, max_candidates: usize) -> Self {
-        Self {
-            pending,
-            hash,
-            rules,
-            candidates_left: max_candidates,
-            probes: max_candidates.saturating_mul(PROBES_PER_CANDIDATE),
-            cut: false,
-        }
+    /// A search that tries at most `allowance` candidates more than the few allowed for each rule.
+    pub(super) fn new(pending: &'a Store, hash: &'a KeyedHash, rules: &'a Rules, allowance: usize) -> Self {
+        Self { pending, hash, rules, allowance, left_for_rule: 0, repeats: 0, cut: false }
     }
 
-    /// Whether the search ran out of candidates or probes before it was complete.
-    pub(super) fn was_cut(&self) -> bool {
-        self.cut
+    /// What is left of the allowance.
+    pub(super) fn allowance(&self) -> usize {
+        self.allowance
     }
 
-    /// The complete chains in which `new` is `step`, each in the order of the rule's steps.
-    pub(super) fn completed_by(&mut self, new: PendingId, step: usize) -> Vec<Chain> {
+    /// The findings that `new` completes as `step`, and whether the search ran out of candidates before it was complete.
+    pub(super) fn completed_by(&mut self, new: PendingId, step: usize) -> (Vec<Completion>, bool) {
         let (Some((rule, plan)), Some(event)) = (self.rules.step(step), self.pending.event(new)) else {
-            return Vec::new();
+            return (Vec::new(), false);
         };
-        let mut placed = vec![None; rule.rule.steps.len()];
+        let (identity, _) = event.identity();
+        let steps = self.rules.steps.get(rule.first_step..).unwrap_or_default();
+        let steps = steps.get(..rule.rule.steps.len()).invariant("a rule has its steps");
+        let others = (rule.first_step..).zip(steps).filter(|(other, plan)| *other != step && !plan.optional);
+        if plan.optional || !others.into_iter().all(|(other, _)| self.pending.may_have(identity, other)) {
+            return (Vec::new(), false);
+        }
+        let mut placed = vec![None; steps.len()];
         if let Some(place) = placed.get_mut(plan.position) {
             *place = Some((new, event));
         }
-        let (identity, _) = event.identity();
-        let steps = self.rules.steps.get(rule.first_step..).invariant("a rule has its steps");
-        let mut draft = Draft { rule, steps, joins: &plan.joins, identity, placed, completed: Vec::new() };
-        if !plan.optional {
+        let mut draft = Draft {
+            rule,
+            steps,
+            order: &plan.joins,
+            identity,
+            placed,
+            chosen: vec![None; rule.key.names.len()],
+            keys: Vec::new(),
+            found: HashSet::new(),
+            completed: Vec::new(),
+        };
+        self.left_for_rule = CANDIDATES_PER_RULE;
+        self.cut = false;
+        if plan.joins.direct.iter().all(|join| self.has_candidate(&draft, *join)) {
             self.extend(&mut draft, 0);
         }
-        // Events that share two values of one name are found once per value.
-        sorted::collect(draft.completed.into_iter())
+        (draft.completed, self.cut)
     }
 
-    /// Places each candidate that fits the next join, and recurses.
-    fn extend(&mut self, draft: &mut Draft<'a>, joined: usize) {
-        let Some(join) = draft.joins.get(joined) else {
-            return draft.complete();
-        };
-        let optional = draft.steps.get(join.to).is_some_and(|step| step.optional);
-        let mut found = false;
-        for (id, event) in self.candidates(draft, join) {
-            let Some(left) = self.candidates_left.checked_sub(1) else {
-                self.cut = true;
-                break;
-            };
-            self.candidates_left = left;
-            if !draft.fits(id, event, join) {
-                continue;
-            }
-            found = true;
-            draft.place(join.to, Some((id, event)));
-            self.extend(draft, joined + 1);
-            draft.place(join.to, None);
-            if optional {
-                break;
-            }
+    /// Counts a candidate; `false` if it may not be tried.
+    fn spend(&mut self) -> bool {
+        let from = if self.left_for_rule > 0 { &mut self.left_for_rule } else { &mut self.allowance };
+        match from.checked_sub(1) {
+            Some(left) => *from = left,
+            None => self.cut = true,
         }
-        if optional && !found {
-            self.extend(draft, joined + 1);
-        }
+        !self.cut
     }
 
-    /// The candidates for `join`, without duplicates, within the remaining limits.
-    fn candidates(&mut self, draft: &Draft<'a>, join: &JoinStep) -> Vec<(PendingId, PendingEvent<'a>)> {
-        let (Some(from), Some((earliest, latest))) = (draft.event(join.from), draft.times_for(join.to)) else {
-            return Vec::new();
+    /// Whether any event may be placed by a join, given the event that the search started from.
+    fn has_candidate(&mut self, draft: &Draft<'a>, join: usize) -> bool {
+        let Some(join) = draft.order.joins.get(join) else { return false };
+        let lookups = self.lookups(draft, join);
+        lookups.into_iter().any(|value| {
+            let mut candidates = self.candidates(draft, join, value);
+            candidates.any(|id| {
+                self.spend() && self.pending.event(id).is_some_and(|event| draft.is_candidate(event, join, value))
+            })
+        })
+    }
+
+    /// Places each candidate that fits the next join, and recurses. Returns whether the rest of the chain exists, if
+    /// that is all that is asked at this join.
+    fn extend(&mut self, draft: &mut Draft<'a>, joined: usize) -> bool {
+        let order = draft.order;
+        if joined == order.keyed && !self.determine_keys(draft) {
+            return false;
+        }
+        let Some(join) = order.joins.get(joined).filter(|_| joined < order.required) else {
+            return self.complete(draft);
         };
-        let times = earliest..=latest;
-        // Half of the remaining probes, so that later joins have some left.
-        let allowed = self.probes / 2;
-        let mut candidates =
-            Candidates::new(self.pending, draft.rule.first_step + join.to, self.candidates_left, allowed);
-        match join.by.and_then(|by| Some((draft.binding(join.from, by.there)?, draft.binding(join.to, by.here)?))) {
-            Some((there, here)) => {
-                for value in from.values_of(&there.slots) {
-                    candidates.add(self.pending.find(self.hash, draft.identity, here, value, times.clone()));
+        let exists_is_enough = joined >= order.keyed;
+        // An event that shares several values is tried once: the first of them is the least, as the key requires.
+        let lookups = self.lookups(draft, join);
+        let several = lookups.len() > 1;
+        let mut tried = HashSet::new();
+        for value in lookups {
+            for id in self.candidates(draft, join, value) {
+                if several && tried.contains(&id) {
+                    self.repeats += 1;
+                    if self.repeats.is_multiple_of(REPEATS_PER_CANDIDATE) && !self.spend() {
+                        return false;
+                    }
+                    continue;
+                }
+                if !self.spend() {
+                    return false;
+                }
+                let Some(event) = self.pending.event(id).filter(|event| draft.is_candidate(*event, join, value)) else {
+                    continue;
+                };
+                if several {
+                    tried.insert(id);
+                }
+                if !draft.fits(id, event, join) {
+                    continue;
+                }
+                draft.place(join.to, Some((id, event)));
+                draft.choose(join.key, value);
+                let complete = self.extend(draft, joined + 1);
+                draft.place(join.to, None);
+                draft.choose(join.key, None);
+                if (complete && exists_is_enough) || self.cut {
+                    return complete;
                 }
             }
-            None => candidates.add(self.pending.find_step(self.hash, draft.identity, candidates.step, times)),
         }
-        self.probes -= allowed - candidates.probes;
-        self.cut |= candidates.probes == 0;
-        candidates.events
-    }
-}
-
-/// The candidates found by probing the index, without duplicates.
-struct Candidates<'a> {
-    pending: &'a Store,
-    /// The step that candidates must match.
-    step: usize,
-    /// Collection stops at one more than this, which is enough to detect that the search is cut.
-    most: usize,
-    /// Probes that may still be made.
-    probes: usize,
-    seen: HashSet<PendingId>,
-    events: Vec<(PendingId, PendingEvent<'a>)>,
-}
-
-impl<'a> Candidates<'a> {
-    fn new(pending: &'a Store, step: usize, most: usize, probes: usize) -> Self {
-        Self { pending, step, most, probes, seen: HashSet::new(), events: Vec::new() }
+        false
     }
 
-    /// Adds the events of one lookup. The lookup costs one probe, and so does each event.
-    fn add(&mut self, ids: impl Iterator<Item = PendingId>) {
-        if !self.probe() {
-            return;
+    /// The values to look up for a join, least first: `None` for a lookup by identity alone.
+    fn lookups(&self, draft: &Draft<'a>, join: &JoinStep) -> Vec<Option<PackedStr<'a>>> {
+        let Some(from) = draft.event(join.from) else { return Vec::new() };
+        match join.by.and_then(|by| draft.binding(join.from, by.there)) {
+            Some(there) => from.values_of(&there.slots).into_iter().map(Some).collect(),
+            None => vec![None],
         }
-        for id in ids {
-            if self.events.len() > self.most || !self.probe() {
-                return;
+    }
+
+    /// The candidates of one lookup: those nearest in time to what is placed first.
+    fn candidates(
+        &self,
+        draft: &Draft<'a>,
+        join: &JoinStep,
+        value: Option<PackedStr<'a>>,
+    ) -> impl Iterator<Item = PendingId> + use<'a> {
+        let (earliest, latest) = draft.times_for(join.to).unwrap_or_default();
+        let times = earliest..=latest;
+        let binding = join.by.and_then(|by| draft.binding(join.to, by.here));
+        let latest_first = draft.rule.rule.ordered && join.to < join.from;
+        let slots = match (binding, value) {
+            (Some(here), Some(value)) => self.pending.find(self.hash, draft.identity, here, value, times),
+            _ => self.pending.find_step(self.hash, draft.identity, draft.at(join), times),
+        };
+        let pending = self.pending;
+        let count = slots.len();
+        let at = move |number: usize| if latest_first { count - 1 - number } else { number };
+        (0..count).filter_map(move |number| pending.id(*slots.get(at(number))?))
+    }
+
+    /// Determines the keys that the placed events give and no chain was found for; `false` if there are none.
+    fn determine_keys(&mut self, draft: &mut Draft<'a>) -> bool {
+        let names = draft.rule.key.names.iter().zip(&draft.chosen);
+        let values: Vec<_> =
+            names.map(|(name, chosen)| chosen.map_or_else(|| draft.values_for(name), |one| vec![one])).collect();
+        let mut keys: Vec<Key<'a>> = vec![Vec::new()];
+        // No key is made from an absent value.
+        if values.iter().all(|values| !values.is_empty()) {
+            for values in values {
+                let longer = |key: &Key<'a>, value| key.iter().copied().chain([value]).collect();
+                let all = keys.iter().flat_map(|key| values.iter().map(move |value| longer(key, *value)));
+                keys = all.take(MAX_COMPLETIONS + 1).collect();
+                self.cut |= keys.len() > MAX_COMPLETIONS;
             }
-            if self.seen.insert(id)
-                && let Some(event) = self.pending.event(id).filter(|event| event.is_step(self.step))
-            {
-                self.events.push((id, event));
-            }
         }
+        keys.retain(|key| !draft.found.contains(&self.key_hash(draft, key, None)));
+        self.cut |= draft.completed.len() >= MAX_COMPLETIONS;
+        draft.keys = keys;
+        !draft.keys.is_empty() && draft.completed.len() < MAX_COMPLETIONS
     }
 
-    fn probe(&mut self) -> bool {
-        let left = self.probes.checked_sub(1);
-        self.probes = left.unwrap_or_default();
-        left.is_some()
+    fn key_hash(&self, draft: &Draft<'a>, key: &Key<'a>, exception: Option<u16>) -> u64 {
+        let (last, time) = draft.last();
+        // See `finding::key_time`: a finding of values is one a day, any other belongs to its event.
+        let when = if key.is_empty() { last.unique().to_le_bytes() } else { super::day_of(time).to_le_bytes() };
+        let exception = exception.map_or([0xFF; 4], |exception| u32::from(exception).to_le_bytes());
+        let parts: Vec<_> = [&when[..], &exception[..]].into_iter().chain(key.iter().map(|value| value.0)).collect();
+        self.hash.of(&parts)
+    }
+
+    /// Records the placed events as a complete chain. Returns whether no exception holds for it.
+    fn complete(&mut self, draft: &mut Draft<'a>) -> bool {
+        let exception = self.exception(draft);
+        for key in std::mem::take(&mut draft.keys) {
+            let hash = self.key_hash(draft, &key, exception);
+            if draft.found.insert(hash) {
+                let chain = self.with_optional(draft);
+                let texts = key.iter().map(|value| value.text().into_owned()).collect();
+                draft.completed.push(Completion { chain, key: texts, exception });
+            }
+            draft.keys.push(key);
+        }
+        exception.is_none()
+    }
+
+    /// The placed events, and the first event that fits each optional step.
+    fn with_optional(&mut self, draft: &mut Draft<'a>) -> Chain {
+        let order = draft.order;
+        let optional = order.joins.get(order.required..).unwrap_or_default();
+        for join in optional {
+            let fitting = self.lookups(draft, join).into_iter().find_map(|value| {
+                let mut candidates = self.candidates(draft, join, value);
+                candidates.find_map(|id| {
+                    let event = self.pending.event(id).filter(|_| self.spend())?;
+                    let fits = draft.is_candidate(event, join, value) && draft.fits(id, event, join);
+                    fits.then_some((id, event))
+                })
+            });
+            draft.place(join.to, fitting);
+        }
+        let chain = draft.placed.iter().map(|placed| placed.map(|(id, _)| id)).collect();
+        for join in optional {
+            draft.place(join.to, None);
+        }
+        chain
+    }
+
+    /// The first exception that applies to the rule and holds for all placed events.
+    fn exception(&self, draft: &Draft<'a>) -> Option<u16> {
+        let mut events = draft.placed.iter().flatten().map(|(_, event)| event);
+        let first = events.next()?.exceptions;
+        let mut held =
+            first.iter().copied().filter(|place| events.clone().all(|event| event.exceptions.contains(place)));
+        held.find(|place| {
+            let exception = self.rules.exceptions.get(usize::from(*place));
+            exception.is_some_and(|exception| exception.applies_to(&draft.rule.rule.id))
+        })
     }
 }
 
@@ -179,9 +301,27 @@ impl<'a> Draft<'a> {
         self.placed.get(position)?.map(|(_, event)| event)
     }
 
+    /// The step that a join looks for, as an index into [`Rules::steps`].
+    fn at(&self, join: &JoinStep) -> usize {
+        self.rule.first_step + join.to
+    }
+
+    /// The event of the last required step, and its time.
+    fn last(&self) -> (PendingId, i64) {
+        let last = self.placed.get(self.rule.key.last).copied().flatten();
+        let (id, event) = last.invariant("the last step is placed before the key is determined");
+        (id, event.time)
+    }
+
     fn place(&mut self, position: usize, event: Option<(PendingId, PendingEvent<'a>)>) {
         if let Some(place) = self.placed.get_mut(position) {
             *place = event;
+        }
+    }
+
+    fn choose(&mut self, name: Option<usize>, value: Option<PackedStr<'a>>) {
+        if let Some(chosen) = name.and_then(|name| self.chosen.get_mut(name)) {
+            *chosen = value;
         }
     }
 
@@ -206,11 +346,32 @@ impl<'a> Draft<'a> {
         self.steps.get(position)?.bindings.get(binding)
     }
 
+    /// The values that the placed events give for a name of the key: the least of those they share, or each value of a
+    /// name that no other step shares.
+    fn values_for(&self, name: &KeyName) -> Vec<PackedStr<'a>> {
+        let values = |(position, binding): (usize, usize)| {
+            Some(self.event(position)?.values_of(&self.binding(position, binding)?.slots))
+        };
+        let mut found = values(name.binding).unwrap_or_default();
+        if let Some(shared) = name.partner.map(|partner| values(partner).unwrap_or_default()) {
+            let shared: HashSet<_> = shared.into_iter().collect();
+            found.retain(|value| shared.contains(value));
+            found.truncate(1);
+        }
+        found
+    }
+
+    /// Whether an event that was looked up by `value` is a candidate for `join.to`. Hashes may collide.
+    fn is_candidate(&self, event: PendingEvent<'a>, join: &JoinStep, value: Option<PackedStr<'a>>) -> bool {
+        let here = join.by.and_then(|by| self.binding(join.to, by.here));
+        event.is_step(self.at(join))
+            && event.identity().0 == self.identity
+            && here.is_none_or(|here| value.is_some_and(|value| event.has(&here.slots, value)))
+    }
+
     /// Whether a candidate may be placed at `join.to`.
     fn fits(&self, id: PendingId, event: PendingEvent<'a>, join: &JoinStep) -> bool {
-        event.identity().0 == self.identity
-            && !self.placed.iter().flatten().any(|(placed, _)| *placed == id)
-            && join.by.is_none_or(|shared| self.share(event, join, join.from, shared))
+        !self.placed.iter().flatten().any(|(placed, _)| *placed == id)
             && join.also.iter().all(|(other, shared)| self.share(event, join, *other, *shared))
     }
 
@@ -228,10 +389,5 @@ impl<'a> Draft<'a> {
         }
         let values: HashSet<_> = values.into_iter().collect();
         others.iter().any(|value| values.contains(value))
-    }
-
-    /// Records the placed events as a complete chain.
-    fn complete(&mut self) {
-        self.completed.push(self.placed.iter().map(|placed| placed.map(|(id, _)| id)).collect());
     }
 }

@@ -59,6 +59,12 @@ impl List {
         self.len -= 1;
     }
 
+    /// The items from the first to the last.
+    pub(super) fn iter<T>(&self, items: &Slab<T>, links: fn(&T) -> &Links) -> impl Iterator<Item = u32> {
+        std::iter::successors(Some(self.first), move |item| items.get(*item).map(|item| links(item).after))
+            .take(self.len as usize)
+    }
+
     /// The items from the first to the last. Panics if the links do not agree.
     pub(super) fn check<T>(&self, items: &Slab<T>, links: fn(&T) -> &Links) -> Vec<u32> {
         let (mut all, mut before, mut at) = (Vec::new(), NONE, self.first);

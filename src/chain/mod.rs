@@ -6,28 +6,33 @@
 mod arena;
 mod attribution;
 mod bucket;
+mod call;
 mod identities;
 mod index;
+mod interner;
 mod join;
 mod list;
+mod loss;
 mod pending;
+mod reported;
 mod slab;
 mod snapshot;
 mod table;
 mod watermark;
 
-use std::collections::BTreeSet;
 use std::hash::Hasher;
 
 use siphasher::sip::SipHasher13;
 
 use crate::event::Event;
 use crate::rule::Rules;
-use crate::vocab::Limits;
+use crate::vocab::{Duration, Limits};
 
 pub(crate) use attribution::Attribution;
-pub(crate) use join::Chain;
+pub(crate) use join::{Chain, Completion};
+pub(crate) use loss::{Loss, LossKind};
 pub(crate) use pending::{PendingEvent, PendingId};
+pub(crate) use reported::{Admission, Recurrence};
 pub(crate) use watermark::{Arrival, Watermark};
 
 /// The state of the engine between records.
@@ -39,15 +44,22 @@ pub(crate) struct Chains {
     limits: Limits,
     hash: KeyedHash,
     pub counts: Counts,
-    /// The hours and hashed identities for which an eviction has been reported.
-    reported: BTreeSet<(i64, u64)>,
+    losses: loss::Losses,
+    /// How often a finding is updated with further evidence; `None` for never.
+    updates: Option<Duration>,
+    tallies: reported::Tallies,
 }
 
-/// An hour, in ms.
-const HOUR: i64 = 3_600_000;
+/// A day, in ms.
+const DAY: i64 = 86_400_000;
 
-/// Maximum size of [`Chains::reported`], which keeps evictions from being reported twice.
-const MAX_REPORTED: usize = 4_096;
+/// An identity may save up as many times [`Limits::max_candidates`].
+const MAX_SAVED_UP: usize = 256;
+
+/// The UTC day of a time in ms since 1970.
+pub(crate) fn day_of(time: i64) -> i64 {
+    time.div_euclid(DAY)
+}
 
 /// Counts of duplicates, out-of-order events, evictions and cut searches. All are monotonic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,8 +78,12 @@ pub(crate) struct Counts {
     pub evicted_total: u64,
     /// Event ids dropped early; their duplicates are no longer detected.
     pub forgotten_ids: u64,
-    /// Events whose search reached a limit on candidates or probes.
+    /// Searches for the findings of one rule that reached a limit.
     pub searches_cut: u64,
+    /// Events that completed a finding that had been reported.
+    pub further_evidence: u64,
+    /// Findings that were not emitted, because of a limit on the output.
+    pub withheld: u64,
 }
 
 /// A keyed hash: collisions cannot be crafted without the key. The same key gives the same hashes on every machine.
@@ -107,25 +123,21 @@ pub(crate) struct Matched<'m> {
 pub(crate) struct Observed {
     /// Whether the event is a duplicate.
     pub duplicate: bool,
-    /// The chains it completed: the event's step, and the pending events in the order of the rule's steps.
-    pub chains: Vec<(usize, Chain)>,
-    /// The evictions it caused that have not been reported for this hour.
-    pub evictions: Vec<Eviction>,
-}
-
-/// An eviction of pending events. It is reported, so that flooding cannot hide a chain silently.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Eviction {
-    /// The identity whose event caused the eviction.
-    pub identity: String,
-    /// Whether events of this identity were evicted (its own limit), or the earliest of any identity (a total limit).
-    pub own: bool,
-    /// The hour of event time that this is reported for: once per hour, identity and `own`.
-    pub hour: i64,
+    /// The findings it completed, by the step that it matched.
+    pub completions: Vec<(usize, Vec<Completion>)>,
+    /// The losses that it caused and that are to be reported.
+    pub losses: Vec<Loss>,
 }
 
 impl Chains {
-    pub(crate) fn new(watermark: Watermark, limits: Limits, hash_key: [u8; 16], longest_window: i64) -> Self {
+    /// No state yet. `longest_window` is that of any chain, in ms; `updates` is how often a finding is updated.
+    pub(crate) fn new(
+        watermark: Watermark,
+        limits: Limits,
+        hash_key: [u8; 16],
+        longest_window: i64,
+        updates: Option<Duration>,
+    ) -> Self {
         let duplicate_window = limits.duplicate_window.as_millis();
         Self {
             watermark,
@@ -134,13 +146,15 @@ impl Chains {
             limits,
             hash: KeyedHash { key: hash_key },
             counts: Counts::default(),
-            reported: BTreeSet::new(),
+            losses: loss::Losses::default(),
+            updates,
+            tallies: reported::Tallies::default(),
         }
     }
 
     /// Processes an event that matches steps of rules.
     ///
-    /// Costs a few hash lookups plus one per candidate, of which there are at most [`Limits::max_candidates`].
+    /// Costs a few hash lookups plus one per candidate; see [`Limits::max_candidates`].
     pub(crate) fn observe(&mut self, rules: &Rules, matched: &Matched<'_>) -> Observed {
         let Matched { event, id, time, .. } = *matched;
         match self.watermark.observe(time) {
@@ -149,13 +163,15 @@ impl Chains {
             Arrival::Future => self.counts.future += 1,
         }
         self.expire(rules);
+        let mut observed = Observed { duplicate: false, completions: Vec::new(), losses: Vec::new() };
         let key = self.hash.of(&[event.provider.as_str().as_bytes(), event.account.as_bytes(), id.as_bytes()]);
         if !self.buckets.insert_id(time, key, &self.watermark) {
             self.counts.duplicates += 1;
-            return Observed { duplicate: true, chains: Vec::new(), evictions: Vec::new() };
+            return Observed { duplicate: true, ..observed };
         }
-        self.counts.forgotten_ids += self.buckets.evict_ids_above(self.limits.event_ids);
-        let mut observed = Observed { duplicate: false, chains: Vec::new(), evictions: Vec::new() };
+        let forgotten = self.buckets.evict_ids_above(self.limits.event_ids);
+        self.counts.forgotten_ids += forgotten;
+        observed.losses.extend(self.losses.add(LossKind::EventIds, forgotten, time, "", ""));
         for (identity, keys) in rules.identities.iter().enumerate() {
             let asks =
                 |step: &usize| rules.step(*step).is_some_and(|(rule, _)| rule.is_chain() && rule.identity == identity);
@@ -180,48 +196,64 @@ impl Chains {
         attribution: &Attribution<'_>,
         observed: &mut Observed,
     ) {
-        if attribution.identity.is_empty() {
+        let identity = attribution.identity;
+        if identity.is_empty() {
             self.counts.unidentified += 1;
             return;
         }
-        self.evict(rules, matched.time, attribution.identity, &mut observed.evictions);
+        self.evict(rules, matched.time, identity, &mut observed.losses);
         let bucket = self.buckets.pending_for(matched.time, &self.watermark);
         let Some(new) = self.pending.insert(&self.hash, rules, matched, attribution, bucket) else { return };
-        let mut search = join::Search::new(&self.pending, &self.hash, rules, self.limits.max_candidates);
+        let Some(number) = self.pending.event(new).map(|event| event.identity().0) else { return };
+        let earned = self.limits.max_candidates;
+        let saved_up = self.pending.allowance(number).map_or(0, |allowance| *allowance as usize);
+        let allowance = saved_up.saturating_add(earned).min(earned.saturating_mul(MAX_SAVED_UP));
+        let mut search = join::Search::new(&self.pending, &self.hash, rules, allowance);
         for step in matched.steps {
-            observed.chains.extend(search.completed_by(new, *step).into_iter().map(|chain| (*step, chain)));
+            let (completions, cut) = search.completed_by(new, *step);
+            if !completions.is_empty() {
+                observed.completions.push((*step, completions));
+            }
+            if cut {
+                self.counts.searches_cut += 1;
+                let rule = rules.step(*step).map_or("", |(rule, _)| &*rule.rule.id);
+                observed.losses.extend(self.losses.add(LossKind::Search, 1, matched.time, rule, identity));
+            }
         }
-        self.counts.searches_cut += u64::from(search.was_cut());
+        let left = search.allowance();
+        if let Some(allowance) = self.pending.allowance(number) {
+            *allowance = u32::try_from(left).unwrap_or(u32::MAX);
+        }
     }
 
-    /// Evicts pending events as the limits require: first those of the same identity, then the earliest of all.
-    fn evict(&mut self, rules: &Rules, time: i64, identity: &str, evictions: &mut Vec<Eviction>) {
-        let before = self.counts;
-        let mut own = self.pending.of_identity(&self.hash, identity);
-        while own.len as usize >= self.limits.pending_per_identity && self.remove_pending(rules, own.first) {
-            self.counts.evicted_identity += 1;
-            own = self.pending.of_identity(&self.hash, identity);
+    /// Evicts pending events as the limits require: first those of the same identity, those that are linked to others
+    /// last; then the earliest of all.
+    fn evict(&mut self, rules: &Rules, time: i64, identity: &str, losses: &mut Vec<Loss>) {
+        let (mut own, mut any) = (0, 0);
+        while self.pending.of_identity(&self.hash, identity) >= self.limits.pending_per_identity {
+            let Some(slot) = self.pending.first_to_evict(&self.hash, identity) else { break };
+            if !self.remove_pending(rules, slot) {
+                break;
+            }
+            own += 1;
         }
         while self.pending.len() >= self.limits.pending || self.pending.bytes() >= self.limits.state_bytes {
             let Some(earliest) = self.buckets.earliest_pending().map(|pending| pending.first) else { break };
             if !self.remove_pending(rules, earliest) {
                 break;
             }
-            self.counts.evicted_total += 1;
+            any += 1;
         }
-        for own in [true, false] {
-            let evicted = match own {
-                true => self.counts.evicted_identity > before.evicted_identity,
-                false => self.counts.evicted_total > before.evicted_total,
-            };
-            let hour = time.div_euclid(HOUR);
-            if evicted && self.reported.insert((hour, self.hash.of(&[&[u8::from(own)], identity.as_bytes()]))) {
-                evictions.push(Eviction { identity: identity.to_owned(), own, hour });
-            }
-        }
-        while self.reported.len() > MAX_REPORTED {
-            self.reported.pop_first();
-        }
+        self.counts.evicted_identity += own;
+        self.counts.evicted_total += any;
+        losses.extend(self.losses.add(LossKind::IdentityPending, own, time, "", identity));
+        losses.extend(self.losses.add(LossKind::Pending, any, time, "", identity));
+    }
+
+    /// Counts findings of `rule` that are not emitted, and returns the loss if it is to be reported.
+    pub(crate) fn withhold(&mut self, count: u64, time: i64, rule: &str, identity: &str) -> Option<Loss> {
+        self.counts.withheld += count;
+        self.losses.add(LossKind::Output, count, time, rule, identity)
     }
 
     /// Removes the pending event in a slot; `false` if there is none.
@@ -233,6 +265,7 @@ impl Chains {
 
     fn expire(&mut self, rules: &Rules) {
         let Some(watermark) = self.watermark.time() else { return };
+        self.tallies.expire(watermark, self.limits.event_ids);
         while let Some(mut expired) = self.buckets.expire(watermark) {
             while expired.len > 0 {
                 self.pending.remove(&self.hash, rules, expired.first, &mut expired);
@@ -240,10 +273,29 @@ impl Chains {
         }
     }
 
-    /// Records a finding of an operation that has several events; `false` if one of them has already produced it.
-    pub(crate) fn is_new_finding(&mut self, id: &str, time: i64) -> bool {
-        let key = self.hash.of(&[b"finding", id.as_bytes()]);
-        !self.buckets.has_id_near(time, key) && self.buckets.insert_id(time, key, &self.watermark)
+    /// Records that an event at `time` (ms since 1970) completes the finding with this id.
+    pub(crate) fn admit(&mut self, id: &str, recurrence: Recurrence, time: i64) -> Admission {
+        let key = self.finding_key(id);
+        let at = recurrence.recorded_at();
+        let known = matches!(recurrence, Recurrence::OncePerOperation(_)) && self.buckets.has_id_near(at, key);
+        if !known && self.buckets.insert_id(at, key, &self.watermark) {
+            if self.updates.is_some() {
+                self.tallies.start(key, time);
+            }
+            return Admission::New;
+        }
+        self.counts.further_evidence += 1;
+        let due = self.updates.and_then(|every| self.tallies.add(key, time, every.as_millis()));
+        due.map_or(Admission::Known, Admission::Update)
+    }
+
+    /// Forgets a finding that was recorded and then not reported.
+    pub(crate) fn forget(&mut self, id: &str, recurrence: Recurrence) {
+        self.buckets.remove_id(recurrence.recorded_at(), self.finding_key(id));
+    }
+
+    fn finding_key(&self, id: &str) -> u64 {
+        self.hash.of(&[b"finding", id.as_bytes()])
     }
 
     /// A pending event.

@@ -1,12 +1,13 @@
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::ops::RangeInclusive;
 
-use hashbrown::HashSet;
-
 use super::arena::{Arena, Handle};
-use super::attribution::{Attribution, Attributions};
-use super::identities::Identities;
+use super::attribution::Attribution;
+use super::call::Call;
+use super::identities::{self, Identities};
 use super::index::Index;
+use super::interner::Interner;
 use super::list::{Links, List};
 use super::slab::Slab;
 use super::{KeyedHash, Matched, bucket, table};
@@ -19,11 +20,21 @@ use crate::util::sorted;
 /// Maximum values stored per slot that no join uses; findings only show them (such as the instances of one launch).
 const MAX_UNJOINED_VALUES: usize = 64;
 
+/// In the content of an event, a slot's number plus this stands before the number of its values that were not stored.
+pub(super) const OMITTED: u64 = 1 << 16;
+
 /// The id of a pending event. Ids are unique within four billion insertions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct PendingId {
     slot: u32,
     generation: u32,
+}
+
+impl PendingId {
+    /// The id as one number.
+    pub(super) fn unique(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.slot)
+    }
 }
 
 /// The pending events: events that are steps of a chain, indexed by identity and linking value.
@@ -33,9 +44,11 @@ pub(super) struct Store {
     contents: Arena,
     by_value: Index,
     identities: Identities,
-    attributions: Attributions,
-    /// Interned calls with the steps they matched. There are few distinct ones.
-    calls: Vec<Call>,
+    /// Encoded, without the identity.
+    attributions: Interner<Box<[u8]>>,
+    calls: Interner<Call>,
+    /// For each step, the calls that match it, as in [`Identities::calls`].
+    calls_of_step: Vec<u64>,
     next: u32,
 }
 
@@ -47,14 +60,23 @@ struct Pending {
     number: u32,
     identity: u32,
     attribution: u32,
+    /// The call, with [`LINKED`] set if it is.
     call: u32,
-    /// The event id, then pairs of slot and value.
+    /// The event id, then pairs of slot and value; then pairs of [`OMITTED`] plus a slot and the number of its values
+    /// that were not stored.
     content: Handle,
     of_identity: Links,
     of_bucket: Links,
 }
 
+/// Marks an event that shares a value with another one that it may join.
+const LINKED: u32 = 1 << 31;
+
 impl Pending {
+    fn is_linked(&self) -> bool {
+        self.call & LINKED != 0
+    }
+
     fn time(&self) -> i64 {
         let [high, low] = self.time;
         (u64::from(high) << 32 | u64::from(low)) as i64
@@ -69,33 +91,6 @@ fn of_bucket(pending: &mut Pending) -> &mut Links {
     &mut pending.of_bucket
 }
 
-/// A call, the steps it matches, and the exceptions that apply to it.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Call {
-    pub service: Box<str>,
-    pub action: Box<str>,
-    pub steps: Vec<usize>,
-    pub exceptions: Vec<u16>,
-}
-
-impl Call {
-    fn of(matched: &Matched<'_>) -> Self {
-        Self {
-            service: (*matched.event.service).into(),
-            action: (*matched.event.action).into(),
-            steps: matched.steps.into(),
-            exceptions: matched.exceptions.into(),
-        }
-    }
-
-    fn is_of(&self, matched: &Matched<'_>) -> bool {
-        *self.action == *matched.event.action
-            && *self.service == *matched.event.service
-            && self.steps == matched.steps
-            && self.exceptions == matched.exceptions
-    }
-}
-
 /// A new event whose identity, attribution and call are already interned.
 pub(super) struct New<'a> {
     pub time: i64,
@@ -105,6 +100,8 @@ pub(super) struct New<'a> {
     pub attribution: u32,
     /// From [`Store::call`].
     pub call: u32,
+    /// Whether it shares a value with another event that it may join.
+    pub linked: bool,
     pub content: Cow<'a, [u8]>,
 }
 
@@ -126,6 +123,8 @@ pub(crate) struct PendingEvent<'a> {
     identity: u32,
     identity_text: &'a [u8],
     call: u32,
+    /// Whether it shares a value with another event that it may join.
+    pub(super) linked: bool,
     attribution: u32,
     attribution_text: &'a [u8],
     content: &'a [u8],
@@ -147,16 +146,39 @@ impl<'a> PendingEvent<'a> {
         })
     }
 
-    /// The distinct values of some slots.
+    /// The distinct values of some slots, sorted by text.
     pub(crate) fn values_of(self, slots: &[Slot]) -> Vec<PackedStr<'a>> {
-        let of_slots = self.values().filter(|(number, _)| slots.iter().any(|slot| slot.number() == *number));
-        let values = of_slots.map(|(_, value)| value);
-        if slots.len() == 1 {
-            // The values of one slot are distinct already.
-            return values.collect();
+        let of_slot = |slot: &Slot| {
+            let number = slot.number();
+            self.values().filter(move |(other, _)| *other == number).map(|(_, value)| value)
+        };
+        // The values of one slot are stored in this order.
+        let mut values = slots.first().map_or(Vec::new(), |slot| of_slot(slot).collect::<Vec<_>>());
+        for slot in slots.iter().skip(1) {
+            let more: Vec<_> = of_slot(slot).collect();
+            if !more.is_empty() {
+                values = merge(values, more);
+            }
         }
-        let mut seen = HashSet::new();
-        values.filter(|value| seen.insert(*value)).collect()
+        values
+    }
+
+    /// The number of values of some slots that were not stored.
+    pub(crate) fn omitted_of(self, slots: &[Slot]) -> usize {
+        let mut decoder = Decoder::new(self.content);
+        let mut omitted = 0;
+        decoder.skip_text();
+        while let (Some(number), Some(value)) = (decoder.number(), decoder.packed()) {
+            if slots.iter().any(|slot| OMITTED + u64::from(slot.number()) == number) {
+                omitted += value.text().parse().unwrap_or(0);
+            }
+        }
+        omitted
+    }
+
+    /// Whether it has a value in one of the slots.
+    pub(super) fn has(self, slots: &[Slot], value: PackedStr<'_>) -> bool {
+        self.values().any(|(number, other)| other == value && slots.iter().any(|slot| slot.number() == number))
     }
 
     /// The identity: its number, and its text as UTF-8.
@@ -174,7 +196,7 @@ impl<'a> PendingEvent<'a> {
         self.steps.contains(&step)
     }
 
-    /// Interned id of (service, action, steps, exceptions).
+    /// The number of its call, with steps and exceptions.
     pub(super) fn call(self) -> u32 {
         self.call
     }
@@ -205,39 +227,86 @@ impl Store {
         bucket: &mut List,
     ) -> Option<PendingId> {
         let identity = self.identities.find_or_insert(hash, attribution.identity)?;
-        let known = self.calls.iter().position(|call| call.is_of(matched)).map(u32::try_from);
-        let call = match known {
-            Some(known) => known.ok()?,
-            None => self.call(Call::of(matched))?,
+        let call = match self.calls.find(Call::hash_of(hash, matched), |call| call.is_of(matched)) {
+            Some(known) => {
+                self.calls.acquire_again(known);
+                known
+            }
+            None => self.call(hash, Call::of(matched))?,
         };
         let new = New {
             time: matched.time,
             identity,
             attribution: self.attribution(hash, attribution.encode_rest())?,
             call,
+            linked: false,
             content: content(rules, matched).into(),
         };
         let slot = self.insert_unindexed(new, bucket)?;
-        for key in self.keys(hash, rules, slot) {
-            let slots = &self.slots;
-            self.by_value.insert(key, slot, |slot| time_of(slots, slot));
-        }
+        self.index(self.keys(hash, rules, slot), slot);
+        self.link(hash, rules, slot);
         self.id(slot)
     }
 
+    fn index(&mut self, keys: Vec<u64>, slot: u32) {
+        let Self { slots, by_value, .. } = self;
+        for key in keys {
+            by_value.insert(key, slot, |slot| place_of(slots, slot));
+        }
+    }
+
+    /// Marks an event, and the events that it shares a value with, as linked if there are any.
+    fn link(&mut self, hash: &KeyedHash, rules: &Rules, slot: u32) {
+        let mut linked = Vec::new();
+        if let Some(event) = self.slot(slot) {
+            for (binding, value) in linking_values(rules, event) {
+                for partner in rules.partners(binding) {
+                    let others = self.by_value.get(value_key(hash, event.identity, *partner, value));
+                    let unmarked = |slot: &u32| self.slots.get(*slot).is_some_and(|other| !other.is_linked());
+                    if others.iter().any(|other| *other != slot) && linked.is_empty() && unmarked(&slot) {
+                        linked.push(slot);
+                    }
+                    linked.extend(others.iter().copied().filter(|other| *other != slot && unmarked(other)));
+                }
+            }
+        }
+        for slot in linked {
+            let Some(pending) = self.slots.get_mut(slot).filter(|pending| !pending.is_linked()) else { continue };
+            pending.call |= LINKED;
+            let Some(event) = self.slot(slot) else { continue };
+            let found_now =
+                |step: &&usize| rules.step(**step).is_some_and(|(_, plan)| plan.found_by_identity && plan.linked);
+            let keys = event.steps.iter().filter(found_now).map(|step| step_key(hash, event.identity, *step)).collect();
+            self.index(keys, slot);
+        }
+    }
+
+    /// Marks events as linked, for state that was saved without the marks.
+    pub(super) fn link_all(&mut self, hash: &KeyedHash, rules: &Rules) {
+        let slots: Vec<_> = self.slots.iter().map(|(slot, _)| slot).collect();
+        slots.into_iter().for_each(|slot| self.link(hash, rules, slot));
+    }
+
     /// Adds an identity that the store does not have yet, for [`Self::insert_unindexed`].
-    pub(super) fn new_identity(&mut self, text: &str) -> Option<u32> {
-        self.identities.insert_unindexed(text)
+    pub(super) fn new_identity(&mut self, text: &str, allowance: u32) -> Option<u32> {
+        let identity = self.identities.insert_unindexed(text)?;
+        *self.identities.allowance(identity)? = allowance;
+        Some(identity)
     }
 
     /// Interns an attribution and counts one event as its user. The caller must insert that event.
     pub(super) fn attribution(&mut self, hash: &KeyedHash, encoded: Vec<u8>) -> Option<u32> {
-        self.attributions.acquire(hash, encoded)
+        self.attributions.acquire(hash, encoded.into())
     }
 
     /// Counts one more event as a user of a known attribution. The caller must insert that event.
     pub(super) fn same_attribution(&mut self, attribution: u32) {
         self.attributions.acquire_again(attribution);
+    }
+
+    /// Counts one more event as a user of a known call. The caller must insert that event.
+    pub(super) fn same_call(&mut self, call: u32) {
+        self.calls.acquire_again(call);
     }
 
     /// Inserts an event that is not indexed until [`Self::index_all`] is called.
@@ -248,12 +317,13 @@ impl Store {
             number: self.next,
             identity: new.identity,
             attribution: new.attribution,
-            call: new.call,
+            call: new.call | if new.linked { LINKED } else { 0 },
             content: self.contents.insert(&new.content)?,
             of_identity: Links::default(),
             of_bucket: Links::default(),
         })?;
         self.next = self.next.wrapping_add(1);
+        self.identities.add_call(new.identity, new.call);
         self.identities.events_mut(new.identity)?.push(&mut self.slots, slot, of_identity);
         bucket.push(&mut self.slots, slot, of_bucket);
         Some(slot)
@@ -271,18 +341,29 @@ impl Store {
         keys.sort_unstable();
         self.by_value.reserve(keys.len());
         for (key, slot) in keys {
-            let slots = &self.slots;
-            self.by_value.insert(key.into(), slot, |slot| time_of(slots, slot));
+            self.index(vec![key.into()], slot);
         }
     }
 
-    /// Interns a call with its steps and exceptions.
-    pub(super) fn call(&mut self, call: Call) -> Option<u32> {
-        let known = self.calls.iter().position(|known| *known == call).unwrap_or_else(|| {
-            self.calls.push(call);
-            self.calls.len() - 1
-        });
-        u32::try_from(known).ok()
+    /// Interns a call with its steps and exceptions, and counts one event as its user. The caller must insert that event.
+    pub(super) fn call(&mut self, hash: &KeyedHash, call: Call) -> Option<u32> {
+        let steps = call.steps.clone();
+        let number = self.calls.acquire(hash, call).filter(|number| number & LINKED == 0)?;
+        for step in steps {
+            if self.calls_of_step.len() <= step {
+                self.calls_of_step.resize(step + 1, 0);
+            }
+            if let Some(calls) = self.calls_of_step.get_mut(step) {
+                *calls |= identities::call_bit(number);
+            }
+        }
+        Some(number)
+    }
+
+    /// Whether an identity may have a pending event that matches `step`. `false` is certain.
+    pub(super) fn may_have(&self, identity: u32, step: usize) -> bool {
+        let calls = self.calls_of_step.get(step).copied().unwrap_or_default();
+        self.identities.calls(identity) & calls != 0
     }
 
     /// The index keys of an event: one per distinct value that links it to another step, and one per step that other
@@ -290,22 +371,14 @@ impl Store {
     fn keys(&self, hash: &KeyedHash, rules: &Rules, slot: u32) -> Vec<u64> {
         let Some(event) = self.slot(slot) else { return Vec::new() };
         let mut keys = Vec::new();
-        // Steps of different rules mostly bind the same slots.
-        let mut bound = Vec::new();
         for step in event.steps {
             let Some((_, plan)) = rules.step(*step) else { continue };
-            if plan.found_by_identity {
+            // A step that shares names with others is only worth finding once another shares a value.
+            if plan.found_by_identity && (event.linked || !plan.linked) {
                 keys.push(step_key(hash, event.identity, *step));
             }
-            for binding in plan.bindings.iter().filter(|binding| binding.joins) {
-                if bound.contains(&binding.key) {
-                    continue;
-                }
-                bound.push(binding.key);
-                let values = event.values_of(&binding.slots).into_iter();
-                keys.extend(values.map(|value| value_key(hash, event.identity, binding.key, value)));
-            }
         }
+        keys.extend(linking_values(rules, event).map(|(key, value)| value_key(hash, event.identity, key, value)));
         keys.sort_unstable();
         keys.dedup();
         keys
@@ -320,39 +393,32 @@ impl Store {
         binding: &Binding,
         value: PackedStr<'_>,
         times: RangeInclusive<i64>,
-    ) -> impl Iterator<Item = PendingId> {
+    ) -> &[u32] {
         self.lookup(value_key(hash, identity, binding.key, value), times)
     }
 
     /// The pending events of an identity that match `step`, which must have
     /// [`found_by_identity`](crate::rule::StepPlan::found_by_identity) set.
-    pub(super) fn find_step(
-        &self,
-        hash: &KeyedHash,
-        identity: u32,
-        step: usize,
-        times: RangeInclusive<i64>,
-    ) -> impl Iterator<Item = PendingId> {
+    pub(super) fn find_step(&self, hash: &KeyedHash, identity: u32, step: usize, times: RangeInclusive<i64>) -> &[u32] {
         self.lookup(step_key(hash, identity, step), times)
     }
 
-    fn lookup(&self, key: u64, times: RangeInclusive<i64>) -> impl Iterator<Item = PendingId> {
+    fn lookup(&self, key: u64, times: RangeInclusive<i64>) -> &[u32] {
         let slots = self.by_value.get(key);
-        let first = slots.partition_point(|slot| time_of(&self.slots, *slot) < *times.start());
-        slots
-            .iter()
-            .skip(first)
-            .take_while(move |slot| time_of(&self.slots, **slot) <= *times.end())
-            .filter_map(|slot| self.id(*slot))
+        let first = slots.partition_point(|slot| place_of(&self.slots, *slot).0 < *times.start());
+        let end = slots.partition_point(|slot| place_of(&self.slots, *slot).0 <= *times.end());
+        slots.get(first..end).unwrap_or_default()
     }
 
-    fn id(&self, slot: u32) -> Option<PendingId> {
+    /// The id of the event in a slot.
+    pub(super) fn id(&self, slot: u32) -> Option<PendingId> {
         Some(PendingId { slot, generation: self.slots.get(slot)?.number })
     }
 
     fn slot(&self, slot: u32) -> Option<PendingEvent<'_>> {
         let pending = self.slots.get(slot)?;
-        let call = self.calls.get(pending.call as usize)?;
+        let number = pending.call & !LINKED;
+        let call = self.calls.get(number)?;
         Some(PendingEvent {
             time: pending.time(),
             service: &call.service,
@@ -361,9 +427,10 @@ impl Store {
             exceptions: &call.exceptions,
             identity: pending.identity,
             identity_text: self.identities.text(pending.identity),
-            call: pending.call,
+            call: number,
+            linked: pending.is_linked(),
             attribution: pending.attribution,
-            attribution_text: self.attributions.encoded(pending.attribution),
+            attribution_text: self.attributions.get(pending.attribution)?,
             content: self.contents.get(pending.content),
         })
     }
@@ -382,12 +449,13 @@ impl Store {
     pub(super) fn remove(&mut self, hash: &KeyedHash, rules: &Rules, slot: u32, bucket: &mut List) {
         for key in self.keys(hash, rules, slot) {
             let slots = &self.slots;
-            self.by_value.remove(key, slot, |slot| time_of(slots, slot));
+            self.by_value.remove(key, slot, |slot| place_of(slots, slot));
         }
         let Some(pending) = self.slots.remove(slot) else { return };
         bucket.unlink(&mut self.slots, pending.of_bucket, of_bucket);
         self.contents.remove(pending.content);
         self.attributions.release(hash, pending.attribution);
+        self.calls.release(hash, pending.call & !LINKED);
         let Some(events) = self.identities.events_mut(pending.identity) else { return };
         events.unlink(&mut self.slots, pending.of_identity, of_identity);
         if events.len == 0 {
@@ -395,10 +463,28 @@ impl Store {
         }
     }
 
-    /// The pending events of an identity, in order of arrival.
-    pub(super) fn of_identity(&self, hash: &KeyedHash, identity: &str) -> List {
+    /// The number of pending events of an identity.
+    pub(super) fn of_identity(&self, hash: &KeyedHash, identity: &str) -> usize {
         let events = self.identities.find(hash, identity).and_then(|identity| self.identities.events(identity));
-        events.copied().unwrap_or_default()
+        events.map_or(0, |events| events.len as usize)
+    }
+
+    /// The slot of an identity's event to evict: the first in order of arrival that is not linked to another, or the
+    /// first. Costs a look at each linked event before it.
+    pub(super) fn first_to_evict(&self, hash: &KeyedHash, identity: &str) -> Option<u32> {
+        let events = self.identities.events(self.identities.find(hash, identity)?)?;
+        let mut slots = events.iter(&self.slots, |pending| &pending.of_identity);
+        slots.find(|slot| self.slots.get(*slot).is_some_and(|pending| !pending.is_linked())).or(Some(events.first))
+    }
+
+    /// As [`Self::allowance`], to save it.
+    pub(super) fn saved_allowance(&self, identity: u32) -> u32 {
+        self.identities.saved_allowance(identity)
+    }
+
+    /// The candidates that searches for an identity's events may still try.
+    pub(super) fn allowance(&mut self, identity: u32) -> Option<&mut u32> {
+        self.identities.allowance(identity)
     }
 
     /// All pending events, in order of arrival.
@@ -416,6 +502,7 @@ impl Store {
         self.slots.check();
         self.by_value.check(|slot| self.time(slot));
         self.attributions.check(self.slots.iter().map(|(_, pending)| pending.attribution));
+        self.calls.check(self.slots.iter().map(|(_, pending)| pending.call & !LINKED));
         let mut listed = 0;
         for (identity, events) in self.identities.check() {
             let events = events.check(&self.slots, |pending| &pending.of_identity);
@@ -451,7 +538,11 @@ impl Store {
 
     /// Approximate memory of the store, in bytes.
     pub(super) fn bytes(&self) -> usize {
-        self.contents.bytes() + self.len() * OVERHEAD + self.attributions.bytes() + self.identities.bytes()
+        self.contents.bytes()
+            + self.len() * OVERHEAD
+            + self.attributions.bytes()
+            + self.calls.bytes()
+            + self.identities.bytes()
     }
 }
 
@@ -463,8 +554,50 @@ fn step_key(hash: &KeyedHash, identity: u32, step: usize) -> u64 {
     hash.of(&[&identity.to_le_bytes(), &(step as u64).to_le_bytes()])
 }
 
-fn time_of(slots: &Slab<Pending>, slot: u32) -> i64 {
-    slots.get(slot).map_or(i64::MIN, Pending::time)
+/// The values of two sorted lists, sorted by text, each once.
+fn merge<'a>(left: Vec<PackedStr<'a>>, right: Vec<PackedStr<'a>>) -> Vec<PackedStr<'a>> {
+    if left.is_empty() {
+        return right;
+    }
+    let mut merged = Vec::with_capacity(left.len() + right.len());
+    let (mut left, mut right) = (left.into_iter().peekable(), right.into_iter().peekable());
+    loop {
+        let order = match (left.peek(), right.peek()) {
+            (Some(one), Some(other)) if one == other => Ordering::Equal,
+            (Some(one), Some(other)) => one.text().cmp(&other.text()),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => return merged,
+        };
+        if order.is_le() {
+            merged.extend(left.next());
+        }
+        if order.is_eq() {
+            right.next();
+        }
+        if order.is_gt() {
+            merged.extend(right.next());
+        }
+    }
+}
+
+/// The place of an event among those that share a key: by time, then in order of arrival.
+fn place_of(slots: &Slab<Pending>, slot: u32) -> (i64, u32) {
+    slots.get(slot).map_or((i64::MIN, 0), |pending| (pending.time(), pending.number))
+}
+
+/// The values that link an event to other steps, each with its binding's key. Steps of different rules mostly bind the
+/// same slots; their values come once.
+fn linking_values<'a>(rules: &Rules, event: PendingEvent<'a>) -> impl Iterator<Item = (u16, PackedStr<'a>)> {
+    let mut bound = Vec::new();
+    let plans = event.steps.iter().filter_map(|step| rules.step(*step));
+    let bindings = plans.flat_map(|(_, plan)| plan.bindings.iter().filter(|binding| binding.joins));
+    let new = bindings.filter(move |binding| {
+        let new = !bound.contains(&binding.key);
+        bound.push(binding.key);
+        new
+    });
+    new.flat_map(move |binding| event.values_of(&binding.slots).into_iter().map(|value| (binding.key, value)))
 }
 
 /// The stored content of an event: its id and the distinct values that its steps bind.
@@ -475,13 +608,22 @@ fn content(rules: &Rules, matched: &Matched<'_>) -> Vec<u8> {
     let bindings = plans.flat_map(|(_, plan)| &plan.bindings);
     let slots = bindings.flat_map(|binding| binding.slots.iter().map(|slot| (*slot, binding.joins)));
     let slots = sorted::collect(slots);
+    let mut omitted = Vec::new();
     for group in slots.chunk_by(|left, right| left.0 == right.0) {
         let Some((slot, _)) = group.first() else { continue };
         let most = if group.iter().any(|(_, joins)| *joins) { usize::MAX } else { MAX_UNJOINED_VALUES };
-        for value in matched.event.values.distinct(&[*slot]).into_iter().take(most) {
+        let values = matched.event.values.distinct(&[*slot]);
+        if values.len() > most {
+            omitted.push((OMITTED + u64::from(slot.number()), (values.len() - most).to_string()));
+        }
+        for value in values.into_iter().take(most) {
             encode_number(&mut content, slot.number().into());
             encode_text(&mut content, value);
         }
+    }
+    for (number, count) in omitted {
+        encode_number(&mut content, number);
+        encode_text(&mut content, &count);
     }
     content
 }

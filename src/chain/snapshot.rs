@@ -5,23 +5,41 @@
 
 use std::borrow::Cow;
 
+use hashbrown::HashMap;
+
 use super::attribution::Attribution;
 use super::bucket::Buckets;
-use super::pending::{Call, New, PendingEvent, Store};
+use super::call::Call;
+use super::pending::{New, OMITTED, PendingEvent, Store};
+use super::reported::Tally;
 use super::table::Table;
 use super::{Chains, Counts};
 use crate::event::Path;
 use crate::rule::Rules;
 use crate::util::invariant::Invariant as _;
 use crate::util::packed::{Decoder, encode_bytes, encode_number, encode_signed, encode_text};
-use crate::util::sorted;
+
+/// The format version that counts losses by kind, and saves which events are linked.
+const LOSSES_BY_KIND: u16 = 3;
+
+/// The number of counts in earlier versions.
+const COUNTS_BEFORE_LOSSES: usize = 8;
+
+/// The format version that encodes texts as today.
+const PACKED_TEXTS: u16 = 2;
+
+/// A rule in a checkpoint: the numbers of its steps there, and of its first step now, if the rule is unchanged.
+struct SavedRule {
+    steps: std::ops::Range<usize>,
+    first_step: Option<usize>,
+}
 
 /// Maps the slots, steps and exceptions of a checkpoint to those of the current rules.
 struct Renumbering {
     slots: Vec<Option<u16>>,
     /// Whether every slot keeps its number and the text encoding is the current one.
     contents_unchanged: bool,
-    steps: Vec<Option<usize>>,
+    steps: Vec<SavedRule>,
     /// `None` for an exception that has been changed or removed; it no longer applies.
     exceptions: Vec<Option<u16>>,
     /// The ids of the rules whose state is not restored.
@@ -49,41 +67,83 @@ impl Chains {
             }
         }
         save_pending(&self.pending, to);
-        encode_number(to, self.reported.len() as u64);
-        for (hour, identity) in &self.reported {
+        for count in self.losses.unreported {
+            encode_number(to, count);
+        }
+        encode_number(to, self.losses.reported.len() as u64);
+        for (hour, kind) in &self.losses.reported {
             encode_signed(to, *hour);
-            to.extend_from_slice(&identity.to_le_bytes());
+            encode_number(to, u64::from(*kind));
+        }
+        encode_number(to, self.tallies.by_day.len() as u64);
+        for (day, tallies) in &self.tallies.by_day {
+            encode_signed(to, *day);
+            let mut findings: Vec<_> = tallies.keys().copied().collect();
+            findings.sort_unstable();
+            encode_number(to, findings.len() as u64);
+            for finding in findings {
+                let Some(tally) = tallies.get(&finding) else { continue };
+                to.extend_from_slice(&finding.to_le_bytes());
+                encode_number(to, tally.further);
+                encode_signed(to, tally.reported_at);
+            }
         }
     }
 
-    /// Restores the state encoded by [`Self::save`]. `texts_unchanged` means that its text encoding is the current one.
-    /// Returns the ids of the rules whose state could not be restored, or `None` if the bytes are invalid.
+    /// Restores the state encoded by [`Self::save`], or in an earlier format version. Returns the ids of the rules whose state could not be restored, or `None` if the bytes are invalid.
     #[cold]
-    pub(crate) fn restore(
-        &mut self,
-        rules: &Rules,
-        texts_unchanged: bool,
-        decoder: &mut Decoder<'_>,
-    ) -> Option<Vec<String>> {
+    pub(crate) fn restore(&mut self, rules: &Rules, version: u16, decoder: &mut Decoder<'_>) -> Option<Vec<String>> {
         self.hash.key = decoder.fixed()?;
         self.watermark.restore(Some(decoder.signed()?).filter(|newest| *newest >= 0));
         let mut counts = [0; Counts::FIELDS];
-        for count in &mut counts {
+        let saved = if version < LOSSES_BY_KIND { COUNTS_BEFORE_LOSSES } else { Counts::FIELDS };
+        for count in counts.iter_mut().take(saved) {
             *count = decoder.number()?;
         }
         self.counts = Counts::from_all(counts);
-        let renumbering = Renumbering::decode(rules, texts_unchanged, decoder)?;
+        let renumbering = Renumbering::decode(rules, version, decoder)?;
         restore_buckets(&mut self.buckets, decoder)?;
-        self.restore_pending(rules, &renumbering, decoder)?;
-        for _ in 0..decoder.count(1 + size_of::<u64>())? {
-            self.reported.insert((decoder.signed()?, u64::from_le_bytes(decoder.fixed()?)));
+        self.restore_pending(rules, &renumbering, version, decoder)?;
+        if version < LOSSES_BY_KIND {
+            // Evictions were reported by identity, which says nothing about the reports of today.
+            for _ in 0..decoder.count(1 + size_of::<u64>())? {
+                decoder.signed()?;
+                decoder.fixed::<{ size_of::<u64>() }>()?;
+            }
+            return Some(renumbering.reset);
+        }
+        for count in &mut self.losses.unreported {
+            *count = decoder.number()?;
+        }
+        for _ in 0..decoder.count(2)? {
+            self.losses.reported.insert((decoder.signed()?, u8::try_from(decoder.number()?).ok()?));
+        }
+        for _ in 0..decoder.count(2)? {
+            let day = decoder.signed()?;
+            for _ in 0..decoder.count(size_of::<u64>() + 2)? {
+                let finding = u64::from_le_bytes(decoder.fixed()?);
+                let tally = Tally { further: decoder.number()?, reported_at: decoder.signed()? };
+                self.tallies.insert(day, finding, tally);
+            }
         }
         Some(renumbering.reset)
     }
 
-    fn restore_pending(&mut self, rules: &Rules, renumbering: &Renumbering, decoder: &mut Decoder<'_>) -> Option<()> {
-        let mut identities: Vec<_> =
-            (0..decoder.count(1)?).map(|_| decoder.text().map(Part::Saved)).collect::<Option<_>>()?;
+    fn restore_pending(
+        &mut self,
+        rules: &Rules,
+        renumbering: &Renumbering,
+        version: u16,
+        decoder: &mut Decoder<'_>,
+    ) -> Option<()> {
+        let has_links = version >= LOSSES_BY_KIND;
+        let mut identities: Vec<_> = (0..decoder.count(1)?)
+            .map(|_| {
+                let text = decoder.text()?;
+                let allowance = if has_links { u32::try_from(decoder.number()?).ok()? } else { 0 };
+                Some(Part::Saved((text, allowance)))
+            })
+            .collect::<Option<_>>()?;
         let mut attributions: Vec<_> = (0..decoder.count(1)?)
             .map(|_| decoder.bytes().filter(|encoded| Attribution::decode("", encoded).is_some()).map(Part::Saved))
             .collect::<Option<_>>()?;
@@ -91,6 +151,7 @@ impl Chains {
             (0..decoder.count(4)?).map(|_| renumbering.call(decoder).map(Part::Saved)).collect::<Option<_>>()?;
         for _ in 0..decoder.count(5)? {
             let time = decoder.signed()?;
+            let linked = has_links && decoder.fixed::<1>()? != [0];
             let identity = identities.get_mut(usize::try_from(decoder.number()?).ok()?)?;
             let attribution = attributions.get_mut(usize::try_from(decoder.number()?).ok()?)?;
             let call = calls.get_mut(usize::try_from(decoder.number()?).ok()?)?;
@@ -101,7 +162,7 @@ impl Chains {
             let pending = &mut self.pending;
             let new = New {
                 time,
-                identity: identity.intern(|text| pending.new_identity(text))?,
+                identity: identity.intern(|(text, allowance)| pending.new_identity(text, allowance))?,
                 attribution: match attribution {
                     Part::Known(attribution) => {
                         pending.same_attribution(*attribution);
@@ -111,12 +172,22 @@ impl Chains {
                         attribution.intern(|encoded| pending.attribution(&self.hash, encoded.to_vec()))?
                     }
                 },
-                call: call.intern(|call| pending.call(call))?,
+                call: match call {
+                    Part::Known(call) => {
+                        pending.same_call(*call);
+                        *call
+                    }
+                    Part::Saved(_) => call.intern(|call| pending.call(&self.hash, call))?,
+                },
+                linked,
                 content,
             };
             pending.insert_unindexed(new, self.buckets.pending_at(time)?)?;
         }
         self.pending.index_all(&self.hash, rules);
+        if !has_links {
+            self.pending.link_all(&self.hash, rules);
+        }
         Some(())
     }
 }
@@ -158,7 +229,7 @@ fn save_rules(rules: &Rules, to: &mut Vec<u8>) {
 }
 
 impl Renumbering {
-    fn decode(rules: &Rules, texts_unchanged: bool, decoder: &mut Decoder<'_>) -> Option<Self> {
+    fn decode(rules: &Rules, version: u16, decoder: &mut Decoder<'_>) -> Option<Self> {
         let mut renumbering = Self {
             slots: Vec::new(),
             contents_unchanged: false,
@@ -171,24 +242,28 @@ impl Renumbering {
             renumbering.slots.push(rules.projection.slot(path.as_str()).map(|slot| slot.number()));
         }
         let same = |(slot, now): (u16, &Option<u16>)| *now == Some(slot);
-        renumbering.contents_unchanged = texts_unchanged && (0..).zip(&renumbering.slots).all(same);
+        renumbering.contents_unchanged = version >= PACKED_TEXTS && (0..).zip(&renumbering.slots).all(same);
+        let by_fingerprint: HashMap<_, _> = rules.rules.iter().map(|rule| (rule.fingerprint, rule)).collect();
         for _ in 0..decoder.count(18)? {
             let fingerprint = decoder.fixed()?;
             let id = decoder.text()?;
             let steps = usize::try_from(decoder.number()?).ok()?;
-            let same = rules.rules.iter().find(|rule| rule.fingerprint == fingerprint);
+            let same = by_fingerprint.get(&fingerprint).copied();
             if same.is_some_and(|rule| rule.rule.steps.len() != steps) || steps > usize::from(u16::MAX) {
                 return None;
             }
             if same.is_none() {
                 renumbering.reset.push(id.to_owned());
             }
-            renumbering.steps.extend((0..steps).map(|step| same.map(|rule| rule.first_step + step)));
+            let first = renumbering.steps.last().map_or(0, |rule: &SavedRule| rule.steps.end);
+            let first_step = same.map(|rule| rule.first_step);
+            renumbering.steps.push(SavedRule { steps: first..first + steps, first_step });
         }
+        let exceptions: HashMap<_, _> =
+            rules.exceptions.iter().map(|exception| exception.fingerprint).zip(0..).collect();
         for _ in 0..decoder.count(16)? {
             let fingerprint: [u8; 16] = decoder.fixed()?;
-            let same = (0..).zip(&rules.exceptions).find(|(_, exception)| exception.fingerprint == fingerprint);
-            renumbering.exceptions.push(same.map(|(place, _)| place));
+            renumbering.exceptions.push(exceptions.get(&fingerprint).copied());
         }
         Some(renumbering)
     }
@@ -197,17 +272,31 @@ impl Renumbering {
     fn call(&self, decoder: &mut Decoder<'_>) -> Option<Call> {
         let (service, action) = (decoder.text()?.into(), decoder.text()?.into());
         let mut call = Call { service, action, steps: Vec::new(), exceptions: Vec::new() };
+        let (mut steps, mut exceptions) = (Vec::new(), Vec::new());
         for _ in 0..decoder.count(1)? {
-            if let Some(step) = self.steps.get(usize::try_from(decoder.number()?).ok()?)? {
-                sorted::insert(&mut call.steps, *step);
+            if let Some(step) = self.step(usize::try_from(decoder.number()?).ok()?)? {
+                steps.push(step as u64);
             }
         }
         for _ in 0..decoder.count(1)? {
             if let Some(exception) = self.exceptions.get(usize::try_from(decoder.number()?).ok()?)? {
-                sorted::insert(&mut call.exceptions, *exception);
+                exceptions.push(u64::from(*exception));
             }
         }
+        // One type of number, so that there is one sort.
+        for numbers in [&mut steps, &mut exceptions] {
+            numbers.sort_unstable();
+            numbers.dedup();
+        }
+        call.steps = steps.into_iter().filter_map(|step| usize::try_from(step).ok()).collect();
+        call.exceptions = exceptions.into_iter().filter_map(|exception| u16::try_from(exception).ok()).collect();
         Some(call)
+    }
+
+    /// The current number of a step; `Some(None)` if its rule has changed, `None` if the checkpoint has no such step.
+    fn step(&self, saved: usize) -> Option<Option<usize>> {
+        let rule = self.steps.get(self.steps.partition_point(|rule| rule.steps.end <= saved))?;
+        Some(rule.first_step.map(|first| first + saved.saturating_sub(rule.steps.start)))
     }
 
     /// The content of an event, with its slots renumbered for the current rules.
@@ -217,7 +306,7 @@ impl Renumbering {
             // Nothing else may reach the state: later, what cannot be decoded is a broken invariant.
             decoder.skip_text()?;
             while decoder.left() > 0 {
-                self.slots.get(usize::try_from(decoder.number()?).ok()?)?;
+                self.slots.get(usize::try_from(decoder.number()? % OMITTED).ok()?)?;
                 decoder.skip_text()?;
             }
             return Some(Cow::Borrowed(saved));
@@ -225,10 +314,11 @@ impl Renumbering {
         let mut content = Vec::with_capacity(saved.len());
         encode_text(&mut content, &decoder.packed_text()?);
         while decoder.left() > 0 {
-            let slot = self.slots.get(usize::try_from(decoder.number()?).ok()?)?;
+            let number = decoder.number()?;
+            let slot = self.slots.get(usize::try_from(number % OMITTED).ok()?)?;
             let value = decoder.packed_text()?;
             if let Some(slot) = slot {
-                encode_number(&mut content, (*slot).into());
+                encode_number(&mut content, number / OMITTED * OMITTED + u64::from(*slot));
                 encode_text(&mut content, &value);
             }
         }
@@ -253,17 +343,17 @@ fn restore_buckets(buckets: &mut Buckets, decoder: &mut Decoder<'_>) -> Option<(
 fn save_pending(pending: &Store, to: &mut Vec<u8>) {
     let events = pending.in_order();
     let (mut identities, mut attributions) = (Numbered::default(), Numbered::default());
-    // There are few distinct calls. They are numbered in order of first use.
-    let mut calls: Vec<PendingEvent<'_>> = Vec::new();
+    let (mut numbers, mut calls) = (HashMap::new(), Vec::new());
     for event in &events {
         identities.add(event.identity());
         attributions.add(event.encoded_attribution());
-        if !calls.iter().any(|call| call.call() == event.call()) {
+        numbers.entry(event.call()).or_insert_with(|| {
             calls.push(*event);
-        }
+            calls.len() - 1
+        });
     }
-    identities.save(to);
-    attributions.save(to);
+    identities.save(to, |to, number| encode_number(to, pending.saved_allowance(number).into()));
+    attributions.save(to, |_, _| {});
     encode_number(to, calls.len() as u64);
     for call in &calls {
         save_call(*call, to);
@@ -271,12 +361,10 @@ fn save_pending(pending: &Store, to: &mut Vec<u8>) {
     encode_number(to, events.len() as u64);
     for event in events {
         encode_signed(to, event.time);
+        to.push(u8::from(event.linked));
         encode_number(to, identities.number(event.identity()));
         encode_number(to, attributions.number(event.encoded_attribution()));
-        encode_number(
-            to,
-            calls.iter().position(|call| call.call() == event.call()).invariant("every call was numbered") as u64,
-        );
+        encode_number(to, numbers.get(&event.call()).copied().invariant("every call was numbered") as u64);
         encode_bytes(to, event.content());
     }
 }
@@ -299,7 +387,7 @@ fn save_call(event: PendingEvent<'_>, to: &mut Vec<u8>) {
 struct Numbered<'a> {
     /// By number in the store: the number in the checkpoint plus one; 0 if unused.
     numbers: Vec<u32>,
-    in_order: Vec<&'a [u8]>,
+    in_order: Vec<(u32, &'a [u8])>,
 }
 
 impl<'a> Numbered<'a> {
@@ -309,7 +397,7 @@ impl<'a> Numbered<'a> {
             self.numbers.resize(store_number + 1, 0);
         }
         if let Some(number) = self.numbers.get_mut(store_number).filter(|number| **number == 0) {
-            self.in_order.push(bytes);
+            self.in_order.push((store_number as u32, bytes));
             *number = self.in_order.len() as u32;
         }
     }
@@ -318,16 +406,18 @@ impl<'a> Numbered<'a> {
         self.numbers.get(store_number as usize).map_or(0, |number| u64::from(*number).saturating_sub(1))
     }
 
-    fn save(&self, to: &mut Vec<u8>) {
+    /// Encodes all, each followed by what `more` adds for its number in the store.
+    fn save(&self, to: &mut Vec<u8>, more: impl Fn(&mut Vec<u8>, u32)) {
         encode_number(to, self.in_order.len() as u64);
-        for bytes in &self.in_order {
+        for (number, bytes) in &self.in_order {
             encode_bytes(to, bytes);
+            more(to, *number);
         }
     }
 }
 
 impl Counts {
-    const FIELDS: usize = 8;
+    const FIELDS: usize = 10;
 
     fn all(&self) -> [u64; Self::FIELDS] {
         let Self {
@@ -339,13 +429,47 @@ impl Counts {
             evicted_total,
             forgotten_ids,
             searches_cut,
+            further_evidence,
+            withheld,
         } = *self;
-        [duplicates, late, future, unidentified, evicted_identity, evicted_total, forgotten_ids, searches_cut]
+        [
+            duplicates,
+            late,
+            future,
+            unidentified,
+            evicted_identity,
+            evicted_total,
+            forgotten_ids,
+            searches_cut,
+            further_evidence,
+            withheld,
+        ]
     }
 
     fn from_all(all: [u64; Self::FIELDS]) -> Self {
-        let [duplicates, late, future, unidentified, evicted_identity, evicted_total, forgotten_ids, searches_cut] =
-            all;
-        Self { duplicates, late, future, unidentified, evicted_identity, evicted_total, forgotten_ids, searches_cut }
+        let [
+            duplicates,
+            late,
+            future,
+            unidentified,
+            evicted_identity,
+            evicted_total,
+            forgotten_ids,
+            searches_cut,
+            further_evidence,
+            withheld,
+        ] = all;
+        Self {
+            duplicates,
+            late,
+            future,
+            unidentified,
+            evicted_identity,
+            evicted_total,
+            forgotten_ids,
+            searches_cut,
+            further_evidence,
+            withheld,
+        }
     }
 }

@@ -49,6 +49,9 @@ pub struct Config {
     pub built_in_exceptions: Vec<String>,
     /// Further exceptions.
     pub exceptions: Vec<Exception>,
+    /// How often a finding that has been reported is emitted again with the number of further events that completed it,
+    /// at most, in event time. Such an update has the same id. `null`: never; further evidence is only counted.
+    pub finding_updates: Option<Duration>,
     /// How far an event may lag behind the newest event time and still be joined for certain. CloudTrail's delivery
     /// delay was measured at 542 s (99th percentile) and 608 s (maximum).
     pub allowed_lateness: Duration,
@@ -78,6 +81,7 @@ impl Default for Config {
             identity: IdentityKey::DEFAULT.to_vec(),
             built_in_exceptions: Vec::new(),
             exceptions: Vec::new(),
+            finding_updates: None,
             allowed_lateness: Duration::from_minutes(15),
             clock_skew: Duration::from_minutes(5),
             limits: Limits::default(),

@@ -11,13 +11,13 @@ use siphasher::sip::SipHasher13;
 use super::Correlator;
 use super::metrics::Counters;
 use crate::rule::RulePlan;
-use crate::util::packed::{Decoder, encode_bytes, encode_number};
+use crate::util::packed::{Decoder, encode_bytes, encode_number, encode_signed};
 use crate::vocab::Error;
 
 const MAGIC: &[u8; 6] = b"CATENA";
 /// Incremented with every change of the format. Version 1 encodes texts differently, see
-/// [`encode_text`](crate::util::packed::encode_text).
-const VERSION: u16 = 2;
+/// [`encode_text`](crate::util::packed::encode_text); version 2 does not say what limits cost.
+const VERSION: u16 = 3;
 /// The number of rejection reasons that version 1 counts. Later versions store the number.
 const REASONS_OF_VERSION_1: usize = 6;
 const HEADER: usize = MAGIC.len() + size_of::<u16>();
@@ -37,6 +37,7 @@ pub(crate) fn save(correlator: &Correlator) -> Vec<u8> {
     for count in rejected {
         encode_number(&mut bytes, *count);
     }
+    encode_signed(&mut bytes, correlator.budget.credit);
     encode_number(&mut bytes, by_rule.len() as u64);
     for (count, rule) in by_rule.iter().zip(&correlator.rules.rules) {
         encode_bytes(&mut bytes, rule.rule.id.as_bytes());
@@ -71,6 +72,9 @@ fn decode_body(correlator: &mut Correlator, version: u16, body: &mut Decoder<'_>
             *known = count;
         }
     }
+    if version >= 3 {
+        correlator.budget.credit = body.signed()?;
+    }
     for _ in 0..body.count(2)? {
         let (id, saved) = (body.text()?, body.number()?);
         let same_id = |(_, rule): &(&mut u64, &RulePlan)| rule.rule.id == id;
@@ -78,7 +82,7 @@ fn decode_body(correlator: &mut Correlator, version: u16, body: &mut Decoder<'_>
             *count = saved;
         }
     }
-    correlator.reset_rules = correlator.chains.restore(&correlator.rules, version == VERSION, body)?;
+    correlator.reset_rules = correlator.chains.restore(&correlator.rules, version, body)?;
     (body.left() == 0).then_some(())
 }
 

@@ -1,15 +1,17 @@
 //! Evaluates records: parses each candidate, matches it against the rules, joins it into chains, and gives a verdict.
 
-use std::collections::BTreeMap;
-
+use super::budget::OutputBudget;
 use super::metrics::Counters;
-use crate::chain::{Chain, Chains, Matched};
+use crate::chain::{Admission, Chain, Chains, Completion, Loss, Matched, Recurrence};
 use crate::emit::{Annotation, Reason, Verdict};
 use crate::event::{self, EmbeddedRecords, Event, TimeProblem};
-use crate::finding::{self, Evidence, Finding, FindingWriter};
-use crate::rule::{ExceptionAction, ExceptionPlan, RulePlan, Rules};
+use crate::finding::{self, Evidence, Finding, FindingWriter, Subject};
+use crate::rule::{ExceptionAction, ExceptionPlan, RulePlan, Rules, StepPlan};
 use crate::scan::{Defect, Piece, Pieces, RecordSpan, Scanner};
 use crate::util::digest::Digest;
+
+/// Maximum findings of one detection for one record. As many as a chain may have; see `chain::join`.
+const MAX_FINDINGS: usize = 4_096;
 
 /// Evaluates the records of one batch that pass the prefilter.
 pub(crate) struct Evaluator<'e> {
@@ -20,6 +22,7 @@ pub(crate) struct Evaluator<'e> {
     pub writer: FindingWriter,
     pub chains: &'e mut Chains,
     pub counters: &'e mut Counters,
+    pub budget: &'e mut OutputBudget,
     /// The remaining number of bytes that may be decompressed for this batch.
     pub inflatable: usize,
 }
@@ -64,6 +67,7 @@ impl<'e> Evaluator<'e> {
     pub(crate) fn evaluate(&mut self, batch: &[u8], piece: &Piece, findings: &mut Vec<Finding>) -> Verdict<'e> {
         match piece.record() {
             Some(span) if span.candidate || !self.prefilter_on => {
+                self.budget.begin_record(&span.bytes);
                 self.read(batch, span, findings, Nesting::default()).verdict
             }
             _ => Verdict::Irrelevant,
@@ -163,38 +167,126 @@ impl<'e> Evaluator<'e> {
         let report_id = event.operation.as_ref().unwrap_or(&id);
         let matched = Matched { event, id: &id, report_id, time, steps, exceptions: &exceptions };
         let observed = self.chains.observe(self.rules, &matched);
-        let mut annotation = Annotation { duplicate: observed.duplicate, ..Annotation::default() };
+        let mut annotation = Annotation::new(observed.duplicate);
+        let mut losses = observed.losses;
         for step in steps {
             let Some((rule, plan)) = self.rules.step(*step) else { continue };
-            // If several records report one operation, each of them gives the same finding.
-            let repeats = rule.multi_record_operations || event.operation.is_some();
             let mut named = Vec::new();
             if rule.is_chain() {
-                let chains = observed.chains.iter().filter(|(completed, _)| completed == step);
-                let by_id: BTreeMap<_, _> =
-                    chains.map(|(_, chain)| (finding::id(rule, &self.evidence(rule, chain), None), chain)).collect();
-                for (id, chain) in by_id {
-                    let new = !repeats || self.chains.is_new_finding(&id, time);
-                    let built = self.build_finding(rule, &self.evidence(rule, chain), None, new);
-                    named.extend(self.settle(id, built, new, findings));
+                let of_step = observed.completions.iter().filter(|(completed, _)| completed == step);
+                for completion in of_step.flat_map(|(_, completions)| completions) {
+                    named.extend(self.report_chain(rule, completion, time, findings, &mut losses));
                 }
             } else {
-                let keys = self.rules.identities.get(rule.identity).map_or(&[][..], Vec::as_slice);
-                let evidence = [Evidence::of_event(plan, &matched, keys)];
-                for each in evidence.iter().flat_map(each_value) {
-                    let id = finding::id(rule, &evidence, each);
-                    let new = !observed.duplicate && (!repeats || self.chains.is_new_finding(&id, time));
-                    let built = self.build_finding(rule, &evidence, each, new);
-                    named.extend(self.settle(id, built, new, findings));
-                }
+                let reported = self.report_detection(rule, plan, &matched, observed.duplicate, findings, &mut losses);
+                named.extend(reported);
             }
             annotation.add(rule, plan, named);
         }
         let writer = self.writer;
-        findings.extend(
-            observed.evictions.iter().map(|eviction| finding::eviction(eviction, event.provider, time, writer)),
-        );
+        findings.extend(losses.iter().map(|loss| finding::pressure(loss, event.provider, time, writer)));
         annotation
+    }
+
+    /// Emits the finding of a chain that the current event, at `time`, completed. Returns its id if the record's
+    /// annotation is to name it.
+    fn report_chain(
+        &mut self,
+        rule: &'e RulePlan,
+        completion: &Completion,
+        time: i64,
+        findings: &mut Vec<Finding>,
+        losses: &mut Vec<Loss>,
+    ) -> Option<String> {
+        let subject = Subject::of_chain(rule, &completion.key, &self.rules.steps);
+        let exception = completion.exception.and_then(|place| self.rules.exceptions.get(usize::from(place)));
+        let evidence = self.evidence(rule, &completion.chain);
+        let identity = evidence.first().map_or("", |first| first.attribution.identity).to_owned();
+        let id = subject.id(rule, &evidence, exception);
+        let recurrence = subject.recurrence(rule, &evidence);
+        drop(evidence);
+        let admission = self.chains.admit(&id, recurrence, time);
+        let admitted =
+            Admitted { rule, id, exception, admission, recurrence: Some(recurrence), identity: &identity, time };
+        let build = |this: &Self, further| {
+            let evidence = this.evidence(rule, &completion.chain);
+            finding::finding(rule, &evidence, &subject, exception, further, this.writer)
+        };
+        self.emit(admitted, build, findings, losses)
+    }
+
+    /// Emits the findings of a detection that a record matched. Returns the ids that its annotation is to name.
+    fn report_detection(
+        &mut self,
+        rule: &'e RulePlan,
+        plan: &'e StepPlan,
+        matched: &Matched<'_>,
+        duplicate: bool,
+        findings: &mut Vec<Finding>,
+        losses: &mut Vec<Loss>,
+    ) -> Vec<String> {
+        let keys = self.rules.identities.get(rule.identity).map_or(&[][..], Vec::as_slice);
+        let evidence = Evidence::of_event(plan, matched, keys);
+        let identity = evidence.attribution.identity;
+        let exception = self.exception(rule, matched.exceptions);
+        let (subjects, more) = Subject::of_detection(rule, &evidence, MAX_FINDINGS);
+        let evidence = std::slice::from_ref(&evidence);
+        let mut named = Vec::new();
+        for subject in subjects {
+            let id = subject.id(rule, evidence, exception);
+            // One event is seen once. What several events may report must be remembered.
+            let several = !subject.of_event || rule.multi_record_operations || matched.event.operation.is_some();
+            let recurrence = Some(subject.recurrence(rule, evidence)).filter(|_| several);
+            let admission = match recurrence {
+                _ if duplicate => Admission::Known,
+                Some(recurrence) => self.chains.admit(&id, recurrence, matched.time),
+                None => Admission::New,
+            };
+            let admitted = Admitted { rule, id, exception, admission, recurrence, identity, time: matched.time };
+            let build =
+                |this: &Self, further| finding::finding(rule, evidence, &subject, exception, further, this.writer);
+            named.extend(self.emit(admitted, build, findings, losses));
+        }
+        if more > 0 && !duplicate {
+            losses.extend(self.chains.withhold(more as u64, matched.time, &rule.rule.id, identity));
+        }
+        named
+    }
+
+    /// Builds and emits a finding that is new or to be updated, and counts it. Returns its id if the record's annotation
+    /// is to name it.
+    fn emit(
+        &mut self,
+        finding: Admitted<'_, 'e>,
+        build: impl FnOnce(&Self, Option<u64>) -> Finding,
+        findings: &mut Vec<Finding>,
+        losses: &mut Vec<Loss>,
+    ) -> Option<String> {
+        let Admitted { rule, id, exception, admission, recurrence, identity, time } = finding;
+        let emitted = exception.is_none_or(|exception| exception.exception.action != ExceptionAction::Drop);
+        let further = match admission {
+            Admission::Known => return emitted.then_some(id),
+            Admission::New => None,
+            Admission::Update(further) => Some(further),
+        };
+        if emitted && !self.budget.is_open() {
+            if let (None, Some(recurrence)) = (further, recurrence) {
+                // Later evidence may still report it.
+                self.chains.forget(&id, recurrence);
+            }
+            losses.extend(self.chains.withhold(1, time, &rule.rule.id, identity));
+            return None;
+        }
+        if further.is_none() {
+            self.counters.count_exception(exception);
+        }
+        if !emitted {
+            return None;
+        }
+        let finding = build(self, further);
+        self.budget.spend(finding.body.len() + finding.id.len() + finding.rule.len());
+        findings.push(finding);
+        Some(id)
     }
 
     /// The evidence of a chain's steps.
@@ -203,55 +295,21 @@ impl<'e> Evaluator<'e> {
         steps.filter_map(|(plan, id)| Some(Evidence::of_pending(plan, self.chains.event((*id)?)?))).collect()
     }
 
-    /// The exception that holds for a finding, and the finding if it is `new` and the exception does not drop it.
-    fn build_finding(
-        &self,
-        rule: &RulePlan,
-        evidence: &[Evidence<'_>],
-        each: Option<(&str, &str)>,
-        new: bool,
-    ) -> (Option<&'e ExceptionPlan>, Option<Finding>) {
-        let exception = self.exception(rule, evidence);
-        let finding =
-            (new && is_emitted(exception)).then(|| finding::finding(rule, evidence, each, exception, self.writer));
-        (exception, finding)
-    }
-
-    /// Counts the exception and adds the finding, if any. Returns the id if the record's annotation is to name it.
-    fn settle(
-        &mut self,
-        id: String,
-        (exception, finding): (Option<&ExceptionPlan>, Option<Finding>),
-        new: bool,
-        findings: &mut Vec<Finding>,
-    ) -> Option<String> {
-        self.counters.count_exception(exception.filter(|_| new));
-        findings.extend(finding);
-        is_emitted(exception).then_some(id)
-    }
-
-    /// The first exception that applies to the rule and holds for all of the finding's events.
-    fn exception(&self, rule: &RulePlan, evidence: &[Evidence<'_>]) -> Option<&'e ExceptionPlan> {
-        let (first, others) = evidence.split_first()?;
-        let held = first.exceptions.iter().filter(|place| others.iter().all(|other| other.exceptions.contains(place)));
-        held.filter_map(|place| self.rules.exceptions.get(usize::from(*place)))
-            .find(|exception| exception.applies_to(&rule.rule.id))
+    /// The first exception that applies to a rule among those that hold.
+    fn exception(&self, rule: &RulePlan, holding: &[u16]) -> Option<&'e ExceptionPlan> {
+        let exceptions = holding.iter().filter_map(|place| self.rules.exceptions.get(usize::from(*place)));
+        exceptions.into_iter().find(|exception| exception.applies_to(&rule.rule.id))
     }
 }
-
-/// Whether a finding is emitted in spite of an exception.
-fn is_emitted(exception: Option<&ExceptionPlan>) -> bool {
-    exception.is_none_or(|exception| exception.exception.action != ExceptionAction::Drop)
-}
-
-/// The bound name and value of each finding to report: one for each value of [`Step::each`](crate::Step::each), or a
-/// single `None` if the step has no `each` or the name has no value.
-fn each_value<'a>(evidence: &'a Evidence<'_>) -> Vec<Option<(&'a str, &'a str)>> {
-    let each = evidence.step.each.and_then(|each| evidence.values.get(each));
-    match each {
-        Some((binding, values)) if !values.is_empty() => {
-            values.iter().map(|value| Some((&*binding.name, &**value))).collect()
-        }
-        _ => vec![None],
-    }
+/// A finding that a record completed.
+struct Admitted<'a, 'e> {
+    rule: &'e RulePlan,
+    id: String,
+    exception: Option<&'e ExceptionPlan>,
+    admission: Admission,
+    /// `None` if it is not remembered.
+    recurrence: Option<Recurrence>,
+    identity: &'a str,
+    /// The time of the record's event, in ms since 1970.
+    time: i64,
 }

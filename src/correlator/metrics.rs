@@ -84,6 +84,8 @@ impl Counters {
             ("evicted:total", counts.evicted_total),
             ("forgotten-event-ids", counts.forgotten_ids),
             ("searches-cut", counts.searches_cut),
+            ("further-evidence", counts.further_evidence),
+            ("withheld", counts.withheld),
             ("now:pending", chains.pending() as u64),
             ("now:identities", chains.identities() as u64),
             ("now:event-ids", chains.event_ids() as u64),

@@ -1,5 +1,6 @@
 //! The correlator: batches in, outcomes out.
 
+mod budget;
 mod checkpoint;
 mod evaluate;
 mod metrics;
@@ -13,6 +14,7 @@ use crate::rule::Rules;
 use crate::scan::{Pieces, Prefilter, Scanner, Sniffer};
 use crate::util::invariant::Invariant as _;
 use crate::vocab::{Error, Timestamp};
+use budget::OutputBudget;
 use evaluate::Evaluator;
 use metrics::Counters;
 pub use metrics::Metric;
@@ -44,6 +46,7 @@ pub struct Correlator {
     scanner: Scanner,
     chains: Chains,
     counters: Counters,
+    budget: OutputBudget,
     /// The rules whose state a checkpoint held and [`resume`](Self::resume) could not restore.
     reset_rules: Vec<String>,
 }
@@ -73,8 +76,15 @@ impl Correlator {
                 prefilter: prefilter.invariant("the keys of all clouds share four anchors"),
                 sniffer: Sniffer::new(event::containers()),
             },
-            chains: Chains::new(watermark, config.limits, config.hash_key, rules.longest_window),
+            chains: Chains::new(
+                watermark,
+                config.limits,
+                config.hash_key,
+                rules.longest_window,
+                config.finding_updates,
+            ),
             counters: Counters::new(&rules),
+            budget: OutputBudget::new(rules.rules.len()),
             reset_rules: Vec::new(),
             rules,
             config,
@@ -173,12 +183,14 @@ impl Correlator {
             writer: self.config.finding_writer(),
             chains: &mut self.chains,
             counters: &mut self.counters,
+            budget: &mut self.budget,
             inflatable: self.config.limits.batch_bytes,
         };
         for piece in Pieces::new(batch, &self.scanner) {
             let verdict = evaluator.evaluate(batch, &piece, output.findings());
             output.add(piece, verdict);
         }
+        self.budget.end_batch(batch.len());
         let outcome = output.into_outcome();
         self.counters.add(&outcome, &self.rules);
         Ok(outcome)

@@ -5,9 +5,13 @@ use crate::util::invariant::Invariant as _;
 /// The annotation of a record that matched a rule.
 #[derive(Default)]
 pub(crate) struct Annotation<'a> {
-    pub matches: Vec<Match<'a>>,
+    matches: Vec<Match<'a>>,
+    /// The number of matches that are not listed.
+    omitted_matches: usize,
+    /// The number of findings that are not listed.
+    omitted_findings: usize,
     /// Whether the event is a duplicate.
-    pub duplicate: bool,
+    duplicate: bool,
 }
 
 /// A step that a record matched, and the ids of the findings that the record completed.
@@ -17,6 +21,12 @@ pub(crate) struct Match<'a> {
     findings: Vec<String>,
 }
 
+/// Maximum number of matches in an annotation. Together with the maximum length of ids it bounds the annotation.
+const MAX_MATCHES: usize = 32;
+
+/// Maximum number of finding ids in an annotation.
+const MAX_FINDINGS: usize = 16;
+
 /// The member that holds a record's annotation: its name and its format.
 #[derive(Clone, Copy)]
 pub(crate) struct AnnotationMember<'c> {
@@ -25,10 +35,35 @@ pub(crate) struct AnnotationMember<'c> {
 }
 
 impl<'a> Annotation<'a> {
+    /// The annotation of an event that may be a duplicate, without matches yet.
+    pub(crate) fn new(duplicate: bool) -> Self {
+        Self { duplicate, ..Self::default() }
+    }
+
     /// Adds a step that the record matches, and the ids of its findings.
     pub(crate) fn add(&mut self, rule: &'a RulePlan, plan: &StepPlan, findings: Vec<String>) {
         let step = rule.rule.steps.get(plan.position).map_or("", |step| &step.id);
-        self.matches.push(Match { rule: &rule.rule.id, step, findings });
+        self.push(Match { rule: &rule.rule.id, step, findings });
+    }
+
+    /// Adds what another record of the same envelope matches.
+    pub(super) fn merge(&mut self, other: Self) {
+        other.matches.into_iter().for_each(|matched| self.push(matched));
+        self.omitted_matches += other.omitted_matches;
+        self.omitted_findings += other.omitted_findings;
+        self.duplicate &= other.duplicate;
+    }
+
+    fn push(&mut self, mut matched: Match<'a>) {
+        let listed = self.matches.iter().map(|matched| matched.findings.len()).sum::<usize>();
+        let most = if self.matches.len() < MAX_MATCHES { MAX_FINDINGS.saturating_sub(listed) } else { 0 };
+        self.omitted_findings += matched.findings.len().saturating_sub(most);
+        if self.matches.len() < MAX_MATCHES {
+            matched.findings.truncate(most);
+            self.matches.push(matched);
+        } else {
+            self.omitted_matches += 1;
+        }
     }
 
     /// The annotation as JSON text: the last member of a record that has other members, with a leading comma.
@@ -39,6 +74,10 @@ impl<'a> Annotation<'a> {
         let name = serde_json::to_string(member.name).invariant("a name is JSON");
         let matches: Vec<_> = self.matches.iter().map(annotated).collect();
         let duplicate = if self.duplicate { r#","duplicate":true"# } else { "" };
-        format!(r#",{name}:{{"matches":[{}]{duplicate}}}"#, matches.join(","))
+        let omitted = match (self.omitted_matches, self.omitted_findings) {
+            (0, 0) => String::new(),
+            (matches, findings) => format!(r#","omitted":{{"matches":{matches},"findings":{findings}}}"#),
+        };
+        format!(r#",{name}:{{"matches":[{}]{duplicate}{omitted}}}"#, matches.join(","))
     }
 }

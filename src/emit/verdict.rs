@@ -18,8 +18,7 @@ impl Verdict<'_> {
         match (self, other) {
             (rejected @ Self::Rejected(..), _) | (_, rejected @ Self::Rejected(..)) => rejected,
             (Self::Matched(mut annotation), Self::Matched(other)) => {
-                annotation.matches.extend(other.matches);
-                annotation.duplicate &= other.duplicate;
+                annotation.merge(other);
                 Self::Matched(annotation)
             }
             (Self::Irrelevant, verdict) | (verdict, Self::Irrelevant) => verdict,

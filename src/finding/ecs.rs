@@ -26,7 +26,7 @@ fn body(report: &Report<'_>, version: AttackVersion) -> String {
         "event": {
             "kind": "alert",
             "category": ["configuration", "host"],
-            "type": ["creation"],
+            "type": [if report.further.is_some() { "change" } else { "creation" }],
             "outcome": "success",
             "module": "catena",
             "dataset": "catena.finding",
@@ -68,6 +68,8 @@ fn body(report: &Report<'_>, version: AttackVersion) -> String {
             "confidence": report.confidence.as_str(),
             "events": report.events.iter().map(|(_, event)| &*event.event_id).collect::<Vec<_>>().join(","),
             "resources": report.resources.iter().map(|(uid, _)| *uid).collect::<Vec<_>>().join(","),
+            "omitted_resources": if report.omitted > 0 { report.omitted.to_string() } else { String::new() },
+            "events_count": report.further.map_or_else(String::new, |further| further.saturating_add(1).to_string()),
             "status": if report.exception.is_some() { "suppressed" } else { "new" },
             "exception": report.exception.map_or("", |exception| &exception.id),
             "exception_reason": report.exception.map_or("", |exception| &exception.reason),

@@ -15,10 +15,17 @@ pub(crate) struct Evidence<'a> {
     /// In ms since 1970.
     pub time: i64,
     pub attribution: Attribution<'a>,
-    /// The exceptions that hold for the event, as indices into [`Rules::exceptions`](crate::rule::Rules::exceptions).
-    pub exceptions: &'a [u16],
-    /// The step's bindings, each with its distinct values.
-    pub values: Vec<(&'a Binding, Vec<Cow<'a, str>>)>,
+    /// The step's bindings.
+    pub values: Vec<Bound<'a>>,
+}
+
+/// A binding and its values in one event.
+pub(crate) struct Bound<'a> {
+    pub binding: &'a Binding,
+    /// The distinct values.
+    pub values: Vec<Cow<'a, str>>,
+    /// The number of values that were not stored.
+    pub omitted: usize,
 }
 
 impl<'a> Evidence<'a> {
@@ -27,7 +34,7 @@ impl<'a> Evidence<'a> {
         let event = matched.event;
         let values = step.bindings.iter().map(|binding| {
             let values = event.values.distinct(&binding.slots);
-            (binding, values.into_iter().map(Cow::Borrowed).collect())
+            Bound { binding, values: values.into_iter().map(Cow::Borrowed).collect(), omitted: 0 }
         });
         Self {
             step,
@@ -36,15 +43,18 @@ impl<'a> Evidence<'a> {
             action: &event.action,
             time: matched.time,
             attribution: Attribution::of(event, keys),
-            exceptions: matched.exceptions,
             values: values.collect(),
         }
     }
 
     /// The evidence from a pending event.
     pub(crate) fn of_pending(step: &'a StepPlan, event: PendingEvent<'a>) -> Self {
-        let texts = |binding: &'a Binding| event.values_of(&binding.slots).into_iter().map(PackedStr::text).collect();
-        let values = step.bindings.iter().map(|binding| (binding, texts(binding))).collect();
+        let bound = |binding: &'a Binding| Bound {
+            binding,
+            values: event.values_of(&binding.slots).into_iter().map(PackedStr::text).collect(),
+            omitted: event.omitted_of(&binding.slots),
+        };
+        let values = step.bindings.iter().map(bound).collect();
         Self {
             step,
             event_id: event.id(),
@@ -52,7 +62,6 @@ impl<'a> Evidence<'a> {
             action: event.action,
             time: event.time,
             attribution: event.attribution(),
-            exceptions: event.exceptions,
             values,
         }
     }

@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use super::bounds::bounded;
 use super::report::Report;
 use super::{ecs, ocsf, sentinel};
 use crate::vocab::AttackVersion;
@@ -55,7 +56,7 @@ pub(crate) struct FindingWriter {
 impl FindingWriter {
     /// Writes a finding as one JSON object.
     pub(super) fn body(self, report: &Report<'_>) -> String {
-        (self.format.format().body)(report, self.attack)
+        bounded((self.format.format().body)(report, self.attack))
     }
 
     /// Writes an annotation under the schema's own names, so that one query matches findings and annotations.

@@ -41,6 +41,9 @@ struct DetectionFinding<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     status_detail: Option<&'a str>,
     is_alert: bool,
+    /// For an update: the number of events that completed the finding, the first included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<u64>,
     message: &'a str,
     metadata: Metadata,
     finding_info: FindingInfo<'a>,
@@ -83,6 +86,7 @@ impl<'a> DetectionFinding<'a> {
             status,
             status_detail: suppressed,
             is_alert: true,
+            count: None,
             message: finding_info.title,
             metadata: Metadata {
                 version: OCSF_VERSION,
@@ -113,6 +117,9 @@ struct Unmapped<'a> {
     /// The exception that suppresses the finding.
     #[serde(skip_serializing_if = "str::is_empty")]
     exception: &'a str,
+    /// The number of resources that are not listed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    omitted_resources: Option<usize>,
     /// The columns of the published query.
     #[serde(flatten)]
     columns: Option<Columns<'a>>,
@@ -287,7 +294,16 @@ fn body(report: &Report<'_>, version: AttackVersion) -> String {
             .collect(),
         related_events_count: report.events.len(),
     };
+    let (activity_id, activity_name, type_uid, type_name) = match report.further {
+        None => (1, "Create", 200_401, "Detection Finding: Create"),
+        Some(_) => (2, "Update", 200_402, "Detection Finding: Update"),
+    };
     let finding = DetectionFinding {
+        activity_id,
+        activity_name,
+        type_uid,
+        type_name,
+        count: report.further.map(|further| further.saturating_add(1)),
         cloud: Cloud {
             provider: cloud_of(report.provider).label,
             region: attribution.region,
@@ -300,6 +316,7 @@ fn body(report: &Report<'_>, version: AttackVersion) -> String {
             identity_from: attribution.identity_key,
             confidence_reason: report.confidence_reason,
             exception: report.exception.map_or("", |exception| &exception.id),
+            omitted_resources: Some(report.omitted).filter(|omitted| *omitted > 0),
             columns: (!report.events.is_empty()).then(|| report.columns()),
         },
         ..DetectionFinding::new(info, report.severity, report.confidence, suppressed)

@@ -33,8 +33,12 @@ pub(super) struct Report<'a> {
     pub events: Vec<(&'a str, &'a Evidence<'a>)>,
     /// The bound values that the rule lists as resources, each once, with its resource type.
     pub resources: Vec<(&'a str, &'a str)>,
+    /// The number of resources that are not listed.
+    pub omitted: usize,
     /// The created instances: the values bound to [`INSTANCE`].
     pub instances: Vec<&'a str>,
+    /// For an update: the number of events that have completed the finding since it was reported.
+    pub further: Option<u64>,
 }
 
 /// The bound name that rules use for instances.

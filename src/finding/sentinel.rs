@@ -37,6 +37,11 @@ struct Row<'a> {
     end_time: String,
     event_ids: Vec<&'a str>,
     resources: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    omitted_resources: Option<usize>,
+    /// For an update: the number of events that completed the finding, the first included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    events_count: Option<u64>,
     entities: Vec<Value>,
 }
 
@@ -68,6 +73,8 @@ fn body(report: &Report<'_>, version: AttackVersion) -> String {
         end_time: report.last_seen.to_string(),
         event_ids: report.events.iter().map(|(_, event)| &*event.event_id).collect(),
         resources: report.resources.iter().map(|(uid, _)| *uid).collect(),
+        omitted_resources: Some(report.omitted).filter(|omitted| *omitted > 0),
+        events_count: report.further.map(|further| further.saturating_add(1)),
         entities: entities(report),
     };
     serde_json::to_string(&row).invariant("a row is JSON")

@@ -64,10 +64,14 @@ fn step(rule: &Rule, step: &Step, at: &str) -> Result<(), Error> {
     if step.each.is_some() && rule.steps.len() > 1 {
         return Err(Error::config(format!("{at}.each"), "`each` is for rules of one step"));
     }
+    if step.each.is_some() && rule.per.is_some() {
+        return Err(Error::config(format!("{at}.each"), "`each` and `per` exclude each other"));
+    }
     Ok(())
 }
 
-/// Checks that every joining name is bound by two steps, and every listed resource by one.
+/// Checks that every joining name is bound by two steps, every listed resource by one, and every name that
+/// distinguishes findings by a required one.
 #[cold]
 fn names(rule: &Rule, at: &str) -> Result<(), Error> {
     let mut counts = BTreeMap::<&str, usize>::new();
@@ -78,6 +82,15 @@ fn names(rule: &Rule, at: &str) -> Result<(), Error> {
         if counts.get(name.as_str()).copied().unwrap_or_default() < 2 {
             let why = format!("fewer than two steps bind {name:?}: nothing can join on it");
             return Err(Error::config(format!("{at}.join[{number}]"), why));
+        }
+    }
+    for (number, name) in rule.per.iter().flatten().enumerate() {
+        let at = format!("{at}.per[{number}]");
+        if !rule.steps.iter().any(|step| !step.optional && step.bind.contains_key(name)) {
+            return Err(Error::config(at, format!("no required step binds {name:?}")));
+        }
+        if rule.per.iter().flatten().take(number).any(|other| other == name) {
+            return Err(Error::config(at, format!("{name:?} is already listed")));
         }
     }
     match rule.resources.keys().find(|name| !counts.contains_key(name.as_str())) {

@@ -6,7 +6,8 @@ use hashbrown::HashMap;
 
 use super::condition::{CompiledCondition, TOO_MANY_PATHS};
 use super::exception::{Exception, ExceptionPlan};
-use super::join_order::{JoinStep, join_order};
+use super::finding_key::FindingKey;
+use super::join_order::{JoinOrder, join_order};
 use super::{Rule, Step, check};
 use crate::event::{Event, Path, Projection, Slot, cloud_of};
 use crate::util::digest::Digest;
@@ -31,6 +32,8 @@ pub(crate) struct Rules {
     by_action: HashMap<Box<str>, Vec<usize>>,
     /// The distinct sets of slots that names are bound to, indexed by [`Binding::key`].
     keys: Vec<Vec<Slot>>,
+    /// For each of them, those that a join compares it with.
+    partners: Vec<Vec<u16>>,
 }
 
 /// One rule, compiled.
@@ -46,6 +49,8 @@ pub(crate) struct RulePlan {
     pub within: i64,
     /// The keys of the identity that all steps share, as an index into [`Rules::identities`].
     pub identity: usize,
+    /// What distinguishes one finding from another.
+    pub key: FindingKey,
     /// Whether several records may report the call of one step.
     pub multi_record_operations: bool,
 }
@@ -67,9 +72,11 @@ pub(crate) struct StepPlan {
     pub each: Option<usize>,
     /// The order in which the search reaches the chain's other steps from this one. Empty for a detection, and for an
     /// optional step, which completes no chain.
-    pub joins: Vec<JoinStep>,
+    pub joins: JoinOrder,
     /// Whether another step finds this one by identity alone, so that its events need that index entry.
     pub found_by_identity: bool,
+    /// Whether it joins another required step on a name.
+    pub linked: bool,
 }
 
 /// A name bound to the values at some paths.
@@ -101,6 +108,7 @@ impl Rules {
             longest_window: 0,
             by_action: HashMap::new(),
             keys: Vec::new(),
+            partners: Vec::new(),
         };
         for (at, rule) in rules {
             check::id(&rule.id, &format!("{at}.id"))?;
@@ -129,8 +137,10 @@ impl Rules {
             }
             self.steps.push(plan);
         }
+        let key = FindingKey::of(&rule, self.steps.get(first_step..).unwrap_or_default());
         if rule.steps.len() > 1 {
-            self.order_joins(&rule, first_step, at)?;
+            self.order_joins(&rule, first_step, &key, at)?;
+            self.add_partners(first_step);
         }
         let within = rule.within.map_or(0, |within| within.as_millis());
         self.longest_window = self.longest_window.max(within);
@@ -146,6 +156,7 @@ impl Rules {
             first_step,
             within,
             identity,
+            key,
         });
         Ok(())
     }
@@ -182,8 +193,9 @@ impl Rules {
             optional: step.optional,
             bindings,
             each: each.transpose()?,
-            joins: Vec::new(),
+            joins: JoinOrder::default(),
             found_by_identity: false,
+            linked: false,
         })
     }
 
@@ -201,23 +213,55 @@ impl Rules {
     }
 
     #[cold]
-    fn order_joins(&mut self, rule: &Rule, first_step: usize, at: &str) -> Result<(), Error> {
+    fn order_joins(&mut self, rule: &Rule, first_step: usize, key: &FindingKey, at: &str) -> Result<(), Error> {
         let steps: Vec<_> = self.steps.iter().skip(first_step).collect();
         let mut orders = Vec::new();
         for start in 0..steps.len() {
-            orders.push(join_order(start, &steps, rule.unlinked).ok_or_else(|| {
+            orders.push(join_order(start, &steps, rule.unlinked, key).ok_or_else(|| {
                 let why = "not all steps are linked: each must share a bound name with another, so that all are \
                            connected; or set `unlinked: true` to join by identity and time alone";
                 Error::config(format!("{at}.steps"), why)
             })?);
         }
-        let by_identity: Vec<_> =
-            orders.iter().flatten().filter(|join| join.by.is_none()).map(|join| join.to).collect();
-        for ((position, step), joins) in self.steps.iter_mut().skip(first_step).enumerate().zip(orders) {
+        let joins = || orders.iter().flat_map(|order| &order.joins);
+        let by_identity = sorted::collect(joins().filter(|join| join.by.is_none()).map(|join| join.to));
+        let required = orders.iter().flat_map(|order| order.joins.iter().take(order.required));
+        let linked = sorted::collect(required.filter(|join| join.by.is_some()).flat_map(|join| [join.from, join.to]));
+        for ((position, step), order) in self.steps.iter_mut().skip(first_step).enumerate().zip(orders) {
             step.found_by_identity = by_identity.contains(&position);
-            step.joins = joins;
+            step.linked = linked.contains(&position);
+            step.joins = order;
         }
         Ok(())
+    }
+
+    /// Notes which bindings the joins of the last rule's steps compare.
+    fn add_partners(&mut self, first_step: usize) {
+        self.partners.resize(self.keys.len(), Vec::new());
+        let steps = self.steps.get(first_step..).unwrap_or_default();
+        let joining =
+            |step: &StepPlan| step.bindings.iter().filter(|binding| binding.joins).cloned().collect::<Vec<_>>();
+        let mut pairs = Vec::new();
+        for (at, left) in steps.iter().enumerate() {
+            for right in steps.iter().skip(at + 1) {
+                for binding in joining(left) {
+                    let same = joining(right).into_iter().find(|other| other.name == binding.name);
+                    pairs.extend(same.map(|other| (binding.key, other.key)));
+                }
+            }
+        }
+        for (left, right) in pairs {
+            for (of, partner) in [(left, right), (right, left)] {
+                if let Some(partners) = self.partners.get_mut(usize::from(of)) {
+                    sorted::insert(partners, partner);
+                }
+            }
+        }
+    }
+
+    /// The sets of slots that some join compares with those of a binding's `key`.
+    pub(crate) fn partners(&self, key: u16) -> &[u16] {
+        self.partners.get(usize::from(key)).map_or(&[], Vec::as_slice)
     }
 
     /// Every action that a step names.
@@ -262,8 +306,12 @@ impl StepPlan {
 
 /// See [`RulePlan::fingerprint`].
 fn fingerprint(rule: &Rule, identity: &[IdentityKey]) -> [u8; 16] {
-    let Rule { id, version, within, ordered, unlinked, join, steps, resources, .. } = rule;
+    let Rule { id, version, within, ordered, unlinked, join, per, steps, resources, .. } = rule;
     let mut digest = Digest::default();
     (id, version, identity, within, ordered, unlinked, join, steps, resources).hash(&mut digest);
+    // So a rule without it has the fingerprint that it had before there was `per`.
+    if let Some(per) = per {
+        per.hash(&mut digest);
+    }
     digest.digest()
 }

@@ -12,8 +12,9 @@ use crate::vocab::{Attack, Confidence, Duration, IdentityKey, Provider, Severity
 /// A rule, as written in a file.
 ///
 /// A rule of one step is a detection: it reports a finding for each record that matches. A rule of several steps is a
-/// chain: it reports a finding for each set of records, one per step, that have the same identity, are in the order of
-/// the steps, lie no further apart than `within`, and agree on every name that two of the steps bind.
+/// chain: it reports a finding for a set of records, one per step, that have the same identity, are in the order of the
+/// steps, lie no further apart than `within`, and agree on every name that two of the steps bind. Sets that agree in
+/// what [`per`](Self::per) names are one finding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
@@ -59,6 +60,13 @@ pub struct Rule {
     /// The names that steps join on. Default: every name that more than one step binds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub join: Option<Vec<String>>,
+    /// The names whose values distinguish one finding from another: a finding is made once for each identity, value of
+    /// each name, and UTC day of the last step's record; what else completes it is counted as further evidence. An
+    /// empty list: one finding for each record of the last step. Default: the names on which the last required step
+    /// joins, or an empty list if there are none. If records share several values of a name, the least of them counts. A
+    /// record without a value of a name counts as if the list were empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per: Option<Vec<String>>,
     /// The steps: one for a detection, several for a chain.
     pub steps: Vec<Step>,
     /// The bound names that findings list as resources, each with its resource type, such as `AWS::EC2::Volume`.

@@ -4,6 +4,7 @@ mod check;
 mod compile;
 mod condition;
 mod exception;
+mod finding_key;
 mod format;
 mod join_order;
 
@@ -13,7 +14,8 @@ pub use format::{Ignored, OneOrMany, Rule, Step};
 
 pub(crate) use compile::{Binding, RulePlan, Rules, StepPlan};
 pub(crate) use exception::ExceptionPlan;
-pub(crate) use join_order::{JoinStep, Shared};
+pub(crate) use finding_key::{FindingKey, KeyName};
+pub(crate) use join_order::{JoinOrder, JoinStep, Shared};
 
 use crate::vocab::{Error, read_json};
 

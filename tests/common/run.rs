@@ -1,6 +1,5 @@
 //! Runs the engine natively and in the sandbox. The two must agree on everything.
 
-use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use catena::{Config, Correlator, Error, Finding, Outcome};
@@ -124,13 +123,6 @@ pub fn event_ids(finding: &Finding) -> Vec<String> {
     let body: serde_json::Value = serde_json::from_str(&finding.body).expect("the body should be JSON");
     let events = body["finding_info"]["related_events"].as_array().expect("a finding should list its events");
     events.iter().map(|event| event["uid"].as_str().expect("an event should have an id").to_owned()).collect()
-}
-
-/// The event ids of each finding. Panics if two findings have the same id.
-pub fn sets_of_event_ids(findings: &[Finding]) -> BTreeSet<Vec<String>> {
-    let ids: BTreeSet<_> = findings.iter().map(|finding| &finding.id).collect();
-    assert_eq!(ids.len(), findings.len(), "a finding was emitted twice");
-    findings.iter().map(event_ids).collect()
 }
 
 /// The rule id of each finding, in order.
