@@ -34,7 +34,13 @@ fn mounting(snapshot: &str) -> Value {
 }
 
 fn empty_fleet(id: &str, second: usize) -> String {
-    call(id, second, "CreateFleet", &json!({"CreateFleetRequest": {}}), &json!({"CreateFleetResponse": {"fleetInstanceSet": ""}}))
+    call(
+        id,
+        second,
+        "CreateFleet",
+        &json!({"CreateFleetRequest": {}}),
+        &json!({"CreateFleetResponse": {"fleetInstanceSet": ""}}),
+    )
 }
 
 /// The rules that fire in the findings mode, in order, and how often.
@@ -107,7 +113,8 @@ fn every_rule_that_matches_a_chain_fires() {
             {"id": "r", "provider": "aws", "service": "ec2.amazonaws.com", "actions": ["RunInstances"], "bind": {"s": "requestParameters.blockDeviceMapping.items[].ebs.snapshotId"}}]})
     };
     let config = json!({"built_in_rules": false, "rules": (0..1_000).map(rule).collect::<Vec<_>>()}).to_string();
-    let stream = volume("v", 10, "vol-1") + &snapshot("s", 20, "vol-1", "snap-1") + &launch("r", 30, &mounting("snap-1"));
+    let stream =
+        volume("v", 10, "vol-1") + &snapshot("s", 20, "vol-1", "snap-1") + &launch("r", 30, &mounting("snap-1"));
     assert_eq!(found_with(&config, &stream).len(), 1_000);
 }
 

@@ -1,23 +1,41 @@
 //! The state from which a run resumes: checkpoints, and the positions of inputs and outputs at the time they were
-//! taken, in one file that is replaced atomically.
+//! taken, in one file under one checksum. The one before it is kept.
 
+use std::cell::RefCell;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use tracing::warn;
 
 use super::CliError;
 use super::output::Written;
 use super::summary::Summary;
-use catena_input::Saved;
+use catena_input::{Saved, sealed};
 
 /// The name of the state file.
 const NAME: &str = "run.state";
 
-/// The first line of a state file.
-const MAGIC: &str = "catena run state 2\n";
+/// A state file that is written and not in place yet, and the one before the last.
+const NEXT: &str = "run.state.new";
+const PREVIOUS: &str = "run.state.old";
+
+/// Where a state file goes that cannot be read, for whoever wants to look at it.
+const DAMAGED: &str = "run.state.damaged";
+
+/// The format of a state file: its first part is a [`RunState`], the others are checkpoints, one per job.
+const FORMAT: &str = "catena run state 3";
+
+/// The first line of version 2, which has no checksum: a line of JSON, then the checkpoints.
+const MAGIC_2: &[u8] = b"catena run state 2\n";
+
+/// How often to try to write the state if there are no file descriptors left, and how long to wait in between.
+const ATTEMPTS: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Everything in a state file except the checkpoints.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -27,14 +45,11 @@ pub struct RunState {
     /// The name of the input of the batch written last.
     pub input: String,
     pub summary: Summary,
-    /// The length of each checkpoint in bytes. There is one per job.
-    checkpoints: Vec<usize>,
 }
 
 impl RunState {
-    /// A state without checkpoints, which [`StateFolder::save`] adds.
     pub fn new(inputs: impl Iterator<Item = Saved>, written: Written, input: &str, summary: Summary) -> Self {
-        Self { inputs: inputs.collect(), written, input: input.to_owned(), summary, checkpoints: Vec::new() }
+        Self { inputs: inputs.collect(), written, input: input.to_owned(), summary }
     }
 }
 
@@ -42,6 +57,8 @@ impl RunState {
 pub struct StateFolder {
     path: PathBuf,
     _lock: File,
+    /// File descriptors that saving takes, so that nothing else can use them up.
+    reserved: RefCell<Vec<File>>,
 }
 
 impl StateFolder {
@@ -51,7 +68,11 @@ impl StateFolder {
         fs::create_dir_all(path).map_err(fail)?;
         let lock = File::create(path.join("lock")).map_err(fail)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Ok(()) => {
+                let folder = Self { path: path.to_owned(), _lock: lock, reserved: RefCell::default() };
+                folder.reserve();
+                Ok(folder)
+            }
             Err(fs::TryLockError::WouldBlock) => {
                 Err(CliError::new(format!("{} is in use by another run", path.display())))
             }
@@ -59,44 +80,143 @@ impl StateFolder {
         }
     }
 
-    /// Loads the last saved state; `None` if there is none.
-    pub fn load(&self) -> Result<Option<(RunState, Vec<Bytes>)>, CliError> {
-        let file = self.path.join(NAME);
-        let bytes = match fs::read(&file) {
-            Ok(bytes) => Bytes::from(bytes),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(CliError::new(format!("cannot read {}: {error}", file.display()))),
-        };
-        let parsed = parse(&bytes);
-        parsed.map(Some).map_err(|why| CliError::new(format!("cannot resume from {}: {why}", file.display())))
+    /// Opens the file descriptors that saving takes, as far as there are any.
+    fn reserve(&self) {
+        let two = [(); 2].iter().filter_map(|()| File::open(&self.path).ok());
+        *self.reserved.borrow_mut() = two.collect();
     }
 
-    /// Replaces the saved state atomically. On return it is on disk.
-    pub fn save(&self, mut state: RunState, checkpoints: &[Bytes]) -> Result<(), CliError> {
-        state.checkpoints = checkpoints.iter().map(Bytes::len).collect();
-        let (file, fresh) = (self.path.join(NAME), self.path.join("run.state.new"));
-        let save = || -> io::Result<()> {
-            let mut to = File::create(&fresh)?;
-            to.write_all(MAGIC.as_bytes())?;
-            to.write_all(&serde_json::to_vec(&state)?)?;
-            to.write_all(b"\n")?;
-            checkpoints.iter().try_for_each(|checkpoint| to.write_all(checkpoint))?;
-            to.sync_all()?;
-            fs::rename(&fresh, &file)?;
-            File::open(&self.path)?.sync_all()
-        };
-        save().map_err(|error| CliError::new(format!("cannot write {}: {error}", file.display())))
+    /// Loads the last saved state; `None` if there is none. A state that cannot be read is put aside, with a warning, if
+    /// the one before it can be.
+    pub fn load(&self) -> Result<Option<(RunState, Vec<Bytes>)>, CliError> {
+        let mut first_problem = None;
+        // If the run stopped while a new state took its place, that is the only one of its age.
+        for name in [NAME, NEXT, PREVIOUS] {
+            let file = self.path.join(name);
+            let parsed = match fs::read(&file) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                // No run leaves it without the others: somebody removed them, perhaps to start over.
+                Ok(_) if name == PREVIOUS && first_problem.is_none() => {
+                    let (file, folder) = (file.display(), self.path.display());
+                    let why = "remove the folder to start over, or rename the file to resume from it";
+                    return Err(CliError::new(format!("{folder} has no {NAME}, only {file}: {why}")));
+                }
+                Ok(bytes) => parse(&Bytes::from(bytes)),
+                Err(error) => Err(error.to_string()),
+            };
+            match (parsed, &first_problem) {
+                (Ok(state), None) => return Ok(Some(state)),
+                (Ok(state), Some(problem)) => {
+                    warn!("{problem}; resuming from the state before it: what came after is processed again");
+                    self.put_aside();
+                    return Ok(Some(state));
+                }
+                // The run was killed while it wrote this one.
+                (Err(_), _) if name == NEXT => {}
+                (Err(why), None) => first_problem = Some(format!("cannot resume from {}: {why}", file.display())),
+                (Err(_), Some(_)) => {}
+            }
+        }
+        first_problem.map_or(Ok(None), |problem| Err(CliError::new(problem)))
+    }
+
+    /// Keeps a damaged state from taking the place of the good one before it.
+    fn put_aside(&self) {
+        let moved = fs::rename(self.path.join(NAME), self.path.join(DAMAGED));
+        if let Err(error) =
+            moved.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+        {
+            warn!("cannot put {NAME} aside: {error}");
+        }
+    }
+
+    /// Replaces the saved state, and keeps the one before it. On return it is on disk.
+    pub fn save(&self, state: &RunState, checkpoints: &[Bytes]) -> Result<(), CliError> {
+        let mut saved = self.try_save(state, checkpoints);
+        for _ in 0..ATTEMPTS {
+            if !saved.as_ref().is_err_and(|error| matches!(error.raw_os_error(), Some(EMFILE | ENFILE))) {
+                break;
+            }
+            thread::sleep(PAUSE);
+            saved = self.try_save(state, checkpoints);
+        }
+        self.reserve();
+        saved.map_err(|error| CliError::new(format!("cannot write {}: {error}", self.path.join(NAME).display())))
+    }
+
+    fn try_save(&self, state: &RunState, checkpoints: &[Bytes]) -> io::Result<()> {
+        self.reserved.borrow_mut().clear();
+        let (file, next) = (self.path.join(NAME), self.path.join(NEXT));
+        let state = serde_json::to_vec(state)?;
+        let parts: Vec<_> = [&*state].into_iter().chain(checkpoints.iter().map(|checkpoint| &**checkpoint)).collect();
+        let mut to = File::create(&next)?;
+        sealed::seal(FORMAT, &parts, &mut to)?;
+        to.sync_all()?;
+        if file.exists() {
+            let previous = self.path.join(PREVIOUS);
+            let _ = fs::remove_file(&previous);
+            // Not every file system has links; then there is no state in place for a moment, see `load`.
+            fs::hard_link(&file, &previous).or_else(|_| fs::rename(&file, &previous))?;
+        }
+        fs::rename(&next, &file)?;
+        File::open(&self.path)?.sync_all()
     }
 }
 
+/// `EMFILE` and `ENFILE`: the process, or the system, has no file descriptors left.
+const EMFILE: i32 = 24;
+const ENFILE: i32 = 23;
+
 fn parse(bytes: &Bytes) -> Result<(RunState, Vec<Bytes>), String> {
-    let rest = bytes.strip_prefix(MAGIC.as_bytes()).ok_or("it was not written by this version of catena")?;
-    let end = memchr::memchr(b'\n', rest).ok_or("it is truncated")?;
-    let state: RunState = serde_json::from_slice(&rest[..end]).map_err(|error| error.to_string())?;
-    let mut rest = bytes.slice_ref(&rest[end + 1..]);
-    if state.checkpoints.iter().sum::<usize>() != rest.len() {
-        return Err("its checkpoints are truncated".to_owned());
+    if bytes.starts_with(MAGIC_2) {
+        return parse_2(bytes).ok_or_else(|| "it is damaged or truncated".to_owned());
     }
-    let checkpoints = state.checkpoints.iter().map(|length| rest.split_to(*length)).collect();
-    Ok((state, checkpoints))
+    let mut parts = sealed::unseal(FORMAT, bytes)?;
+    let state = if parts.is_empty() { Bytes::new() } else { parts.remove(0) };
+    let state = serde_json::from_slice(&state).map_err(|error| error.to_string())?;
+    Ok((state, parts))
+}
+
+/// Reads a state file of version 2.
+fn parse_2(bytes: &Bytes) -> Option<(RunState, Vec<Bytes>)> {
+    #[derive(Deserialize)]
+    struct Lengths {
+        checkpoints: Vec<usize>,
+    }
+    let rest = bytes.strip_prefix(MAGIC_2)?;
+    let end = memchr::memchr(b'\n', rest)?;
+    let (json, mut rest) = (rest.get(..end)?, bytes.slice_ref(rest.get(end + 1..)?));
+    let Lengths { checkpoints } = serde_json::from_slice(json).ok()?;
+    let mut split = Vec::new();
+    for length in checkpoints {
+        split.push(if length <= rest.len() { rest.split_to(length) } else { return None });
+    }
+    rest.is_empty().then_some((serde_json::from_slice(json).ok()?, split))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Regression: a length in the state was trusted, and the program panicked.
+        #[test]
+        fn a_state_of_version_2_is_read_or_refused(
+            lengths in prop::collection::vec(prop_oneof![0..8usize, Just(usize::MAX)], 0..4),
+            content in prop::collection::vec(any::<u8>(), 0..20),
+        ) {
+            let mut json = serde_json::to_value(RunState::default()).expect("it is JSON");
+            json["checkpoints"] = lengths.clone().into();
+            let bytes = [MAGIC_2, json.to_string().as_bytes(), b"\n", &content].concat();
+            let fits = lengths.iter().try_fold(0_usize, |all, length| all.checked_add(*length)) == Some(content.len());
+            let parsed = parse(&bytes.into());
+            prop_assert_eq!(parsed.is_ok(), fits);
+            if let Ok((state, checkpoints)) = parsed {
+                prop_assert_eq!(state, RunState::default());
+                prop_assert_eq!(checkpoints.concat(), content);
+            }
+        }
+    }
 }

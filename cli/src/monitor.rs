@@ -1,13 +1,12 @@
 //! The HTTP endpoints of a run: `/metrics` for Prometheus and `/health` for a process supervisor.
 
+mod server;
+
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant, SystemTime};
-
-use tiny_http::{Header, Response, Server};
 
 use super::CliError;
 use super::pipeline::Report;
@@ -48,26 +47,14 @@ impl Monitor {
 
     /// Starts the server and returns the address it is bound to.
     pub fn serve(&self, address: SocketAddr) -> Result<SocketAddr, CliError> {
-        let fail = |why: String| CliError::new(format!("cannot listen on {address}: {why}"));
-        let server = Server::http(address).map_err(|error| fail(error.to_string()))?;
-        let bound = server.server_addr().to_ip().ok_or_else(|| fail("no IP address".to_owned()))?;
         let monitor = self.clone();
-        thread::spawn(move || {
-            for request in server.incoming_requests() {
-                let (code, text) = match request.url() {
-                    "/metrics" => (200, monitor.metrics()),
-                    "/health" => monitor.health(),
-                    _ => (404, "not found; see /metrics and /health\n".to_owned()),
-                };
-                let mut response = Response::from_string(text).with_status_code(code);
-                if let Ok(kind) = Header::from_bytes("Content-Type", "text/plain; version=0.0.4; charset=utf-8") {
-                    response = response.with_header(kind);
-                }
-                // The client may have disconnected.
-                let _ = request.respond(response);
-            }
-        });
-        Ok(bound)
+        let answer = move |path: &str| match path {
+            "/metrics" => (200, monitor.metrics()),
+            "/health" => monitor.health(),
+            _ => (404, "not found; see /metrics and /health\n".to_owned()),
+        };
+        let bound = server::serve(address, Arc::new(answer));
+        bound.map_err(|error| CliError::new(format!("cannot listen on {address}: {error}")))
     }
 
     fn health(&self) -> (u16, String) {

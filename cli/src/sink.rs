@@ -1,6 +1,6 @@
 //! Buffered output to a file or standard output. Large pieces are written without copying.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, IoSlice, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -119,8 +119,7 @@ impl Sink {
         let name = if standard { "standard output".to_owned() } else { target.display().to_string() };
         let file = match length {
             _ if standard => io::stdout().as_fd().try_clone_to_owned().map(File::from),
-            None => File::create(target),
-            Some(length) => reopen(target, length),
+            length => open_file(target, length),
         };
         let file = file.map_err(|error| CliError::new(format!("cannot write {name}: {error}")))?;
         let fresh = (!standard).then(|| folder(target).to_owned());
@@ -170,13 +169,26 @@ impl Sink {
     }
 }
 
-fn reopen(target: &Path, length: u64) -> io::Result<File> {
+/// Opens a file that no other run writes, and truncates it to `length`.
+fn open_file(target: &Path, length: Option<u64>) -> io::Result<File> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(target)?;
-    let found = file.metadata()?.len();
-    if found < length {
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Ok(file);
+    }
+    // Not every file system has locks; that is no reason not to write.
+    if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+        return Err(io::Error::new(
+            io::ErrorKind::ResourceBusy,
+            "another run writes it, or this one under another name",
+        ));
+    }
+    let found = metadata.len();
+    if let Some(length) = length.filter(|length| found < *length) {
         let why = format!("it has {found} bytes, but according to the state {length} were written");
         return Err(io::Error::new(io::ErrorKind::InvalidData, why));
     }
+    let length = length.unwrap_or_default();
     file.set_len(length)?;
     file.seek(SeekFrom::Start(length))?;
     Ok(file)

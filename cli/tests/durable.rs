@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -350,19 +350,6 @@ fn arguments_that_rule_out_a_resume_are_refused_with_the_reason() {
 }
 
 #[test]
-fn a_damaged_state_is_reported() {
-    let case = Case::new(&[]);
-    let input = file(case.folder.path(), "in.ndjson", stream(100));
-    case.to_end("run", std::slice::from_ref(&input), true);
-    let state = case.path("run-state").join("run.state");
-    let bytes = fs::read(&state).expect("there is one");
-    fs::write(&state, &bytes[..bytes.len() - 1]).expect("it is cut");
-    let output = catena(case.run("run", &[input], true)).output().expect("it runs");
-    assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("run.state: its checkpoints are truncated"), "{}", stderr(&output));
-}
-
-#[test]
 fn two_runs_cannot_share_a_state() {
     let case = Case::new(&["--follow"]);
     let input = file(case.folder.path(), "in.ndjson", stream(10));
@@ -377,4 +364,29 @@ fn two_runs_cannot_share_a_state() {
     first.kill().expect("it can be killed");
     first.wait().expect("it has ended");
     assert!(stderr(&second).contains("is in use by another run"), "{}", stderr(&second));
+}
+
+/// Regression: two runs wrote one output, each over the other.
+#[test]
+fn two_runs_cannot_share_an_output() {
+    let case = Case::new(&["--follow"]);
+    let input = file(case.folder.path(), "in.ndjson", stream(10));
+    let mut first = start(&case.run("run", std::slice::from_ref(&input), true));
+    for _ in 0..500 {
+        if case.path("run-state").join("run.state").exists() {
+            break;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    let output = case.path("run-output");
+    let has_content = |path: &Path| fs::metadata(path).expect("it is there").len() > 0;
+    while !has_content(&output) {
+        thread::sleep(Duration::from_millis(10));
+    }
+    let second = catena(["run", "--output"]).arg(&output).arg(&input).output().expect("it runs");
+    assert!(has_content(&output), "it should not be truncated");
+    first.kill().expect("it can be killed");
+    first.wait().expect("it has ended");
+    assert_eq!(second.status.code(), Some(1));
+    assert!(stderr(&second).contains("another run writes it"), "{}", stderr(&second));
 }

@@ -1,12 +1,11 @@
 //! `--follow`: files that grow, appear, are rotated and truncated; metrics and health of a running program.
 
 use std::fs::{self, OpenOptions};
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::io::Write;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::common::following::{Following, PATIENCE, append, assert_becomes, wait_for};
+use crate::common::following::{Following, PATIENCE, append, assert_becomes, get, metrics_address, wait_for};
 use crate::common::{catena, file, gzip, records, stderr};
 use serde_json::Value;
 
@@ -81,15 +80,6 @@ fn a_truncated_file_is_read_from_the_start_with_a_warning() {
     assert!(run.end().contains("was truncated to 0 bytes"));
 }
 
-/// The response to a GET request.
-fn get(address: &str, path: &str) -> String {
-    let mut stream = TcpStream::connect(address).expect("the server listens");
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").expect("it can be asked");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("it answers");
-    answer
-}
-
 #[test]
 fn metrics_and_health_are_served_and_messages_can_be_json() {
     let folder = tempfile::tempdir().expect("a folder can be made");
@@ -99,18 +89,10 @@ fn metrics_and_health_are_served_and_messages_can_be_json() {
     let arguments =
         ["--metrics", "0", "--log-format", "json", "--jobs", "2", "--state", &state, "--save-every", "50ms"];
     let mut run = Following::start(&[&arguments[..], &["--output", &output, &log]].concat());
-    let mut told = std::io::BufReader::new(run.0.stderr.take().expect("it has messages"));
-    let mut address = String::new();
-    while address.is_empty() {
-        let mut line = String::new();
-        std::io::BufRead::read_line(&mut told, &mut line).expect("it says something");
-        let message: Value = serde_json::from_str(&line).expect("a message is JSON");
+    let address = metrics_address(&mut run, |line| {
+        let message: Value = serde_json::from_str(line).expect("a message is JSON");
         assert!(message["level"].is_string() && message["timestamp"].is_string(), "{line}");
-        let message = message["message"].as_str().unwrap_or_default();
-        if let Some((_, rest)) = message.split_once("http://") {
-            address = rest.trim_end_matches("/metrics").to_owned();
-        }
-    }
+    });
     assert!(address.starts_with("127.0.0.1:"), "on the loopback: {address}");
     let began = Instant::now();
     let mut metrics = String::new();
@@ -141,6 +123,7 @@ fn metrics_and_health_are_served_and_messages_can_be_json() {
             assert!(metrics.contains(&name), "{name} is not in {metrics}");
         }
     }
+    assert!(get(&address, "/metrics?name=any").contains("catena_records_total"));
     assert!(get(&address, "/health").contains("200 OK"));
     assert!(get(&address, "/").contains("404"));
 }

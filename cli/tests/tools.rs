@@ -36,7 +36,9 @@ fn the_benchmark_prints_a_table_and_plots_it() {
         let numbers: Vec<f64> =
             row.split_whitespace().rev().take(6).map(|number| number.parse().expect("a number")).collect();
         let [to_scan, to_native, _, component, native, scan] = numbers[..] else { panic!("{row}") };
-        assert!((to_native - component / native).abs() < 0.3 && (to_scan - component / scan).abs() < 0.3, "{row}");
+        // All are rounded to two decimals, so that small speeds say little about their ratio.
+        let agree = |ratio: f64, of: f64| (ratio * of - component).abs() < 0.01 + 0.005 * (1.0 + ratio + of);
+        assert!(agree(to_native, native) && agree(to_scan, scan), "{row}");
     }
     assert!(table.contains("one record per call"), "{table}");
     assert!(std::fs::read_to_string(plot).expect("it is drawn").contains("newline scan"));

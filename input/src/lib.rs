@@ -10,6 +10,7 @@ mod identity;
 mod known;
 mod read;
 mod resume;
+pub mod sealed;
 mod session;
 mod source;
 mod world;

@@ -165,7 +165,7 @@ impl Run {
             state.pruned = Instant::now();
         }
         let run_state = RunState::new(self.inputs.saved(), written, &out.input, out.summary.clone());
-        let saved = state.folder.save(run_state, &checkpoints);
+        let saved = state.folder.save(&run_state, &checkpoints);
         saved.map_err(|error| RunError::Output(WriteError::Failed(error)))?;
         state.saved = Instant::now();
         if let Some(monitor) = &self.monitor {

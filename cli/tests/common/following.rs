@@ -2,7 +2,8 @@
 #![allow(dead_code, reason = "each test uses what it needs")]
 
 use std::fs::{self, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -31,6 +32,32 @@ impl Following {
         assert_eq!(self.0.wait().expect("it ends").code(), Some(143), "{told}");
         told
     }
+}
+
+/// The address at which a run serves its metrics. `each` sees every message up to that one.
+pub fn metrics_address(run: &mut Following, each: impl Fn(&str)) -> String {
+    let mut told = BufReader::new(run.0.stderr.take().expect("it has messages"));
+    loop {
+        let mut line = String::new();
+        told.read_line(&mut line).expect("it says something");
+        each(&line);
+        let address = line.split_once("http://").and_then(|(_, rest)| rest.split_once("/metrics"));
+        if let Some((address, _)) = address {
+            let address = address.to_owned();
+            // Whatever it says later must not block it.
+            thread::spawn(move || std::io::copy(&mut told, &mut std::io::sink()));
+            return address;
+        }
+    }
+}
+
+/// The response to a GET request.
+pub fn get(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).expect("the server listens");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").expect("it can be asked");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    answer
 }
 
 /// Sends a signal, such as `-TERM`.
