@@ -79,5 +79,5 @@ fn a_source_is_reported_as_an_ip_address_a_domain_or_a_name() {
 #[test]
 fn the_finding_id_is_stable_for_the_same_subject() {
     let (finding, _) = chain_finding();
-    assert_eq!(finding.id, "de4afa9b8aa075460de7d81399552ba5");
+    assert_eq!(finding.id, "333d5ae6c25559006c20e5559f90eb9d");
 }

@@ -11,6 +11,7 @@ mod component_contract;
 mod component_dependencies;
 mod configuration;
 mod envelopes;
+mod evasions;
 mod exceptions;
 mod files;
 mod finding_body;

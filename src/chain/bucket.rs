@@ -75,9 +75,10 @@ impl Buckets {
         }
     }
 
-    /// Whether the id is known within an hour before or after this time: no operation takes longer.
+    /// Whether the id is known within a quarter of an hour before or after this time. The records of one operation are
+    /// nearer; those of another one that the caller gave the same id need not be.
     pub(super) fn has_id_near(&self, time: i64, id: u64) -> bool {
-        const NEAR: i64 = 60;
+        const NEAR: i64 = 15;
         let minute = time.div_euclid(MILLIS);
         let near = self.by_minute.range(minute.saturating_sub(NEAR)..=minute.saturating_add(NEAR));
         near.into_iter().any(|(_, bucket)| bucket.ids.find(id, |known| *known == id).is_some())

@@ -20,6 +20,8 @@ pub(crate) struct Cloud {
     pub aliases: &'static [Alias],
     /// Paths of members whose text has embedded content, and the kind of content.
     pub embedded: &'static [(&'static str, Embedded)],
+    /// Paths of objects whose members, at any depth, the cloud itself reads ignoring case. Callers choose the case.
+    pub names_ignore_case: &'static [&'static str],
     /// The keys whose value is the action.
     pub action_keys: &'static [ActionKey],
     /// The containers and envelopes that carry the cloud's records.

@@ -44,14 +44,26 @@ pub(crate) struct Projection {
 /// A location in records that a path leads through or ends at.
 #[derive(Debug, Default)]
 pub(super) struct Node {
-    /// The edges to members, by name.
-    pub members: HashMap<Box<str>, Edge>,
+    /// The edges to members, by name; in lower case if case is ignored.
+    members: HashMap<Box<str>, Edge>,
+    /// Whether the case of its members' names is ignored, as the cloud itself does; see [`Cloud::names_ignore_case`].
+    ignore_case: bool,
     /// The node of an array's elements, as an index.
     pub elements: Option<usize>,
     /// The content embedded in text at this location.
     pub embedded: Embedded,
     /// The slots of the paths that end here.
     pub slots: Vec<Slot>,
+}
+
+impl Node {
+    /// The edge to a member, by its name in a record.
+    pub(super) fn edge(&self, name: &str) -> Option<Edge> {
+        if self.ignore_case && name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return self.members.get(&*name.to_ascii_lowercase()).copied();
+        }
+        self.members.get(name).copied()
+    }
 }
 
 /// The edge to a member of interest. Several edges may lead to one node.
@@ -70,6 +82,12 @@ impl Default for Projection {
     fn default() -> Self {
         let (fields, common) = (Vec::new(), Vec::new());
         let mut projection = Self { nodes: vec![Node::default()], edges: 0, fields, common, paths: Vec::new() };
+        for path in CLOUDS.iter().flat_map(|cloud| cloud.names_ignore_case) {
+            let node = projection.node_at(path);
+            if let Some(node) = projection.nodes.get_mut(node) {
+                node.ignore_case = true;
+            }
+        }
         for cloud in CLOUDS {
             let slots = projection.add_fields(cloud.fields);
             projection.fields.push(slots);
@@ -164,8 +182,9 @@ impl Projection {
                 let fresh = self.nodes.len();
                 let Some(here) = self.nodes.get_mut(node) else { return };
                 let next = *here.elements.get_or_insert(fresh);
+                let ignore_case = here.ignore_case;
                 if next == fresh {
-                    self.nodes.push(Node::default());
+                    self.nodes.push(Node { ignore_case, ..Node::default() });
                 }
                 next
             }
@@ -181,10 +200,12 @@ impl Projection {
     fn member(&mut self, node: usize, name: &str) -> usize {
         let (fresh, number) = (self.nodes.len(), self.edges);
         let Some(here) = self.nodes.get_mut(node) else { return node };
-        let edge = *here.members.entry(name.into()).or_insert(Edge { number, node: fresh });
+        let ignore_case = here.ignore_case;
+        let name = if ignore_case { name.to_ascii_lowercase().into() } else { name.into() };
+        let edge = *here.members.entry(name).or_insert(Edge { number, node: fresh });
         if edge.number == number {
             self.edges += 1;
-            self.nodes.push(Node::default());
+            self.nodes.push(Node { ignore_case, ..Node::default() });
         }
         edge.node
     }
@@ -203,7 +224,8 @@ impl Projection {
         let number = self.edges;
         self.edges += 1;
         if let Some(from) = self.nodes.get_mut(from) {
-            from.members.insert((*name).into(), Edge { number, node });
+            let name = if from.ignore_case { name.to_ascii_lowercase().into() } else { (*name).into() };
+            from.members.insert(name, Edge { number, node });
         }
     }
 }

@@ -53,7 +53,7 @@ impl<'a> Reader<'_, 'a> {
 
     /// Keeps a string, or the content that is embedded in it.
     fn keep_text(&mut self, text: Cow<'a, str>) {
-        let like_json = || matches!(text.trim_start().as_bytes().first(), Some(b'{' | b'['));
+        let like_json = || matches!(without_mark(&text).as_bytes().first(), Some(b'{' | b'['));
         match self.node().map(|node| node.embedded).unwrap_or_default() {
             Embedded::Json if like_json() => self.read_embedded_json(&text),
             Embedded::Records if like_json() => {
@@ -72,7 +72,7 @@ impl<'a> Reader<'_, 'a> {
             return self.keep_found(&Value::Composite);
         }
         let mut values = Values { depth: self.values.depth + 1, ..Values::default() };
-        let mut json = serde_json::Deserializer::from_str(text);
+        let mut json = serde_json::Deserializer::from_str(without_mark(text));
         let read = Reader { nodes: self.nodes, node: self.node, values: &mut values }.deserialize(&mut json);
         if read.and_then(|()| json.end()).is_err() {
             return self.keep_found(&Value::Composite);
@@ -86,6 +86,11 @@ impl<'a> Reader<'_, 'a> {
         let Some(node) = self.nodes.get(self.node) else { return };
         self.values.found.extend(node.slots.iter().map(|slot| (*slot, value.clone())));
     }
+}
+
+/// A text without white space and byte order marks at its beginning.
+fn without_mark(text: &str) -> &str {
+    text.trim_start_matches(|letter: char| letter.is_whitespace() || letter == '\u{FEFF}')
 }
 
 impl<'a> DeserializeSeed<'a> for Reader<'_, 'a> {
@@ -206,6 +211,6 @@ impl Visitor<'_> for MemberName<'_> {
     }
 
     fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(self.0.and_then(|node| node.members.get(name).copied()))
+        Ok(self.0.and_then(|node| node.edge(name)))
     }
 }

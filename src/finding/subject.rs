@@ -3,6 +3,9 @@ use crate::chain::Recurrence;
 use crate::rule::{ExceptionPlan, RulePlan};
 use crate::util::digest::Digest;
 
+/// A quarter of an hour, in ms: records that report one operation are nearer than that.
+const OPERATION: i64 = 900_000;
+
 /// What a finding is about: what its rule names in [`Rule::per`](crate::Rule::per), or the event of its last step.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Subject<'a> {
@@ -63,6 +66,10 @@ impl<'a> Subject<'a> {
             digest.part(last.step.provider.as_str());
             if self.of_event {
                 digest.part(last.attribution.account).part(&*last.event_id);
+                if rule.multi_record_operations {
+                    // The caller may give several operations one id.
+                    digest.part(last.time.div_euclid(OPERATION).to_string());
+                }
             } else {
                 digest.part(last.attribution.identity).part(crate::chain::day_of(last.time).to_string());
             }

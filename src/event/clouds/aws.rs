@@ -16,6 +16,7 @@ pub(super) static AWS: Cloud = Cloud {
     fields: FIELDS,
     aliases: ALIASES,
     embedded: EMBEDDED,
+    names_ignore_case: &[],
     action_keys: &[ActionKey { name: "eventName", expected: ExpectedValue::Action }],
     containers: ContainerMembers {
         // In order: CloudTrail files and Lambda input; Firehose; CloudWatch Logs; LookupEvents.

@@ -20,6 +20,7 @@ pub(super) static AZURE: Cloud = Cloud {
     fields: FIELDS,
     aliases: ALIASES,
     embedded: EMBEDDED,
+    names_ignore_case: &["properties"],
     action_keys: &[
         ActionKey { name: "operationName", expected: ExpectedValue::Action },
         ActionKey { name: "operationNameValue", expected: ExpectedValue::Action },

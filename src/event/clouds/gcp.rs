@@ -19,6 +19,7 @@ pub(super) static GCP: Cloud = Cloud {
     fields: FIELDS,
     aliases: ALIASES,
     embedded: EMBEDDED,
+    names_ignore_case: &[],
     action_keys: &[
         ActionKey { name: "methodName", expected: ExpectedValue::VersionedAction },
         ActionKey { name: "method_name", expected: ExpectedValue::VersionedAction },
@@ -57,6 +58,10 @@ fields! {
     Snapshot = "snapshot",
     Instance = "instance",
     InstanceId = "resource.labels.instance_id",
+    SnapshotId = "resource.labels.snapshot_id",
+    DiskId = "resource.labels.disk_id",
+    ImageId = "resource.labels.image_id",
+    ResourceById = "resourceById",
 }
 
 const ALIASES: &[Alias] = &[
@@ -122,6 +127,12 @@ fn to_event<'a>(mut values: Values<'a>, slots: FieldSlots<'_>) -> Result<Event<'
         _ => None,
     };
     let instance = text(Field::InstanceId).unwrap_or_else(|| resource.clone());
+    // A request may refer to a resource by its numeric id in place of its name.
+    let numeric = [Field::SnapshotId, Field::DiskId, Field::ImageId].into_iter().find_map(text);
+    let resource_by_id = numeric.zip(resource.rsplit_once('/')).and_then(|(id, (place, name))| {
+        let of_kind = ["snapshots", "disks", "images"].iter().any(|kind| place.ends_with(kind));
+        (of_kind && name != id).then(|| format!("{place}/{id}"))
+    });
     let email = text(Field::Email).or_else(|| text(Field::Subject)).unwrap_or_default();
     let insert_id = text(Field::InsertId);
     let entry_time = text(Field::Timestamp);
@@ -142,6 +153,9 @@ fn to_event<'a>(mut values: Values<'a>, slots: FieldSlots<'_>) -> Result<Event<'
         values: Values::default(),
     };
     values.set(slots.of(Field::Phase), phase);
+    if let Some(resource) = resource_by_id {
+        values.set(slots.of(Field::ResourceById), resource);
+    }
     values.set(slots.of(Field::Instance), instance);
     if let Some(snapshot) = snapshot {
         values.set(slots.of(Field::Snapshot), snapshot);
@@ -162,23 +176,38 @@ fn is_version(name: &str) -> bool {
     name.len() <= MAX_VERSION && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
-/// The canonical form of a resource name: without the host, with the project, and with the project id instead of the
-/// project number. `None` if the text is already canonical or is not a resource name.
+/// The canonical form of a resource name: without the host and the API's version, with the project, and with the
+/// project id instead of the project number. `None` if the text is already canonical or is not a resource name.
 fn resource_name(text: &str, project: Option<&str>) -> Option<String> {
-    let relative = ["https://", "//"].iter().find_map(|scheme| text.strip_prefix(scheme)).and_then(|rest| {
-        let at = rest.find("/projects/").filter(|_| rest.contains("googleapis.com"))?;
-        rest.get(at + 1..)
-    });
-    let name = relative.unwrap_or(text);
+    let decoded = decode_colon(text);
+    let full = decoded.as_deref().unwrap_or(text);
+    let name = without_host(full).unwrap_or(full);
     if let Some(rest) = name.strip_prefix("projects/") {
         let (owner, rest) = rest.split_once('/')?;
         return match project {
             Some(project) if owner.bytes().all(|byte| byte.is_ascii_digit()) => {
                 Some(format!("projects/{project}/{rest}"))
             }
-            _ => relative.map(str::to_owned),
+            _ => (name != text).then(|| name.to_owned()),
         };
     }
     let partial = ["zones/", "regions/", "global/"].iter().any(|start| name.starts_with(start));
     partial.then(|| project.map(|project| format!("projects/{project}/{name}"))).flatten()
+}
+
+/// The part of a link from `projects/` on: `https://compute.googleapis.com/compute/v1/projects/…`, in any case and with
+/// or without the scheme and the host. `None` if it is not such a link.
+fn without_host(text: &str) -> Option<&str> {
+    let at = text.find("/projects/")?;
+    let (before, name) = text.split_at_checked(at)?;
+    let before = before.to_ascii_lowercase();
+    let of_host = before.contains("googleapis.com") && (before.contains("//") || before.starts_with("www."));
+    let of_path = before.is_empty() || before.trim_start_matches('/').starts_with("compute");
+    (of_host || of_path).then(|| name.get(1..)).flatten()
+}
+
+/// The text with the colon of a domain-scoped project (`example.com:project`) decoded. `None` if none is encoded.
+fn decode_colon(text: &str) -> Option<String> {
+    let encoded = text.contains("projects/") && (text.contains("%3A") || text.contains("%3a"));
+    encoded.then(|| text.replace("%3A", ":").replace("%3a", ":"))
 }
