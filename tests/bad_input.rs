@@ -114,7 +114,7 @@ fn a_launch_of_hundreds_of_instances_is_found() {
 /// sandbox timed out.
 #[test]
 fn a_record_may_bind_many_thousands_of_values() {
-    const VALUES: usize = 40_000;
+    const VALUES: usize = 200_000;
     let mut record = launch();
     record["responseElements"]["instancesSet"]["items"] =
         (0..VALUES).map(|number| json!({"instanceId": format!("i-{number:x}")})).collect();

@@ -7,6 +7,7 @@ mod chain_conditions;
 mod checkpoint_damage;
 mod checkpoint_golden;
 mod common;
+mod compile_limits;
 mod component_contract;
 mod component_dependencies;
 mod configuration;

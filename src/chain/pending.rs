@@ -333,14 +333,15 @@ impl Store {
     ///
     /// Inserts in the order of the index: in the order of the events, every insertion would be a cache miss.
     pub(super) fn index_all(&mut self, hash: &KeyedHash, rules: &Rules) {
-        let mut keys: Vec<(u32, u32)> = Vec::with_capacity(self.len());
-        for (slot, _) in self.slots.iter() {
-            keys.extend(self.keys(hash, rules, slot).into_iter().map(|key| (key as u32, slot)));
+        let mut keys: Vec<(u32, i64, u32, u32)> = Vec::with_capacity(self.len());
+        for (slot, pending) in self.slots.iter() {
+            let place = (pending.time(), pending.number);
+            keys.extend(self.keys(hash, rules, slot).into_iter().map(|key| (key as u32, place.0, place.1, slot)));
         }
         self.identities.index_all(hash);
         keys.sort_unstable();
         self.by_value.reserve(keys.len());
-        for (key, slot) in keys {
+        for (key, _, _, slot) in keys {
             self.index(vec![key.into()], slot);
         }
     }

@@ -183,6 +183,11 @@ impl Chains {
                 content,
             };
             pending.insert_unindexed(new, self.buckets.pending_at(time)?)?;
+            if self.pending.len() > self.limits.pending {
+                // The limit has been lowered, or the checkpoint was made up.
+                let earliest = self.buckets.earliest_pending().map(|pending| pending.first)?;
+                self.counts.evicted_total += u64::from(self.remove_pending(rules, earliest));
+            }
         }
         self.pending.index_all(&self.hash, rules);
         if !has_links {
@@ -257,7 +262,7 @@ impl Renumbering {
             }
             let first = renumbering.steps.last().map_or(0, |rule: &SavedRule| rule.steps.end);
             let first_step = same.map(|rule| rule.first_step);
-            renumbering.steps.push(SavedRule { steps: first..first + steps, first_step });
+            renumbering.steps.push(SavedRule { steps: first..first.checked_add(steps)?, first_step });
         }
         let exceptions: HashMap<_, _> =
             rules.exceptions.iter().map(|exception| exception.fingerprint).zip(0..).collect();

@@ -23,7 +23,9 @@ pub(crate) struct Evaluator<'e> {
     pub chains: &'e mut Chains,
     pub counters: &'e mut Counters,
     pub budget: &'e mut OutputBudget,
-    /// The remaining number of bytes that may be decompressed for this batch.
+    /// The number of bytes that may be decompressed for any record.
+    pub max_inflatable: usize,
+    /// The number that may still be decompressed for this one.
     pub inflatable: usize,
 }
 
@@ -68,6 +70,7 @@ impl<'e> Evaluator<'e> {
         match piece.record() {
             Some(span) if span.candidate || !self.prefilter_on => {
                 self.budget.begin_record(&span.bytes);
+                self.inflatable = event::inflatable(span.bytes.len(), self.max_inflatable);
                 self.read(batch, span, findings, Nesting::default()).verdict
             }
             _ => Verdict::Irrelevant,

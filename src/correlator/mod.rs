@@ -184,7 +184,8 @@ impl Correlator {
             chains: &mut self.chains,
             counters: &mut self.counters,
             budget: &mut self.budget,
-            inflatable: self.config.limits.batch_bytes,
+            max_inflatable: self.config.limits.batch_bytes,
+            inflatable: 0,
         };
         for piece in Pieces::new(batch, &self.scanner) {
             let verdict = evaluator.evaluate(batch, &piece, output.findings());

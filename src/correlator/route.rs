@@ -50,10 +50,11 @@ impl Correlator {
             return Err(Error::LimitExceeded("expected at least one partition".to_owned()));
         }
         let mut routes: Vec<Route> = Vec::new();
-        let mut inflatable = self.config.limits.batch_bytes;
         let mut container_is_empty = false;
         for piece in Pieces::new(batch, &self.scanner) {
             let candidate = piece.record().is_some_and(|span| span.candidate);
+            let length = piece.record().map_or(0, |span| span.bytes.len());
+            let mut inflatable = event::inflatable(length, self.config.limits.batch_bytes);
             let partition = match &piece {
                 // Any correlator rejects it.
                 Piece::Unreadable { .. } => Some(0),

@@ -13,6 +13,18 @@ use crate::scan::{JsonScanner, is_space, skip_space};
 /// Logs messages, which in turn hold records as text.
 pub(crate) const MAX_DEPTH: usize = 4;
 
+/// How many times its own length a record may decompress to, all levels together. Logs compress to a tenth; what
+/// compresses to less than a hundredth is not worth the time.
+const MAX_EXPANSION: usize = 100;
+
+/// What any record may decompress to, in bytes.
+const MIN_INFLATABLE: usize = 16 << 10;
+
+/// How many bytes may be decompressed for a record of `length` bytes if no more than `limit` may be for any.
+pub(crate) fn inflatable(length: usize, limit: usize) -> usize {
+    length.saturating_mul(MAX_EXPANSION).max(MIN_INFLATABLE).min(limit)
+}
+
 /// The magic number of a gzip stream.
 const GZIP: &[u8] = &[0x1F, 0x8B];
 
@@ -53,7 +65,7 @@ fn decode_text(embedded: EmbeddedRecords, inflatable: &mut usize) -> Result<Vec<
             }
             None => {
                 *inflatable = 0;
-                Err("the compressed data of the batch decompresses to more than limits.batch_bytes".to_owned())
+                Err("its data decompresses to more than 100 times the record, or limits.batch_bytes".to_owned())
             }
         },
     }

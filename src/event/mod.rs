@@ -19,7 +19,7 @@ use crate::vocab::{CallOutcome, IdentityKey, Provider};
 
 pub(crate) use cloud::Cloud;
 pub(crate) use clouds::{CLOUDS, cloud_of};
-pub(crate) use embedded::{MAX_DEPTH, decode};
+pub(crate) use embedded::{MAX_DEPTH, decode, inflatable};
 pub(crate) use mappings::MAPPINGS;
 pub use path::Path;
 pub(crate) use projection::{Projection, Slot};

@@ -37,8 +37,9 @@ pub(crate) struct Projection {
     fields: Vec<Vec<Slot>>,
     /// The slots of the common fields.
     common: Vec<Slot>,
-    /// The path of each slot.
+    /// The path of each slot, and the slot of each path.
     paths: Vec<Box<str>>,
+    by_path: HashMap<Box<str>, Slot>,
 }
 
 /// A location in records that a path leads through or ends at.
@@ -81,7 +82,8 @@ pub(super) const ROOT: usize = 0;
 impl Default for Projection {
     fn default() -> Self {
         let (fields, common) = (Vec::new(), Vec::new());
-        let mut projection = Self { nodes: vec![Node::default()], edges: 0, fields, common, paths: Vec::new() };
+        let (nodes, paths, by_path) = (vec![Node::default()], Vec::new(), HashMap::new());
+        let mut projection = Self { nodes, edges: 0, fields, common, paths, by_path };
         for path in CLOUDS.iter().flat_map(|cloud| cloud.names_ignore_case) {
             let node = projection.node_at(path);
             if let Some(node) = projection.nodes.get_mut(node) {
@@ -145,22 +147,22 @@ impl Projection {
         CLOUDS.into_iter().zip(slots)
     }
 
-    /// Adds a path, unless it is known, and returns its slot. `None` if there are more than 65,536 paths.
+    /// Adds a path, unless it is known, and returns its slot. `None` if there are more than 65,535 paths.
     pub(crate) fn add(&mut self, path: &Path) -> Option<Slot> {
         if let Some(slot) = self.slot(path.as_str()) {
             return Some(slot);
         }
-        let slot = Slot(u16::try_from(self.paths.len()).ok()?);
+        let slot = Some(Slot(u16::try_from(self.paths.len()).ok()?)).filter(|slot| *slot != Slot::NONE)?;
         self.paths.push(path.as_str().into());
+        self.by_path.insert(path.as_str().into(), slot);
         let segments: Vec<_> = path.segments().collect();
         self.lead(ROOT, &segments, slot);
         Some(slot)
     }
 
-    /// The slot of a path; `None` if the path is not part of the projection. Costs a linear search.
+    /// The slot of a path; `None` if the path is not part of the projection.
     pub(crate) fn slot(&self, path: &str) -> Option<Slot> {
-        let number = self.paths.iter().position(|known| **known == *path)?;
-        u16::try_from(number).ok().map(Slot)
+        self.by_path.get(path).copied()
     }
 
     /// All paths, in the order of their slots.

@@ -2,16 +2,26 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::compile::RulePlan;
-use super::exception::{Exception, ExceptionPlan};
+use hashbrown::HashSet;
+
+use super::exception::Exception;
 use super::{Rule, Step};
 use crate::vocab::Error;
+
+/// Maximum number of steps of a rule. A search considers each of them from each other.
+const MAX_STEPS: usize = 64;
+
+/// Maximum length of an id, in bytes. Annotations carry ids.
+const MAX_ID: usize = 128;
 
 /// Checks the id of a rule, step or exception: lower-case letters, digits and hyphens, not starting with a hyphen.
 pub(super) fn id(id: &str, at: &str) -> Result<(), Error> {
     let well_formed = !id.is_empty()
         && id.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
         && !id.starts_with('-');
+    if id.len() > MAX_ID {
+        return Err(Error::config(at, format!("an id has at most {MAX_ID} bytes, this one has {}", id.len())));
+    }
     if well_formed {
         return Ok(());
     }
@@ -21,6 +31,10 @@ pub(super) fn id(id: &str, at: &str) -> Result<(), Error> {
 /// Checks one rule. Errors name it by `at`, its path in the configuration.
 #[cold]
 pub(super) fn rule(rule: &Rule, at: &str) -> Result<(), Error> {
+    if rule.steps.len() > MAX_STEPS {
+        let why = format!("a rule has at most {MAX_STEPS} steps, this one has {}", rule.steps.len());
+        return Err(Error::config(format!("{at}.steps"), why));
+    }
     let required = rule.steps.iter().filter(|step| !step.optional).count();
     if required == 0 {
         return Err(Error::config(format!("{at}.steps"), "expected at least one step that is not optional"));
@@ -99,20 +113,19 @@ fn names(rule: &Rule, at: &str) -> Result<(), Error> {
     }
 }
 
-/// Checks one exception against the rules and the exceptions before it. Errors name it by `at`.
+/// Checks one exception against the ids of the rules and of the exceptions before it, which it is added to. Errors name it by `at`.
 #[cold]
 pub(super) fn exception(
     exception: &Exception,
-    rules: &[RulePlan],
-    others: &[ExceptionPlan],
+    rules: &HashSet<String>,
+    others: &mut HashSet<String>,
     at: &str,
 ) -> Result<(), Error> {
     id(&exception.id, &format!("{at}.id"))?;
-    if others.iter().any(|other| other.exception.id == exception.id) {
+    if !others.insert(exception.id.clone()) {
         return Err(Error::config(format!("{at}.id"), format!("there is already an exception {:?}", exception.id)));
     }
-    let unknown = |id: &&String| !rules.iter().any(|rule| rule.rule.id == **id);
-    match exception.rules.iter().find(unknown) {
+    match exception.rules.iter().find(|id| !rules.contains(*id)) {
         Some(id) => Err(Error::config(format!("{at}.rules"), format!("there is no rule {id:?}"))),
         None => Ok(()),
     }

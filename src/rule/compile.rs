@@ -2,7 +2,7 @@
 
 use std::hash::Hash;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use super::condition::{CompiledCondition, TOO_MANY_PATHS};
 use super::exception::{Exception, ExceptionPlan};
@@ -31,7 +31,7 @@ pub(crate) struct Rules {
     /// The steps that name each action. Actions of clouds that ignore case are in lower case.
     by_action: HashMap<Box<str>, Vec<usize>>,
     /// The distinct sets of slots that names are bound to, indexed by [`Binding::key`].
-    keys: Vec<Vec<Slot>>,
+    keys: HashMap<Vec<Slot>, u16>,
     /// For each of them, those that a join compares it with.
     partners: Vec<Vec<u16>>,
 }
@@ -67,6 +67,7 @@ pub(crate) struct StepPlan {
     pub outcome: WantedOutcome,
     pub conditions: Vec<CompiledCondition>,
     pub optional: bool,
+    /// Sorted by name.
     pub bindings: Vec<Binding>,
     /// The index in `bindings` of the name that gives one finding per value.
     pub each: Option<usize>,
@@ -107,18 +108,20 @@ impl Rules {
             identities: Vec::new(),
             longest_window: 0,
             by_action: HashMap::new(),
-            keys: Vec::new(),
+            keys: HashMap::new(),
             partners: Vec::new(),
         };
+        let mut rule_ids = HashSet::new();
         for (at, rule) in rules {
             check::id(&rule.id, &format!("{at}.id"))?;
-            if compiled.rules.iter().any(|other| other.rule.id == rule.id) {
+            if !rule_ids.insert(rule.id.clone()) {
                 return Err(Error::config(format!("{at}.id"), format!("there is already a rule {:?}", rule.id)));
             }
             compiled.add(rule, identity, &at)?;
         }
+        let mut exception_ids = HashSet::new();
         for (at, exception) in exceptions {
-            check::exception(&exception, &compiled.rules, &compiled.exceptions, &at)?;
+            check::exception(&exception, &rule_ids, &mut exception_ids, &at)?;
             compiled.exceptions.push(ExceptionPlan::compile(exception, &mut compiled.projection, &at)?);
         }
         Ok(compiled)
@@ -163,13 +166,13 @@ impl Rules {
 
     #[cold]
     fn step_plan(&mut self, rule: &Rule, position: usize, step: &Step, at: &str) -> Result<StepPlan, Error> {
-        let joining = rule.joining_names();
+        let joining: HashSet<_> = rule.joining_names().into_iter().collect();
         let mut bindings = Vec::new();
         for (name, paths) in &step.bind {
             let slots = paths.iter().map(|path| self.slot(path, &format!("{at}.bind.{name}")));
             let slots: Vec<_> = slots.collect::<Result<_, _>>()?;
             let key = self.key(&slots, &format!("{at}.bind.{name}"))?;
-            bindings.push(Binding { name: name.as_str().into(), slots, key, joins: joining.contains(&name.as_str()) });
+            bindings.push(Binding { name: name.as_str().into(), slots, key, joins: joining.contains(name.as_str()) });
         }
         let mut conditions = Vec::new();
         for (number, condition) in step.conditions.iter().enumerate() {
@@ -205,11 +208,8 @@ impl Rules {
 
     fn key(&mut self, slots: &[Slot], at: &str) -> Result<u16, Error> {
         let slots = sorted::collect(slots.iter().copied());
-        let key = self.keys.iter().position(|known| *known == slots).unwrap_or_else(|| {
-            self.keys.push(slots);
-            self.keys.len() - 1
-        });
-        u16::try_from(key).map_err(|_| Error::config(at, TOO_MANY_PATHS))
+        let fresh = u16::try_from(self.keys.len()).map_err(|_| Error::config(at, TOO_MANY_PATHS))?;
+        Ok(*self.keys.entry(slots).or_insert(fresh))
     }
 
     #[cold]
@@ -239,13 +239,11 @@ impl Rules {
     fn add_partners(&mut self, first_step: usize) {
         self.partners.resize(self.keys.len(), Vec::new());
         let steps = self.steps.get(first_step..).unwrap_or_default();
-        let joining =
-            |step: &StepPlan| step.bindings.iter().filter(|binding| binding.joins).cloned().collect::<Vec<_>>();
         let mut pairs = Vec::new();
         for (at, left) in steps.iter().enumerate() {
             for right in steps.iter().skip(at + 1) {
-                for binding in joining(left) {
-                    let same = joining(right).into_iter().find(|other| other.name == binding.name);
+                for binding in left.bindings.iter().filter(|binding| binding.joins) {
+                    let same = right.binding(&binding.name).and_then(|other| right.bindings.get(other));
                     pairs.extend(same.map(|other| (binding.key, other.key)));
                 }
             }
@@ -296,6 +294,11 @@ impl RulePlan {
 }
 
 impl StepPlan {
+    /// The index of the binding with this name. They are sorted by name.
+    pub(super) fn binding(&self, name: &str) -> Option<usize> {
+        self.bindings.binary_search_by(|binding| (*binding.name).cmp(name)).ok()
+    }
+
     fn matches(&self, event: &Event<'_>) -> bool {
         self.provider == event.provider
             && self.services.iter().any(|service| **service == *event.service)

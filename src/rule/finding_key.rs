@@ -29,13 +29,11 @@ impl FindingKey {
     pub(super) fn of(rule: &Rule, steps: &[StepPlan]) -> Self {
         let required = || steps.iter().filter(|step| !step.optional);
         let last = required().next_back().map_or(0, |step| step.position);
-        let place = |step: &StepPlan, name: &str| {
-            Some((step.position, step.bindings.iter().position(|binding| *binding.name == *name)?))
-        };
+        let place = |step: &StepPlan, name: &str| Some((step.position, step.binding(name)?));
         let key_name = |name: &str| {
             let mut bound = required().rev().filter_map(|step| place(step, name));
             let binding = bound.next()?;
-            let joins = rule.joining_names().contains(&name);
+            let joins = steps.get(binding.0).and_then(|step| step.bindings.get(binding.1)).is_some_and(|one| one.joins);
             Some(KeyName { binding, partner: bound.next().filter(|_| joins) })
         };
         let names = match &rule.per {

@@ -98,7 +98,7 @@ fn shared(steps: &[&StepPlan], from: usize, to: usize) -> Vec<Shared> {
     let (Some(from), Some(to)) = (steps.get(from), steps.get(to)) else { return Vec::new() };
     let mut shared = Vec::new();
     for (there, left) in from.bindings.iter().enumerate().filter(|(_, binding)| binding.joins) {
-        let same = to.bindings.iter().position(|right| right.joins && right.name == left.name);
+        let same = to.binding(&left.name);
         shared.extend(same.map(|here| Shared { there, here }));
     }
     shared

@@ -2,7 +2,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Duration;
 
-/// Limits on memory and work. Evictions are counted in the metrics.
+/// Limits on memory and work. Reaching one is counted in the metrics, and reported as a finding of the rule
+/// `state-pressure`, at most once an hour of event time for each kind.
 ///
 /// ```
 /// let config: catena::Config = r#"{"limits": {"pending": 10000, "duplicate_window": "1h"}}"#.parse()?;
@@ -13,12 +14,13 @@ use super::Duration;
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Limits {
-    /// The maximum length of a batch, in bytes. The data decompressed from a batch must not exceed it either.
+    /// The maximum length of a batch, in bytes. The data decompressed from a record must not exceed it either, nor 100
+    /// times the record (16 KiB for a short one).
     pub batch_bytes: usize,
     /// The maximum number of pending events. When it is reached, the earliest event is evicted for a new one.
     pub pending: usize,
-    /// The maximum number of pending events of one identity. When it is reached, the identity's earliest event is
-    /// evicted for a new one.
+    /// The maximum number of pending events of one identity. When it is reached, an event of the identity is evicted for
+    /// a new one: the earliest to arrive that shares no value with another, or the earliest.
     pub pending_per_identity: usize,
     /// The approximate maximum memory use of all pending events, in bytes. When it is reached, the earliest events are
     /// evicted.
@@ -27,8 +29,9 @@ pub struct Limits {
     pub event_ids: usize,
     /// How long event ids are kept, in event time.
     pub duplicate_window: Duration,
-    /// The maximum number of candidates that the search for one event tries. Searches cut short are counted in the
-    /// metrics.
+    /// The number of candidates (pending events) that searches may try for each event of an identity. What events do not
+    /// need is saved up for later ones of the identity, up to 256 times as much; and 64 candidates may be tried for each
+    /// rule in any case. Searches that are cut short are reported.
     #[serde(alias = "neighbours")]
     pub max_candidates: usize,
 }
