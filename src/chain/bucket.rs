@@ -18,6 +18,8 @@ pub(super) struct Buckets {
     by_minute: BTreeMap<i64, Bucket>,
     /// The expiry queue: when each bucket is due, and its minute.
     due: BTreeSet<(i64, i64)>,
+    /// The minutes of the buckets that have pending events.
+    with_pending: BTreeSet<i64>,
     longest_window: i64,
     duplicate_window: i64,
     ids: usize,
@@ -37,7 +39,8 @@ pub(super) struct Bucket {
 
 impl Buckets {
     pub(super) fn new(longest_window: i64, duplicate_window: i64) -> Self {
-        Self { by_minute: BTreeMap::new(), due: BTreeSet::new(), longest_window, duplicate_window, ids: 0 }
+        let (by_minute, due, with_pending) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+        Self { by_minute, due, with_pending, longest_window, duplicate_window, ids: 0 }
     }
 
     fn bucket(&mut self, time: i64, watermark: &Watermark) -> &mut Bucket {
@@ -67,14 +70,6 @@ impl Buckets {
         true
     }
 
-    /// Removes an event id again.
-    pub(super) fn remove_id(&mut self, time: i64, id: u64) {
-        let bucket = self.by_minute.get_mut(&time.div_euclid(MILLIS));
-        if bucket.is_some_and(|bucket| bucket.ids.remove(id, |known| *known == id).is_some()) {
-            self.ids -= 1;
-        }
-    }
-
     /// Whether the id is known within a quarter of an hour before or after this time. The records of one operation are
     /// nearer; those of another one that the caller gave the same id need not be.
     pub(super) fn has_id_near(&self, time: i64, id: u64) -> bool {
@@ -86,12 +81,29 @@ impl Buckets {
 
     /// The pending events of this minute, to add one. Creates the bucket if necessary.
     pub(super) fn pending_for(&mut self, time: i64, watermark: &Watermark) -> &mut List {
+        self.with_pending.insert(time.div_euclid(MILLIS));
         &mut self.bucket(time, watermark).pending
     }
 
-    /// The pending events of this minute, if it has a bucket.
+    /// The pending events of this minute, to add one. `None` if it has no bucket.
+    pub(super) fn pending_to_restore(&mut self, time: i64) -> Option<&mut List> {
+        let minute = time.div_euclid(MILLIS);
+        let bucket = self.by_minute.get_mut(&minute)?;
+        self.with_pending.insert(minute);
+        Some(&mut bucket.pending)
+    }
+
+    /// The pending events of this minute, to remove one. Call [`Self::removed`] after that.
     pub(super) fn pending_at(&mut self, time: i64) -> Option<&mut List> {
         self.by_minute.get_mut(&time.div_euclid(MILLIS)).map(|bucket| &mut bucket.pending)
+    }
+
+    /// Notes that a pending event at this time has been removed.
+    pub(super) fn removed(&mut self, time: i64) {
+        let minute = time.div_euclid(MILLIS);
+        if self.by_minute.get(&minute).is_none_or(|bucket| bucket.pending.len == 0) {
+            self.with_pending.remove(&minute);
+        }
     }
 
     /// Drops the ids of the earliest buckets until at most `limit` remain. Returns the number dropped.
@@ -122,6 +134,7 @@ impl Buckets {
             self.due.remove(&(due, minute));
             let Some(bucket) = self.by_minute.get_mut(&minute) else { continue };
             let expired = std::mem::take(&mut bucket.pending);
+            self.with_pending.remove(&minute);
             if due == bucket.deadline && self.duplicate_window > 0 {
                 bucket.due = due.saturating_add(self.duplicate_window);
                 self.due.insert((bucket.due, minute));
@@ -138,16 +151,16 @@ impl Buckets {
 
     /// The pending events of the earliest bucket that has any.
     pub(super) fn earliest_pending(&self) -> Option<&List> {
-        self.by_minute.values().map(|bucket| &bucket.pending).find(|pending| pending.len > 0)
+        self.by_minute.get(self.with_pending.first()?).map(|bucket| &bucket.pending)
     }
 
     pub(super) fn ids(&self) -> usize {
         self.ids
     }
 
-    /// The buckets that are not empty, with their minutes.
+    /// All buckets, with their minutes. An empty one has a deadline that a later event may fall under.
     pub(super) fn iter(&self) -> impl Iterator<Item = (i64, &Bucket)> {
-        self.by_minute.iter().filter(|(_, bucket)| !bucket.is_empty()).map(|(minute, bucket)| (*minute, bucket))
+        self.by_minute.iter().map(|(minute, bucket)| (*minute, bucket))
     }
 
     /// Restores a bucket from a checkpoint, without its pending events.
@@ -165,6 +178,9 @@ impl Buckets {
         assert_eq!(self.ids, ids, "the number of ids is that of all buckets");
         let due: BTreeSet<_> = self.by_minute.iter().map(|(minute, bucket)| (bucket.due, *minute)).collect();
         assert_eq!(self.due, due, "every bucket is due once, at its time");
+        let with_pending =
+            self.by_minute.iter().filter(|(_, bucket)| bucket.pending.len > 0).map(|(minute, _)| *minute);
+        assert!(self.with_pending.iter().copied().eq(with_pending), "the buckets with pending events are known");
         self.by_minute.iter().map(|(minute, bucket)| (*minute, &bucket.pending))
     }
 }

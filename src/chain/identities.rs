@@ -20,13 +20,15 @@ struct Identity {
     events: List,
     /// The candidates that searches for its events may still try.
     allowance: u32,
-    /// The calls that its events have been since it had none, as the bits that [`call_bit`] gives.
-    calls: u64,
+    /// The hash of its text, see [`hash_of`]. Unlike its number, it is the same after a restart.
+    hash: u32,
+    /// The steps that its events have matched since it had none, as the bits that [`step_bit`] gives.
+    steps: [u32; 2],
 }
 
-/// The bit that stands for a call, and for others: a set of calls in one number.
-pub(super) fn call_bit(call: u32) -> u64 {
-    1 << (call % u64::BITS)
+/// The bit that stands for a step, and for others: a set of steps in one number.
+pub(super) fn step_bit(step: usize) -> u64 {
+    1 << (step as u64 % u64::from(u64::BITS))
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -62,21 +64,24 @@ impl Identities {
         if let Some(known) = self.find_hashed(hash, text) {
             return Some(known);
         }
-        let slot = self.insert_unindexed(text)?;
+        let slot = self.insert_hashed(hash, text)?;
         self.by_text.insert(Entry { hash, slot });
         Some(slot)
     }
 
     /// Inserts an identity that [`Self::find`] does not return until [`Self::index_all`] is called.
-    pub(super) fn insert_unindexed(&mut self, text: &str) -> Option<u32> {
+    pub(super) fn insert_unindexed(&mut self, hash: &KeyedHash, text: &str) -> Option<u32> {
+        self.insert_hashed(hash_of(hash, text.as_bytes()), text)
+    }
+
+    fn insert_hashed(&mut self, hash: u32, text: &str) -> Option<u32> {
         let text = self.texts.insert(text.as_bytes())?;
-        self.slots.insert(Identity { text, events: List::default(), allowance: 0, calls: 0 })
+        self.slots.insert(Identity { text, events: List::default(), allowance: 0, hash, steps: [0; 2] })
     }
 
     /// Indexes all identities by their texts. The index must be empty.
-    pub(super) fn index_all(&mut self, hash: &KeyedHash) {
-        let hash = |identity: &Identity| hash_of(hash, self.texts.get(identity.text));
-        let mut entries: Vec<_> = self.slots.iter().map(|(slot, identity)| (hash(identity), slot)).collect();
+    pub(super) fn index_all(&mut self) {
+        let mut entries: Vec<_> = self.slots.iter().map(|(slot, identity)| (identity.hash, slot)).collect();
         entries.sort_unstable();
         self.by_text.reserve(entries.len());
         for (hash, slot) in entries {
@@ -84,10 +89,9 @@ impl Identities {
         }
     }
 
-    pub(super) fn remove(&mut self, hash: &KeyedHash, slot: u32) {
+    pub(super) fn remove(&mut self, slot: u32) {
         let Some(identity) = self.slots.remove(slot) else { return };
-        let hash = hash_of(hash, self.texts.get(identity.text));
-        self.by_text.remove(high_bits(hash), |entry| entry.slot == slot);
+        self.by_text.remove(high_bits(identity.hash), |entry| entry.slot == slot);
         self.texts.remove(identity.text);
     }
 
@@ -100,26 +104,33 @@ impl Identities {
         self.slots.get_mut(slot).map(|identity| &mut identity.events)
     }
 
-    /// Notes that an identity has an event of a call.
-    pub(super) fn add_call(&mut self, slot: u32, call: u32) {
+    /// Notes that an identity has an event of steps, given as bits.
+    pub(super) fn add_steps(&mut self, slot: u32, steps: u64) {
         if let Some(identity) = self.slots.get_mut(slot) {
-            identity.calls |= call_bit(call);
+            let steps = steps | joined(identity.steps);
+            identity.steps = [(steps >> 32) as u32, steps as u32];
         }
     }
 
-    /// The calls of an identity's events, and perhaps others, as bits.
-    pub(super) fn calls(&self, slot: u32) -> u64 {
-        self.slots.get(slot).map_or(0, |identity| identity.calls)
+    /// The steps of an identity's events, and perhaps others, as bits.
+    pub(super) fn steps(&self, slot: u32) -> u64 {
+        self.slots.get(slot).map_or(0, |identity| joined(identity.steps))
     }
 
-    /// As [`Self::allowance`], to save it.
-    pub(super) fn saved_allowance(&self, slot: u32) -> u32 {
-        self.slots.get(slot).map_or(0, |identity| identity.allowance)
+    /// The hash of an identity's text.
+    pub(super) fn hash(&self, slot: u32) -> u32 {
+        self.slots.get(slot).map_or(0, |identity| identity.hash)
     }
 
     /// The candidates that searches for an identity's events may still try.
-    pub(super) fn allowance(&mut self, slot: u32) -> Option<&mut u32> {
-        self.slots.get_mut(slot).map(|identity| &mut identity.allowance)
+    pub(super) fn allowance(&self, slot: u32) -> u32 {
+        self.slots.get(slot).map_or(0, |identity| identity.allowance)
+    }
+
+    pub(super) fn set_allowance(&mut self, slot: u32, allowance: u32) {
+        if let Some(identity) = self.slots.get_mut(slot) {
+            identity.allowance = allowance;
+        }
     }
 
     /// The text of an identity, as UTF-8.
@@ -146,6 +157,11 @@ impl Identities {
     pub(super) fn bytes(&self) -> usize {
         self.texts.bytes() + self.len() * OVERHEAD
     }
+}
+
+/// A number from its high and low half, which need no padding.
+fn joined([high, low]: [u32; 2]) -> u64 {
+    u64::from(high) << 32 | u64::from(low)
 }
 
 /// The high half of the keyed hash of a text.

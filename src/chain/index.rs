@@ -14,13 +14,32 @@ pub(super) struct Index {
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    /// The low 32 bits of a keyed hash.
+    /// Bits of a keyed hash, and [`LINKED`].
     key: u32,
     /// The slot of an event or, with [`LIST`] set, the number of a list.
     head: u32,
 }
 
 const LIST: u32 = 1 << 31;
+
+/// In a key, the bit that says that all its events are linked to others. It is not part of the hash.
+const LINKED: u32 = 1;
+
+impl Entry {
+    /// The number of the list, if it is one.
+    fn list(self) -> Option<u32> {
+        (self.head & LIST != 0).then_some(self.head & !LIST)
+    }
+
+    fn is_of(&self, key: u32) -> bool {
+        self.key & !LINKED == key
+    }
+}
+
+/// The part of a key that is stored.
+fn stored(key: u64) -> u32 {
+    key as u32 & !LINKED
+}
 
 impl Hashed for Entry {
     fn hash(&self) -> u64 {
@@ -34,18 +53,32 @@ impl Index {
         self.entries.reserve(additional);
     }
 
-    /// Inserts an event under a key. `place` gives the time of an event, and its number in order of arrival, which may
-    /// wrap.
-    pub(super) fn insert(&mut self, key: u64, event: u32, place: impl Fn(u32) -> (i64, u32)) -> Option<()> {
-        let key = key as u32;
-        let Some(entry) = self.entries.find_mut(high_bits(key), |entry| entry.key == key) else {
-            self.entries.insert(Entry { key, head: event });
+    /// Inserts an event, which is linked to another or not, under a key. `place` gives the time of an event, and its
+    /// number in order of arrival, which may wrap.
+    pub(super) fn insert(
+        &mut self,
+        key: u64,
+        event: u32,
+        linked: bool,
+        place: impl Fn(u32) -> (i64, u32),
+    ) -> Option<()> {
+        let key = stored(key);
+        let Some(entry) = self.entries.find_mut(high_bits(key), |entry| entry.is_of(key)) else {
+            self.entries.insert(Entry { key: key | if linked { LINKED } else { 0 }, head: event });
             return Some(());
         };
-        if entry.head & LIST == 0 {
-            entry.head = self.lists.insert(vec![entry.head])? | LIST;
+        if !linked {
+            entry.key &= !LINKED;
         }
-        let list = self.lists.get_mut(entry.head & !LIST)?;
+        let number = match entry.list() {
+            Some(number) => number,
+            None => {
+                let number = self.lists.insert(vec![entry.head])?;
+                entry.head = number | LIST;
+                number
+            }
+        };
+        let list = self.lists.get_mut(number)?;
         let (time, number) = place(event);
         let arrived_later = |other: u32| {
             let other = place(other);
@@ -63,16 +96,15 @@ impl Index {
 
     /// Removes an event from a key, if it is there.
     pub(super) fn remove(&mut self, key: u64, event: u32, place: impl Fn(u32) -> (i64, u32)) -> Option<()> {
-        let key = key as u32;
-        let entry = self.entries.find_mut(high_bits(key), |entry| entry.key == key)?;
-        let head = entry.head;
-        if head & LIST == 0 {
-            if head == event {
-                self.entries.remove(high_bits(key), |entry| entry.key == key);
+        let key = stored(key);
+        let entry = self.entries.find_mut(high_bits(key), |entry| entry.is_of(key))?;
+        let Some(number) = entry.list() else {
+            if entry.head == event {
+                self.entries.remove(high_bits(key), |entry| entry.is_of(key));
             }
             return Some(());
-        }
-        let list = self.lists.get_mut(head & !LIST)?;
+        };
+        let list = self.lists.get_mut(number)?;
         let time = place(event).0;
         let from = list.partition_point(|other| place(*other).0 < time);
         if let Some(place) = (from..list.len()).find(|place| list.get(*place) == Some(&event)) {
@@ -80,18 +112,27 @@ impl Index {
         }
         if let [last] = list[..] {
             entry.head = last;
-            self.lists.remove(head & !LIST);
+            self.lists.remove(number);
         }
         Some(())
     }
 
+    /// Notes that all events under a key are linked. `false` if that was known.
+    pub(super) fn set_linked(&mut self, key: u64) -> bool {
+        let key = stored(key);
+        let Some(entry) = self.entries.find_mut(high_bits(key), |entry| entry.is_of(key)) else { return false };
+        let known = entry.key & LINKED != 0;
+        entry.key |= LINKED;
+        !known
+    }
+
     /// The events under a key.
     pub(super) fn get(&self, key: u64) -> &[u32] {
-        let key = key as u32;
-        match self.entries.find(high_bits(key), |entry| entry.key == key) {
-            None => &[],
-            Some(entry) if entry.head & LIST == 0 => std::slice::from_ref(&entry.head),
-            Some(entry) => self.lists.get(entry.head & !LIST).map_or(&[], Vec::as_slice),
+        let key = stored(key);
+        let Some(entry) = self.entries.find(high_bits(key), |entry| entry.is_of(key)) else { return &[] };
+        match entry.list() {
+            Some(number) => self.lists.get(number).map_or(&[], Vec::as_slice),
+            None => std::slice::from_ref(&entry.head),
         }
     }
 
@@ -99,13 +140,13 @@ impl Index {
     pub(super) fn check(&self, time: impl Fn(u32) -> Option<i64>) {
         self.entries.check();
         self.lists.check();
-        let lists = self.entries.in_order().filter(|entry| entry.head & LIST != 0).count();
+        let lists = self.entries.in_order().filter(|entry| entry.list().is_some()).count();
         assert_eq!(lists, self.lists.len(), "every list belongs to one key");
         for entry in self.entries.in_order() {
             let events = self.get(entry.key.into());
             let times: Vec<_> = events.iter().map(|event| time(*event)).collect();
             assert!(times.iter().all(Option::is_some) && times.is_sorted(), "pending events in the order of time");
-            assert!(entry.head & LIST == 0 || events.len() > 1, "a list has more than one event");
+            assert!(entry.list().is_none() || events.len() > 1, "a list has more than one event");
         }
     }
 }

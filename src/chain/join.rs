@@ -27,7 +27,12 @@ const MAX_SCANNED: usize = 8;
 const MAX_COMPLETIONS: usize = 4_096;
 
 /// The number of candidates that a search may try for each rule, whatever the identity has left.
-const CANDIDATES_PER_RULE: usize = 64;
+const CANDIDATES_PER_RULE: usize = 16;
+
+/// As many lookups, values or bytes of an event cost as much as a candidate.
+const LOOKUPS_PER_CANDIDATE: usize = 4;
+const VALUES_PER_CANDIDATE: usize = 16;
+const BYTES_PER_CANDIDATE: usize = 512;
 
 /// As many candidates that were tried before, and are found again by another value, count as one.
 const REPEATS_PER_CANDIDATE: usize = 64;
@@ -115,25 +120,38 @@ impl<'a> Search<'a> {
         (draft.completed, self.cut)
     }
 
-    /// Counts a candidate; `false` if it may not be tried.
-    fn spend(&mut self) -> bool {
-        let from = if self.left_for_rule > 0 { &mut self.left_for_rule } else { &mut self.allowance };
-        match from.checked_sub(1) {
-            Some(left) => *from = left,
+    /// Counts work that costs as much as `candidates`; `false` if it may not be done.
+    fn spend(&mut self, candidates: usize) -> bool {
+        let for_rule = candidates.min(self.left_for_rule);
+        match self.allowance.checked_sub(candidates - for_rule) {
+            Some(left) => {
+                self.left_for_rule -= for_rule;
+                self.allowance = left;
+            }
             None => self.cut = true,
         }
         !self.cut
+    }
+
+    /// Counts a candidate, and returns it if it may be tried. An event with much content costs more.
+    fn candidate(&mut self, id: PendingId) -> Option<PendingEvent<'a>> {
+        let event = self.pending.event(id)?;
+        self.spend(1 + event.content().len() / BYTES_PER_CANDIDATE).then_some(event)
+    }
+
+    /// Counts the lookup of a value, the `number`th of several.
+    fn spend_lookup(&mut self, number: usize) -> bool {
+        self.spend(usize::from(number % LOOKUPS_PER_CANDIDATE == LOOKUPS_PER_CANDIDATE - 1))
     }
 
     /// Whether any event may be placed by a join, given the event that the search started from.
     fn has_candidate(&mut self, draft: &Draft<'a>, join: usize) -> bool {
         let Some(join) = draft.order.joins.get(join) else { return false };
         let lookups = self.lookups(draft, join);
-        lookups.into_iter().any(|value| {
+        lookups.into_iter().enumerate().any(|(number, value)| {
             let mut candidates = self.candidates(draft, join, value);
-            candidates.any(|id| {
-                self.spend() && self.pending.event(id).is_some_and(|event| draft.is_candidate(event, join, value))
-            })
+            self.spend_lookup(number)
+                && candidates.any(|id| self.candidate(id).is_some_and(|event| draft.is_candidate(event, join, value)))
         })
     }
 
@@ -152,25 +170,27 @@ impl<'a> Search<'a> {
         let lookups = self.lookups(draft, join);
         let several = lookups.len() > 1;
         let mut tried = HashSet::new();
-        for value in lookups {
+        for (number, value) in lookups.into_iter().enumerate() {
+            if !self.spend_lookup(number) {
+                return false;
+            }
             for id in self.candidates(draft, join, value) {
                 if several && tried.contains(&id) {
                     self.repeats += 1;
-                    if self.repeats.is_multiple_of(REPEATS_PER_CANDIDATE) && !self.spend() {
+                    if self.repeats.is_multiple_of(REPEATS_PER_CANDIDATE) && !self.spend(1) {
                         return false;
                     }
                     continue;
                 }
-                if !self.spend() {
+                let event = self.candidate(id);
+                if self.cut {
                     return false;
                 }
-                let Some(event) = self.pending.event(id).filter(|event| draft.is_candidate(*event, join, value)) else {
-                    continue;
-                };
+                let Some(event) = event.filter(|event| draft.is_candidate(*event, join, value)) else { continue };
                 if several {
                     tried.insert(id);
                 }
-                if !draft.fits(id, event, join) {
+                if !self.fits(draft, id, event, join) {
                     continue;
                 }
                 draft.place(join.to, Some((id, event)));
@@ -187,10 +207,13 @@ impl<'a> Search<'a> {
     }
 
     /// The values to look up for a join, least first: `None` for a lookup by identity alone.
-    fn lookups(&self, draft: &Draft<'a>, join: &JoinStep) -> Vec<Option<PackedStr<'a>>> {
+    fn lookups(&mut self, draft: &Draft<'a>, join: &JoinStep) -> Vec<Option<PackedStr<'a>>> {
         let Some(from) = draft.event(join.from) else { return Vec::new() };
         match join.by.and_then(|by| draft.binding(join.from, by.there)) {
-            Some(there) => from.values_of(&there.slots).into_iter().map(Some).collect(),
+            Some(there) => {
+                let values: Vec<_> = from.values_of(&there.slots).into_iter().map(Some).collect();
+                if self.spend(values.len() / VALUES_PER_CANDIDATE) { values } else { Vec::new() }
+            }
             None => vec![None],
         }
     }
@@ -231,6 +254,10 @@ impl<'a> Search<'a> {
                 self.cut |= keys.len() > MAX_COMPLETIONS;
             }
         }
+        // One key is part of the candidate's cost.
+        if !self.spend(keys.len() - 1) {
+            return false;
+        }
         keys.retain(|key| !draft.found.contains(&self.key_hash(draft, key, None)));
         self.cut |= draft.completed.len() >= MAX_COMPLETIONS;
         draft.keys = keys;
@@ -269,8 +296,8 @@ impl<'a> Search<'a> {
             let fitting = self.lookups(draft, join).into_iter().find_map(|value| {
                 let mut candidates = self.candidates(draft, join, value);
                 candidates.find_map(|id| {
-                    let event = self.pending.event(id).filter(|_| self.spend())?;
-                    let fits = draft.is_candidate(event, join, value) && draft.fits(id, event, join);
+                    let event = self.candidate(id)?;
+                    let fits = draft.is_candidate(event, join, value) && self.fits(draft, id, event, join);
                     fits.then_some((id, event))
                 })
             });
@@ -293,6 +320,38 @@ impl<'a> Search<'a> {
             let exception = self.rules.exceptions.get(usize::from(*place));
             exception.is_some_and(|exception| exception.applies_to(&draft.rule.rule.id))
         })
+    }
+
+    /// Whether a candidate may be placed at `join.to`.
+    fn fits(&mut self, draft: &Draft<'a>, id: PendingId, event: PendingEvent<'a>, join: &JoinStep) -> bool {
+        !draft.placed.iter().flatten().any(|(placed, _)| *placed == id)
+            && join.also.iter().all(|(other, shared)| self.share(draft, event, join, *other, *shared))
+    }
+
+    /// Whether a candidate for `join.to` has a value of the shared name in common with the event placed at `other`.
+    fn share(
+        &mut self,
+        draft: &Draft<'a>,
+        event: PendingEvent<'a>,
+        join: &JoinStep,
+        other: usize,
+        shared: Shared,
+    ) -> bool {
+        let Some(placed) = draft.event(other) else {
+            // An absent optional step imposes no condition.
+            return true;
+        };
+        let bindings = (draft.binding(other, shared.there), draft.binding(join.to, shared.here));
+        let (Some(there), Some(here)) = bindings else { return false };
+        let (values, others) = (event.values_of(&here.slots), placed.values_of(&there.slots));
+        if !self.spend((values.len() + others.len()) / VALUES_PER_CANDIDATE) {
+            return false;
+        }
+        if values.len().min(others.len()) <= MAX_SCANNED {
+            return others.iter().any(|value| values.contains(value));
+        }
+        let values: HashSet<_> = values.into_iter().collect();
+        others.iter().any(|value| values.contains(value))
     }
 }
 
@@ -367,27 +426,5 @@ impl<'a> Draft<'a> {
         event.is_step(self.at(join))
             && event.identity().0 == self.identity
             && here.is_none_or(|here| value.is_some_and(|value| event.has(&here.slots, value)))
-    }
-
-    /// Whether a candidate may be placed at `join.to`.
-    fn fits(&self, id: PendingId, event: PendingEvent<'a>, join: &JoinStep) -> bool {
-        !self.placed.iter().flatten().any(|(placed, _)| *placed == id)
-            && join.also.iter().all(|(other, shared)| self.share(event, join, *other, *shared))
-    }
-
-    /// Whether a candidate for `join.to` has a value of the shared name in common with the event placed at `other`.
-    fn share(&self, event: PendingEvent<'a>, join: &JoinStep, other: usize, shared: Shared) -> bool {
-        let Some(placed) = self.event(other) else {
-            // An absent optional step imposes no condition.
-            return true;
-        };
-        let bindings = (self.binding(other, shared.there), self.binding(join.to, shared.here));
-        let (Some(there), Some(here)) = bindings else { return false };
-        let (values, others) = (event.values_of(&here.slots), placed.values_of(&there.slots));
-        if values.len().min(others.len()) <= MAX_SCANNED {
-            return others.iter().any(|value| values.contains(value));
-        }
-        let values: HashSet<_> = values.into_iter().collect();
-        others.iter().any(|value| values.contains(value))
     }
 }

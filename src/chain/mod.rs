@@ -54,7 +54,10 @@ pub(crate) struct Chains {
 const DAY: i64 = 86_400_000;
 
 /// An identity may save up as many times [`Limits::max_candidates`].
-const MAX_SAVED_UP: usize = 256;
+const MAX_SAVED_UP: usize = 2_048;
+
+/// An event earns a candidate for as many bytes that it holds.
+const BYTES_PER_CANDIDATE: usize = 4;
 
 /// The UTC day of a time in ms since 1970.
 pub(crate) fn day_of(time: i64) -> i64 {
@@ -125,8 +128,6 @@ pub(crate) struct Observed {
     pub duplicate: bool,
     /// The findings it completed, by the step that it matched.
     pub completions: Vec<(usize, Vec<Completion>)>,
-    /// The losses that it caused and that are to be reported.
-    pub losses: Vec<Loss>,
 }
 
 impl Chains {
@@ -163,7 +164,7 @@ impl Chains {
             Arrival::Future => self.counts.future += 1,
         }
         self.expire(rules);
-        let mut observed = Observed { duplicate: false, completions: Vec::new(), losses: Vec::new() };
+        let mut observed = Observed { duplicate: false, completions: Vec::new() };
         let key = self.hash.of(&[event.provider.as_str().as_bytes(), event.account.as_bytes(), id.as_bytes()]);
         if !self.buckets.insert_id(time, key, &self.watermark) {
             self.counts.duplicates += 1;
@@ -171,19 +172,27 @@ impl Chains {
         }
         let forgotten = self.buckets.evict_ids_above(self.limits.event_ids);
         self.counts.forgotten_ids += forgotten;
-        observed.losses.extend(self.losses.add(LossKind::EventIds, forgotten, time, "", ""));
+        self.losses.add(LossKind::EventIds, forgotten, time, "", "");
+        let mut entries = Vec::new();
         for (identity, keys) in rules.identities.iter().enumerate() {
             let asks =
                 |step: &usize| rules.step(*step).is_some_and(|(rule, _)| rule.is_chain() && rule.identity == identity);
             let steps: Vec<usize> = matched.steps.iter().copied().filter(asks).collect();
-            if !steps.is_empty() {
-                self.insert_and_join(
-                    rules,
-                    &Matched { steps: &steps, ..*matched },
-                    &Attribution::of(event, keys),
-                    &mut observed,
-                );
+            let attribution = Attribution::of(event, keys);
+            match steps.is_empty() {
+                true => {}
+                false if attribution.identity.is_empty() => self.counts.unidentified += 1,
+                false => entries.push((steps, attribution)),
             }
+        }
+        // Room for all first: what is inserted and joined may not evict what was just joined.
+        for (_, attribution) in &entries {
+            let identity = attribution.identity;
+            let same = entries.iter().filter(|(_, other)| other.identity == identity).count();
+            self.evict(rules, time, identity, (same, entries.len()));
+        }
+        for (steps, attribution) in &entries {
+            self.insert_and_join(rules, &Matched { steps, ..*matched }, attribution, &mut observed);
         }
         observed
     }
@@ -197,17 +206,15 @@ impl Chains {
         observed: &mut Observed,
     ) {
         let identity = attribution.identity;
-        if identity.is_empty() {
-            self.counts.unidentified += 1;
-            return;
-        }
-        self.evict(rules, matched.time, identity, &mut observed.losses);
         let bucket = self.buckets.pending_for(matched.time, &self.watermark);
         let Some(new) = self.pending.insert(&self.hash, rules, matched, attribution, bucket) else { return };
-        let Some(number) = self.pending.event(new).map(|event| event.identity().0) else { return };
-        let earned = self.limits.max_candidates;
-        let saved_up = self.pending.allowance(number).map_or(0, |allowance| *allowance as usize);
-        let allowance = saved_up.saturating_add(earned).min(earned.saturating_mul(MAX_SAVED_UP));
+        let Some(event) = self.pending.event(new) else { return };
+        let (number, length) = (event.identity().0, event.content().len());
+        let saved_up = self.pending.allowance(number) as usize;
+        let most = self.limits.max_candidates.saturating_mul(MAX_SAVED_UP);
+        // What an event itself holds, it may look up.
+        let earned = self.limits.max_candidates.saturating_add(length / BYTES_PER_CANDIDATE);
+        let allowance = saved_up.saturating_add(earned);
         let mut search = join::Search::new(&self.pending, &self.hash, rules, allowance);
         for step in matched.steps {
             let (completions, cut) = search.completed_by(new, *step);
@@ -217,27 +224,25 @@ impl Chains {
             if cut {
                 self.counts.searches_cut += 1;
                 let rule = rules.step(*step).map_or("", |(rule, _)| &*rule.rule.id);
-                observed.losses.extend(self.losses.add(LossKind::Search, 1, matched.time, rule, identity));
+                self.losses.add(LossKind::Search, 1, matched.time, rule, identity);
             }
         }
         let left = search.allowance();
-        if let Some(allowance) = self.pending.allowance(number) {
-            *allowance = u32::try_from(left).unwrap_or(u32::MAX);
-        }
+        self.pending.set_allowance(number, u32::try_from(left.min(most)).unwrap_or(u32::MAX));
     }
 
     /// Evicts pending events as the limits require: first those of the same identity, those that are linked to others
-    /// last; then the earliest of all.
-    fn evict(&mut self, rules: &Rules, time: i64, identity: &str, losses: &mut Vec<Loss>) {
+    /// last; then the earliest of all. `room` is how many events of the identity, and of any, are to be inserted.
+    fn evict(&mut self, rules: &Rules, time: i64, identity: &str, room: (usize, usize)) {
         let (mut own, mut any) = (0, 0);
-        while self.pending.of_identity(&self.hash, identity) >= self.limits.pending_per_identity {
+        while self.pending.of_identity(&self.hash, identity) + room.0 > self.limits.pending_per_identity {
             let Some(slot) = self.pending.first_to_evict(&self.hash, identity) else { break };
             if !self.remove_pending(rules, slot) {
                 break;
             }
             own += 1;
         }
-        while self.pending.len() >= self.limits.pending || self.pending.bytes() >= self.limits.state_bytes {
+        while self.pending.len() + room.1 > self.limits.pending || self.pending.bytes() >= self.limits.state_bytes {
             let Some(earliest) = self.buckets.earliest_pending().map(|pending| pending.first) else { break };
             if !self.remove_pending(rules, earliest) {
                 break;
@@ -246,20 +251,27 @@ impl Chains {
         }
         self.counts.evicted_identity += own;
         self.counts.evicted_total += any;
-        losses.extend(self.losses.add(LossKind::IdentityPending, own, time, "", identity));
-        losses.extend(self.losses.add(LossKind::Pending, any, time, "", identity));
+        self.losses.add(LossKind::IdentityPending, own, time, "", identity);
+        self.losses.add(LossKind::Pending, any, time, "", identity);
     }
 
-    /// Counts findings of `rule` that are not emitted, and returns the loss if it is to be reported.
-    pub(crate) fn withhold(&mut self, count: u64, time: i64, rule: &str, identity: &str) -> Option<Loss> {
+    /// Counts findings of `rule` that are not emitted.
+    pub(crate) fn withhold(&mut self, count: u64, time: i64, rule: &str, identity: &str) {
         self.counts.withheld += count;
-        self.losses.add(LossKind::Output, count, time, rule, identity)
+        self.losses.add(LossKind::Output, count, time, rule, identity);
+    }
+
+    /// A loss that is to be reported now, and counts as reported.
+    pub(crate) fn next_loss(&mut self) -> Option<Loss> {
+        self.losses.next_due()
     }
 
     /// Removes the pending event in a slot; `false` if there is none.
     fn remove_pending(&mut self, rules: &Rules, slot: u32) -> bool {
-        let Some(bucket) = self.pending.time(slot).and_then(|time| self.buckets.pending_at(time)) else { return false };
+        let Some(time) = self.pending.time(slot) else { return false };
+        let Some(bucket) = self.buckets.pending_at(time) else { return false };
         self.pending.remove(&self.hash, rules, slot, bucket);
+        self.buckets.removed(time);
         true
     }
 
@@ -287,11 +299,6 @@ impl Chains {
         self.counts.further_evidence += 1;
         let due = self.updates.and_then(|every| self.tallies.add(key, time, every.as_millis()));
         due.map_or(Admission::Known, Admission::Update)
-    }
-
-    /// Forgets a finding that was recorded and then not reported.
-    pub(crate) fn forget(&mut self, id: &str, recurrence: Recurrence) {
-        self.buckets.remove_id(recurrence.recorded_at(), self.finding_key(id));
     }
 
     fn finding_key(&self, id: &str) -> u64 {

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use super::arena::{Arena, Handle};
 use super::attribution::Attribution;
 use super::call::Call;
-use super::identities::{self, Identities};
+use super::identities::{Identities, step_bit};
 use super::index::Index;
 use super::interner::Interner;
 use super::list::{Links, List};
@@ -17,7 +17,7 @@ use crate::util::invariant::Invariant as _;
 use crate::util::packed::{Decoder, PackedStr, encode_number, encode_text};
 use crate::util::sorted;
 
-/// Maximum values stored per slot that no join uses; findings only show them (such as the instances of one launch).
+/// Maximum values stored per slot that no join and no finding's key uses; findings only show them (such as the instances of one launch).
 const MAX_UNJOINED_VALUES: usize = 64;
 
 /// In the content of an event, a slot's number plus this stands before the number of its values that were not stored.
@@ -47,8 +47,6 @@ pub(super) struct Store {
     /// Encoded, without the identity.
     attributions: Interner<Box<[u8]>>,
     calls: Interner<Call>,
-    /// For each step, the calls that match it, as in [`Identities::calls`].
-    calls_of_step: Vec<u64>,
     next: u32,
 }
 
@@ -121,6 +119,8 @@ pub(crate) struct PendingEvent<'a> {
     /// The exceptions that apply to it.
     pub exceptions: &'a [u16],
     identity: u32,
+    /// See [`Identities::hash`].
+    identity_hash: u32,
     identity_text: &'a [u8],
     call: u32,
     /// Whether it shares a value with another event that it may join.
@@ -243,54 +243,66 @@ impl Store {
             content: content(rules, matched).into(),
         };
         let slot = self.insert_unindexed(new, bucket)?;
+        // First, so that the index knows the event as linked.
+        self.link(hash, rules, slot, false);
         self.index(self.keys(hash, rules, slot), slot);
-        self.link(hash, rules, slot);
         self.id(slot)
     }
 
     fn index(&mut self, keys: Vec<u64>, slot: u32) {
         let Self { slots, by_value, .. } = self;
+        let linked = slots.get(slot).is_some_and(Pending::is_linked);
         for key in keys {
-            by_value.insert(key, slot, |slot| place_of(slots, slot));
+            by_value.insert(key, slot, linked, |slot| place_of(slots, slot));
         }
     }
 
-    /// Marks an event, and the events that it shares a value with, as linked if there are any.
-    fn link(&mut self, hash: &KeyedHash, rules: &Rules, slot: u32) {
+    /// Marks an event, and the events that it shares a value with, as linked if there are any. Amortised, costs a lookup
+    /// for each value and each binding that may share it. `indexed` says whether the event itself is.
+    fn link(&mut self, hash: &KeyedHash, rules: &Rules, slot: u32, indexed: bool) {
+        let Some(event) = self.slot(slot) else { return };
+        let identity = event.identity_hash;
+        let with_partners = linking_values(rules, event).flat_map(|(binding, value)| {
+            rules.partners(binding).iter().map(move |partner| value_key(hash, identity, *partner, value))
+        });
+        let keys: Vec<_> = with_partners.collect();
         let mut linked = Vec::new();
-        if let Some(event) = self.slot(slot) {
-            for (binding, value) in linking_values(rules, event) {
-                for partner in rules.partners(binding) {
-                    let others = self.by_value.get(value_key(hash, event.identity, *partner, value));
-                    let unmarked = |slot: &u32| self.slots.get(*slot).is_some_and(|other| !other.is_linked());
-                    if others.iter().any(|other| *other != slot) && linked.is_empty() && unmarked(&slot) {
-                        linked.push(slot);
-                    }
-                    linked.extend(others.iter().copied().filter(|other| *other != slot && unmarked(other)));
+        for key in keys {
+            let others = self.by_value.get(key);
+            if others.iter().any(|other| *other != slot) {
+                linked.push(slot);
+                let from = linked.len();
+                linked.extend(others);
+                if !self.by_value.set_linked(key) {
+                    linked.truncate(from);
                 }
             }
         }
-        for slot in linked {
-            let Some(pending) = self.slots.get_mut(slot).filter(|pending| !pending.is_linked()) else { continue };
-            pending.call |= LINKED;
-            let Some(event) = self.slot(slot) else { continue };
-            let found_now =
-                |step: &&usize| rules.step(**step).is_some_and(|(_, plan)| plan.found_by_identity && plan.linked);
-            let keys = event.steps.iter().filter(found_now).map(|step| step_key(hash, event.identity, *step)).collect();
-            self.index(keys, slot);
-        }
+        linked.into_iter().for_each(|other| self.mark_linked(hash, rules, other, indexed || other != slot));
+    }
+
+    fn mark_linked(&mut self, hash: &KeyedHash, rules: &Rules, slot: u32, indexed: bool) {
+        let Some(pending) = self.slots.get_mut(slot).filter(|pending| !pending.is_linked()) else { return };
+        pending.call |= LINKED;
+        let Some(event) = self.slot(slot).filter(|_| indexed) else { return };
+        let found_now =
+            |step: &&usize| rules.step(**step).is_some_and(|(_, plan)| plan.found_by_identity && plan.linked);
+        let found_now = event.steps.iter().filter(found_now);
+        let keys = found_now.map(|step| step_key(hash, event.identity_hash, *step)).collect();
+        self.index(keys, slot);
     }
 
     /// Marks events as linked, for state that was saved without the marks.
     pub(super) fn link_all(&mut self, hash: &KeyedHash, rules: &Rules) {
         let slots: Vec<_> = self.slots.iter().map(|(slot, _)| slot).collect();
-        slots.into_iter().for_each(|slot| self.link(hash, rules, slot));
+        slots.into_iter().for_each(|slot| self.link(hash, rules, slot, true));
     }
 
     /// Adds an identity that the store does not have yet, for [`Self::insert_unindexed`].
-    pub(super) fn new_identity(&mut self, text: &str, allowance: u32) -> Option<u32> {
-        let identity = self.identities.insert_unindexed(text)?;
-        *self.identities.allowance(identity)? = allowance;
+    pub(super) fn new_identity(&mut self, hash: &KeyedHash, text: &str, allowance: u32, steps: u64) -> Option<u32> {
+        let identity = self.identities.insert_unindexed(hash, text)?;
+        self.identities.set_allowance(identity, allowance);
+        self.identities.add_steps(identity, steps);
         Some(identity)
     }
 
@@ -323,7 +335,9 @@ impl Store {
             of_bucket: Links::default(),
         })?;
         self.next = self.next.wrapping_add(1);
-        self.identities.add_call(new.identity, new.call);
+        let steps =
+            self.calls.get(new.call).map_or(0, |call| call.steps.iter().fold(0, |all, step| all | step_bit(*step)));
+        self.identities.add_steps(new.identity, steps);
         self.identities.events_mut(new.identity)?.push(&mut self.slots, slot, of_identity);
         bucket.push(&mut self.slots, slot, of_bucket);
         Some(slot)
@@ -338,7 +352,7 @@ impl Store {
             let place = (pending.time(), pending.number);
             keys.extend(self.keys(hash, rules, slot).into_iter().map(|key| (key as u32, place.0, place.1, slot)));
         }
-        self.identities.index_all(hash);
+        self.identities.index_all();
         keys.sort_unstable();
         self.by_value.reserve(keys.len());
         for (key, _, _, slot) in keys {
@@ -348,23 +362,12 @@ impl Store {
 
     /// Interns a call with its steps and exceptions, and counts one event as its user. The caller must insert that event.
     pub(super) fn call(&mut self, hash: &KeyedHash, call: Call) -> Option<u32> {
-        let steps = call.steps.clone();
-        let number = self.calls.acquire(hash, call).filter(|number| number & LINKED == 0)?;
-        for step in steps {
-            if self.calls_of_step.len() <= step {
-                self.calls_of_step.resize(step + 1, 0);
-            }
-            if let Some(calls) = self.calls_of_step.get_mut(step) {
-                *calls |= identities::call_bit(number);
-            }
-        }
-        Some(number)
+        self.calls.acquire(hash, call).filter(|number| number & LINKED == 0)
     }
 
     /// Whether an identity may have a pending event that matches `step`. `false` is certain.
     pub(super) fn may_have(&self, identity: u32, step: usize) -> bool {
-        let calls = self.calls_of_step.get(step).copied().unwrap_or_default();
-        self.identities.calls(identity) & calls != 0
+        self.identities.steps(identity) & step_bit(step) != 0
     }
 
     /// The index keys of an event: one per distinct value that links it to another step, and one per step that other
@@ -376,10 +379,10 @@ impl Store {
             let Some((_, plan)) = rules.step(*step) else { continue };
             // A step that shares names with others is only worth finding once another shares a value.
             if plan.found_by_identity && (event.linked || !plan.linked) {
-                keys.push(step_key(hash, event.identity, *step));
+                keys.push(step_key(hash, event.identity_hash, *step));
             }
         }
-        keys.extend(linking_values(rules, event).map(|(key, value)| value_key(hash, event.identity, key, value)));
+        keys.extend(linking_values(rules, event).map(|(key, value)| value_key(hash, event.identity_hash, key, value)));
         keys.sort_unstable();
         keys.dedup();
         keys
@@ -395,13 +398,13 @@ impl Store {
         value: PackedStr<'_>,
         times: RangeInclusive<i64>,
     ) -> &[u32] {
-        self.lookup(value_key(hash, identity, binding.key, value), times)
+        self.lookup(value_key(hash, self.identities.hash(identity), binding.key, value), times)
     }
 
     /// The pending events of an identity that match `step`, which must have
     /// [`found_by_identity`](crate::rule::StepPlan::found_by_identity) set.
     pub(super) fn find_step(&self, hash: &KeyedHash, identity: u32, step: usize, times: RangeInclusive<i64>) -> &[u32] {
-        self.lookup(step_key(hash, identity, step), times)
+        self.lookup(step_key(hash, self.identities.hash(identity), step), times)
     }
 
     fn lookup(&self, key: u64, times: RangeInclusive<i64>) -> &[u32] {
@@ -427,6 +430,7 @@ impl Store {
             steps: &call.steps,
             exceptions: &call.exceptions,
             identity: pending.identity,
+            identity_hash: self.identities.hash(pending.identity),
             identity_text: self.identities.text(pending.identity),
             call: number,
             linked: pending.is_linked(),
@@ -460,7 +464,7 @@ impl Store {
         let Some(events) = self.identities.events_mut(pending.identity) else { return };
         events.unlink(&mut self.slots, pending.of_identity, of_identity);
         if events.len == 0 {
-            self.identities.remove(hash, pending.identity);
+            self.identities.remove(pending.identity);
         }
     }
 
@@ -478,14 +482,18 @@ impl Store {
         slots.find(|slot| self.slots.get(*slot).is_some_and(|pending| !pending.is_linked())).or(Some(events.first))
     }
 
-    /// As [`Self::allowance`], to save it.
-    pub(super) fn saved_allowance(&self, identity: u32) -> u32 {
-        self.identities.saved_allowance(identity)
+    /// The candidates that searches for an identity's events may still try.
+    pub(super) fn allowance(&self, identity: u32) -> u32 {
+        self.identities.allowance(identity)
     }
 
-    /// The candidates that searches for an identity's events may still try.
-    pub(super) fn allowance(&mut self, identity: u32) -> Option<&mut u32> {
-        self.identities.allowance(identity)
+    pub(super) fn set_allowance(&mut self, identity: u32, allowance: u32) {
+        self.identities.set_allowance(identity, allowance);
+    }
+
+    /// What is saved of an identity besides its text: its allowance, and the steps that it may have, as bits.
+    pub(super) fn saved_identity(&self, identity: u32) -> (u32, u64) {
+        (self.identities.allowance(identity), self.identities.steps(identity))
     }
 
     /// All pending events, in order of arrival.
@@ -607,12 +615,12 @@ fn content(rules: &Rules, matched: &Matched<'_>) -> Vec<u8> {
     encode_text(&mut content, matched.report_id);
     let plans = matched.steps.iter().filter_map(|step| rules.step(*step));
     let bindings = plans.flat_map(|(_, plan)| &plan.bindings);
-    let slots = bindings.flat_map(|binding| binding.slots.iter().map(|slot| (*slot, binding.joins)));
+    let slots = bindings.flat_map(|binding| binding.slots.iter().map(|slot| (*slot, binding.joins || binding.in_key)));
     let slots = sorted::collect(slots);
     let mut omitted = Vec::new();
     for group in slots.chunk_by(|left, right| left.0 == right.0) {
         let Some((slot, _)) = group.first() else { continue };
-        let most = if group.iter().any(|(_, joins)| *joins) { usize::MAX } else { MAX_UNJOINED_VALUES };
+        let most = if group.iter().any(|(_, needed)| *needed) { usize::MAX } else { MAX_UNJOINED_VALUES };
         let values = matched.event.values.distinct(&[*slot]);
         if values.len() > most {
             omitted.push((OMITTED + u64::from(slot.number()), (values.len() - most).to_string()));

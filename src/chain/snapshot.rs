@@ -13,7 +13,7 @@ use super::call::Call;
 use super::pending::{New, OMITTED, PendingEvent, Store};
 use super::reported::Tally;
 use super::table::Table;
-use super::{Chains, Counts};
+use super::{Chains, Counts, Loss, LossKind};
 use crate::event::Path;
 use crate::rule::Rules;
 use crate::util::invariant::Invariant as _;
@@ -40,6 +40,8 @@ struct Renumbering {
     /// Whether every slot keeps its number and the text encoding is the current one.
     contents_unchanged: bool,
     steps: Vec<SavedRule>,
+    /// Whether every step keeps its number.
+    steps_unchanged: bool,
     /// `None` for an exception that has been changed or removed; it no longer applies.
     exceptions: Vec<Option<u16>>,
     /// The ids of the rules whose state is not restored.
@@ -67,8 +69,13 @@ impl Chains {
             }
         }
         save_pending(&self.pending, to);
-        for count in self.losses.unreported {
-            encode_number(to, count);
+        for loss in &self.losses.unreported {
+            encode_number(to, loss.as_ref().map_or(0, |loss| loss.count));
+            if let Some(Loss { time, rule, identity, .. }) = loss {
+                encode_signed(to, *time);
+                encode_bytes(to, rule.as_bytes());
+                encode_bytes(to, identity.as_bytes());
+            }
         }
         encode_number(to, self.losses.reported.len() as u64);
         for (hour, kind) in &self.losses.reported {
@@ -112,8 +119,12 @@ impl Chains {
             }
             return Some(renumbering.reset);
         }
-        for count in &mut self.losses.unreported {
-            *count = decoder.number()?;
+        for kind in LossKind::ALL {
+            let count = decoder.number()?;
+            if count > 0 {
+                let (time, rule, identity) = (decoder.signed()?, decoder.text()?, decoder.text()?);
+                self.losses.add(kind, count, time, rule, identity);
+            }
         }
         for _ in 0..decoder.count(2)? {
             self.losses.reported.insert((decoder.signed()?, u8::try_from(decoder.number()?).ok()?));
@@ -141,7 +152,10 @@ impl Chains {
             .map(|_| {
                 let text = decoder.text()?;
                 let allowance = if has_links { u32::try_from(decoder.number()?).ok()? } else { 0 };
-                Some(Part::Saved((text, allowance)))
+                let steps = if has_links { u64::from_le_bytes(decoder.fixed()?) } else { u64::MAX };
+                // The bits stand for numbers of steps.
+                let steps = if renumbering.steps_unchanged { steps } else { u64::MAX };
+                Some(Part::Saved((text, allowance, steps)))
             })
             .collect::<Option<_>>()?;
         let mut attributions: Vec<_> = (0..decoder.count(1)?)
@@ -162,7 +176,8 @@ impl Chains {
             let pending = &mut self.pending;
             let new = New {
                 time,
-                identity: identity.intern(|(text, allowance)| pending.new_identity(text, allowance))?,
+                identity: identity
+                    .intern(|(text, allowance, steps)| pending.new_identity(&self.hash, text, allowance, steps))?,
                 attribution: match attribution {
                     Part::Known(attribution) => {
                         pending.same_attribution(*attribution);
@@ -182,7 +197,7 @@ impl Chains {
                 linked,
                 content,
             };
-            pending.insert_unindexed(new, self.buckets.pending_at(time)?)?;
+            pending.insert_unindexed(new, self.buckets.pending_to_restore(time)?)?;
             if self.pending.len() > self.limits.pending {
                 // The limit has been lowered, or the checkpoint was made up.
                 let earliest = self.buckets.earliest_pending().map(|pending| pending.first)?;
@@ -239,6 +254,7 @@ impl Renumbering {
             slots: Vec::new(),
             contents_unchanged: false,
             steps: Vec::new(),
+            steps_unchanged: true,
             exceptions: Vec::new(),
             reset: Vec::new(),
         };
@@ -262,6 +278,7 @@ impl Renumbering {
             }
             let first = renumbering.steps.last().map_or(0, |rule: &SavedRule| rule.steps.end);
             let first_step = same.map(|rule| rule.first_step);
+            renumbering.steps_unchanged &= first_step == Some(first);
             renumbering.steps.push(SavedRule { steps: first..first.checked_add(steps)?, first_step });
         }
         let exceptions: HashMap<_, _> =
@@ -357,7 +374,11 @@ fn save_pending(pending: &Store, to: &mut Vec<u8>) {
             calls.len() - 1
         });
     }
-    identities.save(to, |to, number| encode_number(to, pending.saved_allowance(number).into()));
+    identities.save(to, |to, number| {
+        let (allowance, steps) = pending.saved_identity(number);
+        encode_number(to, allowance.into());
+        to.extend_from_slice(&steps.to_le_bytes());
+    });
     attributions.save(to, |_, _| {});
     encode_number(to, calls.len() as u64);
     for call in &calls {

@@ -8,8 +8,8 @@ const PER_BYTE: i64 = 60;
 /// Bytes of output that each rule may write whatever the length of the input: one finding, mostly.
 const PER_RULE: i64 = 4 << 10;
 
-/// The output that is allowed in addition to that: one finding of the maximum length.
-const BASE: i64 = 64 << 10;
+/// What reports of losses may overdraw: they come first when there is credit again.
+const FOR_LOSSES: i64 = 64 << 10;
 
 /// The maximum that is saved up for later. One event may complete what thousands before it began.
 const MAX_SAVED_UP: i64 = 64 << 20;
@@ -27,7 +27,7 @@ impl OutputBudget {
     /// The budget for a set of `rules` before any input.
     pub(super) fn new(rules: usize) -> Self {
         let rules = i64::try_from(rules).unwrap_or(i64::MAX);
-        Self { credit: BASE.saturating_add(PER_RULE.saturating_mul(rules)).min(MAX_SAVED_UP), counted: 0 }
+        Self { credit: PER_RULE.saturating_mul(rules.max(1)).min(MAX_SAVED_UP), counted: 0 }
     }
 
     /// Counts the bytes of the batch up to a record, and those of the record.
@@ -49,9 +49,14 @@ impl OutputBudget {
         self.counted = self.counted.max(offset);
     }
 
-    /// Whether anything may be written.
+    /// Whether anything may be written. What is written then may be longer than what is left, by one finding.
     pub(super) fn is_open(&self) -> bool {
         self.credit > 0
+    }
+
+    /// Whether a report of losses may be written.
+    pub(super) fn is_open_for_losses(&self) -> bool {
+        self.credit > -FOR_LOSSES
     }
 
     /// Counts output of `length` bytes.

@@ -2,13 +2,15 @@
 
 use super::budget::OutputBudget;
 use super::metrics::Counters;
-use crate::chain::{Admission, Chain, Chains, Completion, Loss, Matched, Recurrence};
+use crate::chain::{Admission, Chain, Chains, Completion, Matched};
 use crate::emit::{Annotation, Reason, Verdict};
 use crate::event::{self, EmbeddedRecords, Event, TimeProblem};
 use crate::finding::{self, Evidence, Finding, FindingWriter, Subject};
 use crate::rule::{ExceptionAction, ExceptionPlan, RulePlan, Rules, StepPlan};
 use crate::scan::{Defect, Piece, Pieces, RecordSpan, Scanner};
 use crate::util::digest::Digest;
+use crate::util::invariant::Invariant as _;
+use crate::vocab::Provider;
 
 /// Maximum findings of one detection for one record. As many as a chain may have; see `chain::join`.
 const MAX_FINDINGS: usize = 4_096;
@@ -20,6 +22,8 @@ pub(crate) struct Evaluator<'e> {
     /// If off, every record is parsed. For tests only.
     pub prefilter_on: bool,
     pub writer: FindingWriter,
+    /// Whether matched records are annotated.
+    pub annotates: bool,
     pub chains: &'e mut Chains,
     pub counters: &'e mut Counters,
     pub budget: &'e mut OutputBudget,
@@ -171,51 +175,70 @@ impl<'e> Evaluator<'e> {
         let matched = Matched { event, id: &id, report_id, time, steps, exceptions: &exceptions };
         let observed = self.chains.observe(self.rules, &matched);
         let mut annotation = Annotation::new(observed.duplicate);
-        let mut losses = observed.losses;
+        self.report_losses(event.provider, findings);
         for step in steps {
             let Some((rule, plan)) = self.rules.step(*step) else { continue };
             let mut named = Vec::new();
             if rule.is_chain() {
+                let keys = self.rules.identities.get(rule.identity).map_or(&[][..], Vec::as_slice);
+                let identity = event.actor.identity(keys).map_or("", |(_, identity)| identity);
                 let of_step = observed.completions.iter().filter(|(completed, _)| completed == step);
                 for completion in of_step.flat_map(|(_, completions)| completions) {
-                    named.extend(self.report_chain(rule, completion, time, findings, &mut losses));
+                    named.extend(self.report_chain(rule, completion, (time, identity), findings));
                 }
             } else {
-                let reported = self.report_detection(rule, plan, &matched, observed.duplicate, findings, &mut losses);
+                let reported = self.report_detection(rule, plan, &matched, observed.duplicate, findings);
                 named.extend(reported);
             }
             annotation.add(rule, plan, named);
         }
-        let writer = self.writer;
-        findings.extend(losses.iter().map(|loss| finding::pressure(loss, event.provider, time, writer)));
+        self.report_losses(event.provider, findings);
+        if self.annotates {
+            if self.budget.is_open() {
+                self.budget.spend(annotation.length());
+            } else {
+                annotation.omit_all();
+            }
+        }
         annotation
     }
 
-    /// Emits the finding of a chain that the current event, at `time`, completed. Returns its id if the record's
+    /// Reports what limits have cost, as far as that is due.
+    fn report_losses(&mut self, provider: Provider, findings: &mut Vec<Finding>) {
+        while self.budget.is_open_for_losses() {
+            let Some(loss) = self.chains.next_loss() else { return };
+            let finding = finding::pressure(&loss, provider, self.writer);
+            self.budget.spend(finding.body.len() + finding.id.len() + finding.rule.len());
+            findings.push(finding);
+        }
+    }
+
+    /// Emits the finding of a chain that the current event, of this time and identity, completed. Returns its id if the record's
     /// annotation is to name it.
     fn report_chain(
         &mut self,
         rule: &'e RulePlan,
         completion: &Completion,
-        time: i64,
+        (time, identity): (i64, &str),
         findings: &mut Vec<Finding>,
-        losses: &mut Vec<Loss>,
     ) -> Option<String> {
         let subject = Subject::of_chain(rule, &completion.key, &self.rules.steps);
         let exception = completion.exception.and_then(|place| self.rules.exceptions.get(usize::from(place)));
+        if is_emitted(exception) && !self.budget.is_open() {
+            // It is not recorded, so that later evidence may still report it.
+            self.chains.withhold(1, time, &rule.rule.id, identity);
+            return None;
+        }
         let evidence = self.evidence(rule, &completion.chain);
-        let identity = evidence.first().map_or("", |first| first.attribution.identity).to_owned();
-        let id = subject.id(rule, &evidence, exception);
-        let recurrence = subject.recurrence(rule, &evidence);
+        let (id, recurrence) = (subject.id(rule, &evidence, exception), subject.recurrence(rule, &evidence));
         drop(evidence);
         let admission = self.chains.admit(&id, recurrence, time);
-        let admitted =
-            Admitted { rule, id, exception, admission, recurrence: Some(recurrence), identity: &identity, time };
+        let admitted = Admitted { id, exception, admission };
         let build = |this: &Self, further| {
             let evidence = this.evidence(rule, &completion.chain);
             finding::finding(rule, &evidence, &subject, exception, further, this.writer)
         };
-        self.emit(admitted, build, findings, losses)
+        self.emit(admitted, build, findings)
     }
 
     /// Emits the findings of a detection that a record matched. Returns the ids that its annotation is to name.
@@ -226,32 +249,35 @@ impl<'e> Evaluator<'e> {
         matched: &Matched<'_>,
         duplicate: bool,
         findings: &mut Vec<Finding>,
-        losses: &mut Vec<Loss>,
     ) -> Vec<String> {
         let keys = self.rules.identities.get(rule.identity).map_or(&[][..], Vec::as_slice);
         let evidence = Evidence::of_event(plan, matched, keys);
         let identity = evidence.attribution.identity;
         let exception = self.exception(rule, matched.exceptions);
-        let (subjects, more) = Subject::of_detection(rule, &evidence, MAX_FINDINGS);
+        let (subjects, mut more) = Subject::of_detection(rule, &evidence, MAX_FINDINGS);
         let evidence = std::slice::from_ref(&evidence);
         let mut named = Vec::new();
-        for subject in subjects {
+        let count = subjects.len();
+        for (number, subject) in subjects.into_iter().enumerate() {
+            if is_emitted(exception) && !self.budget.is_open() {
+                more += if duplicate { 0 } else { count - number };
+                break;
+            }
             let id = subject.id(rule, evidence, exception);
             // One event is seen once. What several events may report must be remembered.
-            let several = !subject.of_event || rule.multi_record_operations || matched.event.operation.is_some();
-            let recurrence = Some(subject.recurrence(rule, evidence)).filter(|_| several);
-            let admission = match recurrence {
+            let several = !subject.of_event || rule.multi_record_operations;
+            let admission = match several {
                 _ if duplicate => Admission::Known,
-                Some(recurrence) => self.chains.admit(&id, recurrence, matched.time),
-                None => Admission::New,
+                true => self.chains.admit(&id, subject.recurrence(rule, evidence), matched.time),
+                false => Admission::New,
             };
-            let admitted = Admitted { rule, id, exception, admission, recurrence, identity, time: matched.time };
+            let admitted = Admitted { id, exception, admission };
             let build =
                 |this: &Self, further| finding::finding(rule, evidence, &subject, exception, further, this.writer);
-            named.extend(self.emit(admitted, build, findings, losses));
+            named.extend(self.emit(admitted, build, findings));
         }
         if more > 0 && !duplicate {
-            losses.extend(self.chains.withhold(more as u64, matched.time, &rule.rule.id, identity));
+            self.chains.withhold(more as u64, matched.time, &rule.rule.id, identity);
         }
         named
     }
@@ -260,26 +286,17 @@ impl<'e> Evaluator<'e> {
     /// is to name it.
     fn emit(
         &mut self,
-        finding: Admitted<'_, 'e>,
+        finding: Admitted<'e>,
         build: impl FnOnce(&Self, Option<u64>) -> Finding,
         findings: &mut Vec<Finding>,
-        losses: &mut Vec<Loss>,
     ) -> Option<String> {
-        let Admitted { rule, id, exception, admission, recurrence, identity, time } = finding;
-        let emitted = exception.is_none_or(|exception| exception.exception.action != ExceptionAction::Drop);
+        let Admitted { id, exception, admission } = finding;
+        let emitted = is_emitted(exception);
         let further = match admission {
             Admission::Known => return emitted.then_some(id),
             Admission::New => None,
             Admission::Update(further) => Some(further),
         };
-        if emitted && !self.budget.is_open() {
-            if let (None, Some(recurrence)) = (further, recurrence) {
-                // Later evidence may still report it.
-                self.chains.forget(&id, recurrence);
-            }
-            losses.extend(self.chains.withhold(1, time, &rule.rule.id, identity));
-            return None;
-        }
         if further.is_none() {
             self.counters.count_exception(exception);
         }
@@ -295,7 +312,8 @@ impl<'e> Evaluator<'e> {
     /// The evidence of a chain's steps.
     fn evidence(&self, rule: &RulePlan, chain: &Chain) -> Vec<Evidence<'_>> {
         let steps = self.rules.steps.iter().skip(rule.first_step).zip(chain);
-        steps.filter_map(|(plan, id)| Some(Evidence::of_pending(plan, self.chains.event((*id)?)?))).collect()
+        let event = |id| self.chains.event(id).invariant("the events of a chain that was just completed are pending");
+        steps.filter_map(|(plan, id)| id.map(|id| Evidence::of_pending(plan, event(id)))).collect()
     }
 
     /// The first exception that applies to a rule among those that hold.
@@ -305,14 +323,13 @@ impl<'e> Evaluator<'e> {
     }
 }
 /// A finding that a record completed.
-struct Admitted<'a, 'e> {
-    rule: &'e RulePlan,
+struct Admitted<'e> {
     id: String,
     exception: Option<&'e ExceptionPlan>,
     admission: Admission,
-    /// `None` if it is not remembered.
-    recurrence: Option<Recurrence>,
-    identity: &'a str,
-    /// The time of the record's event, in ms since 1970.
-    time: i64,
+}
+
+/// Whether a finding is emitted in spite of an exception.
+fn is_emitted(exception: Option<&ExceptionPlan>) -> bool {
+    exception.is_none_or(|exception| exception.exception.action != ExceptionAction::Drop)
 }

@@ -13,7 +13,7 @@ use crate::event;
 use crate::rule::Rules;
 use crate::scan::{Pieces, Prefilter, Scanner, Sniffer};
 use crate::util::invariant::Invariant as _;
-use crate::vocab::{Error, Timestamp};
+use crate::vocab::{Error, Mode, Timestamp};
 use budget::OutputBudget;
 use evaluate::Evaluator;
 use metrics::Counters;
@@ -181,6 +181,7 @@ impl Correlator {
             scanner: &self.scanner,
             prefilter_on: self.config.prefilter,
             writer: self.config.finding_writer(),
+            annotates: self.config.mode != Mode::Findings,
             chains: &mut self.chains,
             counters: &mut self.counters,
             budget: &mut self.budget,

@@ -54,6 +54,19 @@ impl<'a> Annotation<'a> {
         self.duplicate &= other.duplicate;
     }
 
+    /// About the length of the annotation as JSON.
+    pub(crate) fn length(&self) -> usize {
+        const EACH: usize = 64;
+        let of = |matched: &Match<'_>| EACH + matched.rule.len() + matched.step.len() + EACH * matched.findings.len();
+        EACH + self.matches.iter().map(of).sum::<usize>()
+    }
+
+    /// Leaves out all matches, and counts them.
+    pub(crate) fn omit_all(&mut self) {
+        self.omitted_matches += self.matches.len();
+        self.omitted_findings += self.matches.drain(..).map(|matched| matched.findings.len()).sum::<usize>();
+    }
+
     fn push(&mut self, mut matched: Match<'a>) {
         let listed = self.matches.iter().map(|matched| matched.findings.len()).sum::<usize>();
         let most = if self.matches.len() < MAX_MATCHES { MAX_FINDINGS.saturating_sub(listed) } else { 0 };

@@ -92,6 +92,9 @@ pub(crate) fn finding(
     }
 }
 
+/// Maximum number of values that are compared to list each once. Events of launches have hundreds of thousands.
+const MAX_CONSIDERED: usize = 4 * MAX_LISTED;
+
 /// The values that the rule lists as resources, each once, in step order, with its resource type; and how many more
 /// there are.
 fn resources<'a>(
@@ -101,11 +104,14 @@ fn resources<'a>(
 ) -> (Vec<(&'a str, &'a str)>, usize) {
     let mut seen = HashSet::new();
     let kind = |name: &str| rule.rule.resources.get(name).map(String::as_str);
-    let listed = subject.values(evidence).filter_map(|(name, value)| Some((value, kind(name)?)));
-    let mut all: Vec<_> = listed.filter(|resource| seen.insert(*resource)).collect();
+    let mut listed = subject.values(evidence).filter_map(|(name, value)| Some((value, kind(name)?)));
+    let first = listed.by_ref().take(MAX_CONSIDERED);
+    let mut all: Vec<_> = first.filter(|resource| seen.insert(*resource)).collect();
+    let not_considered = listed.count();
     let bound = evidence.iter().flat_map(|evidence| &evidence.values);
     let not_stored = bound.filter(|bound| kind(&bound.binding.name).is_some() && !subject.fixes(&bound.binding.name));
-    let omitted = all.len().saturating_sub(MAX_LISTED) + not_stored.map(|bound| bound.omitted).sum::<usize>();
+    let omitted =
+        all.len().saturating_sub(MAX_LISTED) + not_considered + not_stored.map(|bound| bound.omitted).sum::<usize>();
     all.truncate(MAX_LISTED);
     (all, omitted)
 }

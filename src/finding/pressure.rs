@@ -6,18 +6,21 @@ use crate::chain::{Attribution, Loss, LossKind};
 use crate::util::digest::Digest;
 use crate::vocab::{Confidence, Provider, Severity, Timestamp};
 
+/// An hour, in ms: there is one such finding of each kind for an hour of event time.
+const HOUR: i64 = 3_600_000;
+
 /// The rule id of these findings.
 const STATE_PRESSURE: &str = "state-pressure";
 
-/// Makes the finding that reports a loss at `time` (ms since 1970).
-pub(crate) fn pressure(loss: &Loss, provider: Provider, time: i64, writer: FindingWriter) -> Finding {
-    let at = Timestamp::from_event_time(time);
+/// Makes the finding that reports a loss.
+pub(crate) fn pressure(loss: &Loss, provider: Provider, writer: FindingWriter) -> Finding {
+    let at = Timestamp::from_event_time(loss.time);
     let (name, title, what, consequence) = words(loss.kind);
     let id = Digest::default()
         .part(STATE_PRESSURE)
         .part(name)
         .part(&loss.identity)
-        .part(loss.hour.to_string())
+        .part(loss.time.div_euclid(HOUR).to_string())
         .hexadecimal();
     let mut description = format!("{what}: {} since the last report. {consequence}", loss.count);
     for (label, value) in [("Rule", &loss.rule), ("Identity", &loss.identity)] {

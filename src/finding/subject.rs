@@ -78,7 +78,8 @@ impl<'a> Subject<'a> {
             digest.part(name).part(value);
         }
         // What an exception holds for must not stand in the way of what it does not hold for.
-        if let Some(exception) = exception.filter(|_| rule.is_chain() || !self.of_event) {
+        if let Some(exception) = exception.filter(|_| rule.is_chain() || !self.of_event || rule.multi_record_operations)
+        {
             digest.part("exception").part(&exception.exception.id);
         }
         digest.hexadecimal()

@@ -11,6 +11,9 @@ use crate::vocab::Error;
 /// Maximum number of steps of a rule. A search considers each of them from each other.
 const MAX_STEPS: usize = 64;
 
+/// Maximum number of techniques of a rule. Findings carry them.
+const MAX_ATTACK: usize = 64;
+
 /// Maximum length of an id, in bytes. Annotations carry ids.
 const MAX_ID: usize = 128;
 
@@ -45,6 +48,10 @@ pub(super) fn rule(rule: &Rule, at: &str) -> Result<(), Error> {
     }
     if rule.steps.len() > 1 && rule.within.is_none() {
         return Err(Error::config(at, "a rule of several steps needs `within`, the longest time they may take"));
+    }
+    if rule.attack.len() > MAX_ATTACK {
+        let why = format!("a rule names at most {MAX_ATTACK} techniques, this one names {}", rule.attack.len());
+        return Err(Error::config(format!("{at}.attack"), why));
     }
     if rule.identity.as_ref().is_some_and(Vec::is_empty) {
         return Err(Error::config(format!("{at}.identity"), "expected at least one key"));

@@ -89,6 +89,8 @@ pub(crate) struct Binding {
     pub key: u16,
     /// Whether the steps join on this name.
     pub joins: bool,
+    /// Whether its values distinguish findings.
+    pub in_key: bool,
 }
 
 impl Rules {
@@ -141,6 +143,12 @@ impl Rules {
             self.steps.push(plan);
         }
         let key = FindingKey::of(&rule, self.steps.get(first_step..).unwrap_or_default());
+        for (position, binding) in key.names.iter().map(|name| name.binding) {
+            let step = self.steps.get_mut(first_step + position);
+            if let Some(binding) = step.and_then(|step| step.bindings.get_mut(binding)) {
+                binding.in_key = true;
+            }
+        }
         if rule.steps.len() > 1 {
             self.order_joins(&rule, first_step, &key, at)?;
             self.add_partners(first_step);
@@ -172,7 +180,8 @@ impl Rules {
             let slots = paths.iter().map(|path| self.slot(path, &format!("{at}.bind.{name}")));
             let slots: Vec<_> = slots.collect::<Result<_, _>>()?;
             let key = self.key(&slots, &format!("{at}.bind.{name}"))?;
-            bindings.push(Binding { name: name.as_str().into(), slots, key, joins: joining.contains(name.as_str()) });
+            let joins = joining.contains(name.as_str());
+            bindings.push(Binding { name: name.as_str().into(), slots, key, joins, in_key: false });
         }
         let mut conditions = Vec::new();
         for (number, condition) in step.conditions.iter().enumerate() {

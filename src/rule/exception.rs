@@ -14,8 +14,8 @@ use crate::util::digest::Digest;
 use crate::util::text_form;
 use crate::vocab::{Error, Provider, Timestamp};
 
-/// A known benign cause of findings. It holds for a finding only if it holds for every one of its events, so that no
-/// single record can excuse the others.
+/// A known benign cause of findings. It holds for a finding only if it holds for the events of all its required steps, so
+/// that no single record can excuse the others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Exception {

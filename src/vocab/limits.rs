@@ -29,9 +29,9 @@ pub struct Limits {
     pub event_ids: usize,
     /// How long event ids are kept, in event time.
     pub duplicate_window: Duration,
-    /// The number of candidates (pending events) that searches may try for each event of an identity. What events do not
-    /// need is saved up for later ones of the identity, up to 256 times as much; and 64 candidates may be tried for each
-    /// rule in any case. Searches that are cut short are reported.
+    /// The number of candidates (pending events) that searches may try for each event of an identity, on average: what
+    /// events do not need is saved up for later ones of the identity, up to 2,048 times as much. 16 candidates may be
+    /// tried for each rule in any case. Looking up many values counts too. Searches that are cut short are reported.
     #[serde(alias = "neighbours")]
     pub max_candidates: usize,
 }
@@ -45,7 +45,7 @@ impl Default for Limits {
             state_bytes: 256 << 20,
             event_ids: 1 << 20,
             duplicate_window: Duration::from_minutes(24 * 60),
-            max_candidates: 1_024,
+            max_candidates: 128,
         }
     }
 }
