@@ -98,21 +98,25 @@ impl Index {
     pub(super) fn remove(&mut self, key: u64, event: u32, place: impl Fn(u32) -> (i64, u32)) -> Option<()> {
         let key = stored(key);
         let entry = self.entries.find_mut(high_bits(key), |entry| entry.is_of(key))?;
-        let Some(number) = entry.list() else {
+        let Some(list_number) = entry.list() else {
             if entry.head == event {
                 self.entries.remove(high_bits(key), |entry| entry.is_of(key));
             }
             return Some(());
         };
-        let list = self.lists.get_mut(number)?;
-        let time = place(event).0;
-        let from = list.partition_point(|other| place(*other).0 < time);
+        let list = self.lists.get_mut(list_number)?;
+        let (time, number) = place(event);
+        let is_before = |other: u32| {
+            let other = place(other);
+            other.0 < time || (other.0 == time && (other.1.wrapping_sub(number) as i32) < 0)
+        };
+        let from = list.partition_point(|other| is_before(*other));
         if let Some(place) = (from..list.len()).find(|place| list.get(*place) == Some(&event)) {
             list.remove(place);
         }
         if let [last] = list[..] {
             entry.head = last;
-            self.lists.remove(number);
+            self.lists.remove(list_number);
         }
         Some(())
     }

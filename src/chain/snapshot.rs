@@ -198,8 +198,9 @@ impl Chains {
                 content,
             };
             pending.insert_unindexed(new, self.buckets.pending_to_restore(time)?)?;
-            if self.pending.len() > self.limits.pending {
-                // The limit has been lowered, or the checkpoint was made up.
+            if self.pending.len() > self.limits.pending.saturating_add(rules.identities.len()) {
+                // The limit has been lowered, or the checkpoint was made up. An event has an entry for each list of
+                // keys.
                 let earliest = self.buckets.earliest_pending().map(|pending| pending.first)?;
                 self.counts.evicted_total += u64::from(self.remove_pending(rules, earliest));
             }

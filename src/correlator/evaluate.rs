@@ -15,6 +15,12 @@ use crate::vocab::Provider;
 /// Maximum findings of one detection for one record. As many as a chain may have; see `chain::join`.
 const MAX_FINDINGS: usize = 4_096;
 
+/// Maximum findings of one detection for a short record: combinations of values may be many more than the values.
+const MIN_FINDINGS: usize = 64;
+
+/// As many bytes of a record allow one finding more.
+const BYTES_PER_FINDING: usize = 16;
+
 /// Evaluates the records of one batch that pass the prefilter.
 pub(crate) struct Evaluator<'e> {
     pub rules: &'e Rules,
@@ -27,6 +33,8 @@ pub(crate) struct Evaluator<'e> {
     pub chains: &'e mut Chains,
     pub counters: &'e mut Counters,
     pub budget: &'e mut OutputBudget,
+    /// The length of the current record, envelopes included.
+    pub record_bytes: usize,
     /// The number of bytes that may be decompressed for any record.
     pub max_inflatable: usize,
     /// The number that may still be decompressed for this one.
@@ -74,6 +82,7 @@ impl<'e> Evaluator<'e> {
         match piece.record() {
             Some(span) if span.candidate || !self.prefilter_on => {
                 self.budget.begin_record(&span.bytes);
+                self.record_bytes = span.bytes.len();
                 self.inflatable = event::inflatable(span.bytes.len(), self.max_inflatable);
                 self.read(batch, span, findings, Nesting::default()).verdict
             }
@@ -254,7 +263,8 @@ impl<'e> Evaluator<'e> {
         let evidence = Evidence::of_event(plan, matched, keys);
         let identity = evidence.attribution.identity;
         let exception = self.exception(rule, matched.exceptions);
-        let (subjects, mut more) = Subject::of_detection(rule, &evidence, MAX_FINDINGS);
+        let most = (MIN_FINDINGS + self.record_bytes / BYTES_PER_FINDING).min(MAX_FINDINGS);
+        let (subjects, mut more) = Subject::of_detection(rule, &evidence, most);
         let evidence = std::slice::from_ref(&evidence);
         let mut named = Vec::new();
         let count = subjects.len();

@@ -185,6 +185,7 @@ impl Correlator {
             chains: &mut self.chains,
             counters: &mut self.counters,
             budget: &mut self.budget,
+            record_bytes: 0,
             max_inflatable: self.config.limits.batch_bytes,
             inflatable: 0,
         };

@@ -17,6 +17,7 @@ use crate::rule::{ExceptionPlan, RulePlan};
 use crate::vocab::{Provider, Severity, Timestamp};
 
 use bounds::MAX_LISTED;
+use evidence::Bound;
 pub(crate) use evidence::Evidence;
 pub use format::FindingFormat;
 pub(crate) use format::{AnnotatedMatch, FindingWriter};
@@ -104,14 +105,16 @@ fn resources<'a>(
 ) -> (Vec<(&'a str, &'a str)>, usize) {
     let mut seen = HashSet::new();
     let kind = |name: &str| rule.rule.resources.get(name).map(String::as_str);
-    let mut listed = subject.values(evidence).filter_map(|(name, value)| Some((value, kind(name)?)));
-    let first = listed.by_ref().take(MAX_CONSIDERED);
-    let mut all: Vec<_> = first.filter(|resource| seen.insert(*resource)).collect();
-    let not_considered = listed.count();
+    let listed = subject.values(evidence).filter_map(|(name, value)| Some((value, kind(name)?)));
+    let mut all: Vec<_> = listed.take(MAX_CONSIDERED).filter(|resource| seen.insert(*resource)).collect();
     let bound = evidence.iter().flat_map(|evidence| &evidence.values);
-    let not_stored = bound.filter(|bound| kind(&bound.binding.name).is_some() && !subject.fixes(&bound.binding.name));
-    let omitted =
-        all.len().saturating_sub(MAX_LISTED) + not_considered + not_stored.map(|bound| bound.omitted).sum::<usize>();
+    let count = |bound: &Bound<'_>| match subject.fixes(&bound.binding.name) {
+        true => (1, 0),
+        false => (bound.values.len(), bound.omitted),
+    };
+    let counts = bound.filter(|bound| kind(&bound.binding.name).is_some()).map(count);
+    let (stored, not_stored) = counts.fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1));
+    let omitted = all.len().saturating_sub(MAX_LISTED) + stored.saturating_sub(MAX_CONSIDERED) + not_stored;
     all.truncate(MAX_LISTED);
     (all, omitted)
 }
