@@ -1,5 +1,6 @@
 //! The engine's tests, one module per behaviour. They share one binary because each binary would link the sandbox.
 
+mod adversary;
 mod annotations;
 mod architecture;
 mod bad_input;
@@ -25,8 +26,10 @@ mod law_any_rule;
 mod law_batching;
 mod law_checkpoint;
 mod law_duplication;
+mod law_monotone;
 mod law_order;
 mod law_prefilter;
+mod law_told;
 mod many_values;
 mod operations;
 mod peer_failures;
