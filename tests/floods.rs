@@ -74,6 +74,26 @@ fn decoy_volumes_hide_no_image_chain() {
     assert_eq!(count(&found, "state-pressure"), 0, "{found:?}");
 }
 
+/// The same, for the chain through a launch template, in natural order.
+#[test]
+fn decoy_volumes_hide_no_template_chain() {
+    let data = json!({"BlockDeviceMapping": [{"Ebs": {"SnapshotId": "snap-1"}}]});
+    let response = json!({"CreateLaunchTemplateResponse": {"launchTemplate": {"launchTemplateId": "lt-1"}}});
+    let mut stream: String = (0..2_000).map(|at| volume(&format!("d{at}"), 1, &format!("vol-d{at}"))).collect();
+    stream += &volume("v", 10, "vol-1");
+    stream += &snapshot("s", 20, "vol-1", "snap-1");
+    stream += &call(
+        "t",
+        30,
+        "CreateLaunchTemplate",
+        &json!({"CreateLaunchTemplateRequest": {"LaunchTemplateData": data}}),
+        &response,
+    );
+    stream += &launch("r", 40, &json!({"launchTemplate": {"launchTemplateId": "lt-1"}}));
+    let found = found(&stream);
+    assert_eq!(count(&found, "aws-snapshot-staging-template"), 1, "{found:?}");
+}
+
 #[test]
 fn empty_fleets_hide_no_chain_whose_first_record_comes_last() {
     for last in ["v", "s", "r"] {
@@ -150,6 +170,17 @@ fn unlinked_launches_are_one_finding_each() {
     let outcome = both.process(reversed.as_bytes());
     let of_rule = outcome.findings.iter().filter(|finding| finding.rule == "aws-snapshot-staging-hidden");
     assert_eq!(of_rule.count(), COUNT);
+}
+
+/// Regression: with one volume, a thousand snapshots and a thousand launches there was no end, and 2.2 GB of findings.
+#[test]
+fn a_thousand_snapshots_of_one_volume_give_a_finding_for_each_launch() {
+    const COUNT: usize = 1_000;
+    let mut stream = volume("v", 1, "vol-1");
+    stream.extend((0..COUNT).map(|at| snapshot(&format!("s{at}"), 2, "vol-1", &format!("snap-{at}"))));
+    stream.extend((0..COUNT).map(|at| launch(&format!("r{at}"), 3, &json!({}))));
+    let found = found_with(r#"{"mode":"findings"}"#, &stream);
+    assert_eq!(count(&found, "aws-snapshot-staging-hidden"), COUNT, "{found:?}");
 }
 
 /// Regression: 211 KB of calls gave a gigabyte, 16.7 MB of it in the annotation of one record.

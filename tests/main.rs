@@ -18,6 +18,7 @@ mod exceptions;
 mod files;
 mod finding_body;
 mod finding_forms;
+mod finding_updates;
 mod floods;
 mod identities;
 mod law_absent;

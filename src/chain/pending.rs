@@ -1,5 +1,4 @@
 use std::borrow::Cow;
-use std::cmp::Ordering;
 use std::ops::RangeInclusive;
 
 use super::arena::{Arena, Handle};
@@ -9,19 +8,11 @@ use super::identities::{Identities, step_bit};
 use super::index::Index;
 use super::interner::Interner;
 use super::list::{Links, List};
+use super::pending_event::{PendingEvent, content, linking_values};
 use super::slab::Slab;
 use super::{KeyedHash, Matched, bucket, table};
-use crate::event::Slot;
 use crate::rule::{Binding, Rules};
-use crate::util::invariant::Invariant as _;
-use crate::util::packed::{Decoder, PackedStr, encode_number, encode_text};
-use crate::util::sorted;
-
-/// Maximum values stored per slot that no join and no finding's key uses; findings only show them (such as the instances of one launch).
-const MAX_UNJOINED_VALUES: usize = 64;
-
-/// In the content of an event, a slot's number plus this stands before the number of its values that were not stored.
-pub(super) const OMITTED: u64 = 1 << 16;
+use crate::util::packed::PackedStr;
 
 /// The id of a pending event. Ids are unique within four billion insertions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -105,115 +96,6 @@ pub(super) struct New<'a> {
 
 /// Bytes per pending event besides its content: a slot, an index entry and an event id.
 const OVERHEAD: usize = size_of::<Option<Pending>>() + 2 * (size_of::<u64>() + table::OVERHEAD);
-
-/// A decoded view of a pending event, for joins and findings.
-#[derive(Clone, Copy)]
-pub(crate) struct PendingEvent<'a> {
-    /// In ms since 1970.
-    pub time: i64,
-    /// The service that was called.
-    pub service: &'a str,
-    /// The action that was called.
-    pub action: &'a str,
-    steps: &'a [usize],
-    /// The exceptions that apply to it.
-    pub exceptions: &'a [u16],
-    identity: u32,
-    /// See [`Identities::hash`].
-    identity_hash: u32,
-    identity_text: &'a [u8],
-    call: u32,
-    /// Whether it shares a value with another event that it may join.
-    pub(super) linked: bool,
-    attribution: u32,
-    attribution_text: &'a [u8],
-    content: &'a [u8],
-}
-
-impl<'a> PendingEvent<'a> {
-    /// The event's id.
-    pub(crate) fn id(self) -> Cow<'a, str> {
-        Decoder::new(self.content).packed_text().invariant("a pending event begins with its id")
-    }
-
-    /// All values with their slot numbers.
-    fn values(self) -> impl Iterator<Item = (u16, PackedStr<'a>)> {
-        let mut decoder = Decoder::new(self.content);
-        let id = decoder.packed();
-        std::iter::from_fn(move || {
-            id?;
-            Some((u16::try_from(decoder.number()?).ok()?, decoder.packed()?))
-        })
-    }
-
-    /// The distinct values of some slots, sorted by text.
-    pub(crate) fn values_of(self, slots: &[Slot]) -> Vec<PackedStr<'a>> {
-        let of_slot = |slot: &Slot| {
-            let number = slot.number();
-            self.values().filter(move |(other, _)| *other == number).map(|(_, value)| value)
-        };
-        // The values of one slot are stored in this order.
-        let mut values = slots.first().map_or(Vec::new(), |slot| of_slot(slot).collect::<Vec<_>>());
-        for slot in slots.iter().skip(1) {
-            let more: Vec<_> = of_slot(slot).collect();
-            if !more.is_empty() {
-                values = merge(values, more);
-            }
-        }
-        values
-    }
-
-    /// The number of values of some slots that were not stored.
-    pub(crate) fn omitted_of(self, slots: &[Slot]) -> usize {
-        let mut decoder = Decoder::new(self.content);
-        let mut omitted = 0;
-        decoder.skip_text();
-        while let (Some(number), Some(value)) = (decoder.number(), decoder.packed()) {
-            if slots.iter().any(|slot| OMITTED + u64::from(slot.number()) == number) {
-                omitted += value.text().parse().unwrap_or(0);
-            }
-        }
-        omitted
-    }
-
-    /// Whether it has a value in one of the slots.
-    pub(super) fn has(self, slots: &[Slot], value: PackedStr<'_>) -> bool {
-        self.values().any(|(number, other)| other == value && slots.iter().any(|slot| slot.number() == number))
-    }
-
-    /// The identity: its number, and its text as UTF-8.
-    pub(super) fn identity(self) -> (u32, &'a [u8]) {
-        (self.identity, self.identity_text)
-    }
-
-    /// Who made the call, and where.
-    pub(crate) fn attribution(self) -> Attribution<'a> {
-        let identity = std::str::from_utf8(self.identity_text).invariant("an identity is UTF-8");
-        Attribution::decode(identity, self.attribution_text).invariant("an attribution is as it was encoded")
-    }
-
-    pub(super) fn is_step(self, step: usize) -> bool {
-        self.steps.contains(&step)
-    }
-
-    /// The number of its call, with steps and exceptions.
-    pub(super) fn call(self) -> u32 {
-        self.call
-    }
-
-    pub(super) fn steps(self) -> &'a [usize] {
-        self.steps
-    }
-
-    pub(super) fn content(self) -> &'a [u8] {
-        self.content
-    }
-
-    /// The attribution: its number, and its encoding.
-    pub(super) fn encoded_attribution(self) -> (u32, &'a [u8]) {
-        (self.attribution, self.attribution_text)
-    }
-}
 
 impl Store {
     /// Inserts an event, indexes it under each value that links it, and appends it to `bucket`. `None` only if two
@@ -563,76 +445,7 @@ fn step_key(hash: &KeyedHash, identity: u32, step: usize) -> u64 {
     hash.of(&[&identity.to_le_bytes(), &(step as u64).to_le_bytes()])
 }
 
-/// The values of two sorted lists, sorted by text, each once.
-fn merge<'a>(left: Vec<PackedStr<'a>>, right: Vec<PackedStr<'a>>) -> Vec<PackedStr<'a>> {
-    if left.is_empty() {
-        return right;
-    }
-    let mut merged = Vec::with_capacity(left.len() + right.len());
-    let (mut left, mut right) = (left.into_iter().peekable(), right.into_iter().peekable());
-    loop {
-        let order = match (left.peek(), right.peek()) {
-            (Some(one), Some(other)) if one == other => Ordering::Equal,
-            (Some(one), Some(other)) => one.text().cmp(&other.text()),
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (None, None) => return merged,
-        };
-        if order.is_le() {
-            merged.extend(left.next());
-        }
-        if order.is_eq() {
-            right.next();
-        }
-        if order.is_gt() {
-            merged.extend(right.next());
-        }
-    }
-}
-
 /// The place of an event among those that share a key: by time, then in order of arrival.
 fn place_of(slots: &Slab<Pending>, slot: u32) -> (i64, u32) {
     slots.get(slot).map_or((i64::MIN, 0), |pending| (pending.time(), pending.number))
-}
-
-/// The values that link an event to other steps, each with its binding's key. Steps of different rules mostly bind the
-/// same slots; their values come once.
-fn linking_values<'a>(rules: &Rules, event: PendingEvent<'a>) -> impl Iterator<Item = (u16, PackedStr<'a>)> {
-    let mut bound = Vec::new();
-    let plans = event.steps.iter().filter_map(|step| rules.step(*step));
-    let bindings = plans.flat_map(|(_, plan)| plan.bindings.iter().filter(|binding| binding.joins));
-    let new = bindings.filter(move |binding| {
-        let new = !bound.contains(&binding.key);
-        bound.push(binding.key);
-        new
-    });
-    new.flat_map(move |binding| event.values_of(&binding.slots).into_iter().map(|value| (binding.key, value)))
-}
-
-/// The stored content of an event: its id and the distinct values that its steps bind.
-fn content(rules: &Rules, matched: &Matched<'_>) -> Vec<u8> {
-    let mut content = Vec::new();
-    encode_text(&mut content, matched.report_id);
-    let plans = matched.steps.iter().filter_map(|step| rules.step(*step));
-    let bindings = plans.flat_map(|(_, plan)| &plan.bindings);
-    let slots = bindings.flat_map(|binding| binding.slots.iter().map(|slot| (*slot, binding.joins || binding.in_key)));
-    let slots = sorted::collect(slots);
-    let mut omitted = Vec::new();
-    for group in slots.chunk_by(|left, right| left.0 == right.0) {
-        let Some((slot, _)) = group.first() else { continue };
-        let most = if group.iter().any(|(_, needed)| *needed) { usize::MAX } else { MAX_UNJOINED_VALUES };
-        let values = matched.event.values.distinct(&[*slot]);
-        if values.len() > most {
-            omitted.push((OMITTED + u64::from(slot.number()), (values.len() - most).to_string()));
-        }
-        for value in values.into_iter().take(most) {
-            encode_number(&mut content, slot.number().into());
-            encode_text(&mut content, value);
-        }
-    }
-    for (number, count) in omitted {
-        encode_number(&mut content, number);
-        encode_text(&mut content, &count);
-    }
-    content
 }
