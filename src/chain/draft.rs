@@ -32,7 +32,7 @@ impl<'a> Draft<'a> {
         self.placed.get(position)?.map(|(_, event)| event)
     }
 
-    /// The step that a join looks for, as an index into [`Rules::steps`].
+    /// The step that a join looks for, as an index into [`crate::rule::Rules::steps`].
     pub(super) fn at(&self, join: &JoinStep) -> usize {
         self.rule.first_step + join.to
     }

@@ -51,7 +51,7 @@ struct Pending {
     attribution: u32,
     /// The call, with [`LINKED`] set if it is.
     call: u32,
-    /// The event id, then pairs of slot and value; then pairs of [`OMITTED`] plus a slot and the number of its values
+    /// The event id, then pairs of slot and value; then pairs of `OMITTED` plus a slot and the number of its values
     /// that were not stored.
     content: Handle,
     of_identity: Links,

@@ -30,7 +30,7 @@ pub(crate) struct PendingEvent<'a> {
     /// The exceptions that apply to it.
     pub exceptions: &'a [u16],
     pub(super) identity: u32,
-    /// See [`Identities::hash`].
+    /// See [`super::identities::Identities::hash`].
     pub(super) identity_hash: u32,
     pub(super) identity_text: &'a [u8],
     pub(super) call: u32,
