@@ -11,6 +11,7 @@ mod bindings {
 
 use bindings::exports::catena::pipeline::correlation::{
     Batch, Correlator, Fault, Finding, Guest, GuestCorrelator, Metric, Outcome, Rejection, Route, Severity, Splice,
+    Unrecognised,
 };
 
 /// The component itself; it has no state.
@@ -47,11 +48,12 @@ impl GuestCorrelator for Handle {
             splices: outcome.splices.into_iter().map(splice).collect(),
             findings: outcome.findings.into_iter().map(finding).collect(),
             rejections: outcome.rejections.into_iter().map(rejection).collect(),
+            unrecognised: outcome.unrecognised.into_iter().map(unrecognised).collect(),
         })
     }
 
     fn route(&self, batch: Batch, partitions: u32) -> Result<Vec<Route>, Fault> {
-        let routes = self.0.borrow().route(bytes(&batch), partitions).map_err(fault)?;
+        let routes = self.0.borrow_mut().route(bytes(&batch), partitions).map_err(fault)?;
         Ok(routes.into_iter().map(route).collect())
     }
 
@@ -95,6 +97,10 @@ fn finding(finding: engine::Finding) -> Finding {
 
 fn rejection(engine::Rejection { start, end, reason, detail }: engine::Rejection) -> Rejection {
     Rejection { start, end, code: reason.code().to_owned(), detail }
+}
+
+fn unrecognised(engine::Unrecognised { start, end, kind }: engine::Unrecognised) -> Unrecognised {
+    Unrecognised { start, end, code: kind.code().to_owned() }
 }
 
 fn route(engine::Route { start, end, records, partition }: engine::Route) -> Route {

@@ -58,9 +58,9 @@ mod scan;
 mod util;
 mod vocab;
 
-pub use config::Config;
+pub use config::{Config, Place, RecordSearch};
 pub use correlator::{Correlator, Metric, Route};
-pub use emit::{Outcome, Reason, Rejection, Splice};
+pub use emit::{Outcome, Reason, Rejection, Splice, Unrecognised, UnrecognisedKind};
 pub use event::Path;
 pub use finding::{Finding, FindingFormat};
 pub use rule::{

@@ -157,16 +157,17 @@ fn a_byte_order_mark_crlf_and_empty_lines_are_ignored() {
 }
 
 #[test]
-fn invalid_utf_8_rejects_a_record_only_if_it_is_parsed() {
+fn text_that_is_not_unicode_does_not_hide_a_call() {
     let text = launch().to_string();
     let mut bad = text.clone().into_bytes();
     let name = text.find("mallory").unwrap();
     bad[name] = 0xFF;
     let mut batch = [text.as_bytes(), b"\n", &bad, b"\n{\"eventName\":\"Other\",\"x\":\"\xFF\"}\n"].concat();
     batch.extend(gcp_chain()[0].to_string().into_bytes());
+    batch.extend(format!("\n{}\n", text.replace("mallory", "mall\\udcffory")).into_bytes());
     let outcome = Both::open("{}").process(&batch);
-    let rejected: Vec<_> = outcome.rejections.iter().map(|rejection| rejection.reason.code()).collect();
-    assert_eq!(rejected, ["malformed-json"], "a record that cannot match is not rejected");
+    assert_eq!(outcome.rejections, []);
+    assert_eq!(outcome.matched, 4);
     assert_eq!(rules(&outcome.findings), ["aws-instance-created", "gcp-instance-created"]);
 }
 

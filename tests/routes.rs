@@ -16,7 +16,7 @@ proptest! {
     ) {
         let records: Vec<_> = events.iter().map(crate::common::Event::line).collect();
         let batch = if container { format!("{{\"Records\":[{}]}}\n", records.join(",")) } else { records.join("\n") };
-        let router = crate::common::run::open("{}").unwrap();
+        let mut router = crate::common::run::open("{}").unwrap();
         let mut shards = vec![Vec::new(); partitions as usize];
         let (mut records, mut found) = (0, Vec::new());
         for route in router.route(batch.as_bytes(), partitions).unwrap() {

@@ -119,6 +119,12 @@ pub struct Run {
     /// first 10 rejections are logged and the others only counted.
     #[arg(long, value_name = "FILE")]
     pub rejects: Option<PathBuf>,
+    /// When records that were not recognised make the run fail, with exit code 3
+    ///
+    /// A record is recognised if it is an event of a known cloud, or holds one. The first that is not is logged with its
+    /// place; all are counted.
+    #[arg(long, value_enum, default_value_t = Unrecognised::All)]
+    pub unrecognised: Unrecognised,
     /// Size of a batch, the unit in which input is read and processed
     #[arg(long, value_name = "BYTES", default_value_t = 1 << 20, value_parser = clap::value_parser!(u32).range(1..=1 << 28))]
     pub batch_bytes: u32,
@@ -168,7 +174,7 @@ pub struct Run {
     /// Print a summary as one line of JSON on standard error at the end
     ///
     /// Its members are records (= passed + dropped + rejected), passed, dropped, rejected, findings, bytes
-    /// (decompressed), seconds, files and skipped.
+    /// (decompressed), seconds, files, skipped, input (records by cloud and form) and unrecognised (by kind).
     #[arg(long)]
     pub summary: bool,
     /// Log only errors, and print no findings on standard error
@@ -177,6 +183,17 @@ pub struct Run {
     /// Component to run instead of the built-in one
     #[arg(long, value_name = "FILE")]
     pub component: Option<PathBuf>,
+}
+
+/// When records that were not recognised make a run fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Unrecognised {
+    /// If none of the records was recognised
+    All,
+    /// If any record was not recognised
+    Any,
+    /// Never, and nothing is logged
+    Ignore,
 }
 
 /// Format of log messages.

@@ -31,6 +31,9 @@ const FAILED: u8 = 1;
 /// Invalid arguments or configuration.
 const USAGE: u8 = 2;
 
+/// Records were read, and none was recognised, or not all as asked for.
+const UNRECOGNISED: u8 = 3;
+
 /// A fatal error: the message to print and the exit code.
 #[derive(Debug)]
 pub struct CliError {

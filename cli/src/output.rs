@@ -5,16 +5,19 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use catena_host::{Finding, Outcome, Rejection};
+use catena_host::{Finding, Outcome, Rejection, Unrecognised};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use super::CliError;
-use super::cli::{Format, Mode, Run};
+use super::cli::{self, Format, Mode, Run};
 use super::describe::describe;
 use super::sink::{Background, Sink, WriteError};
 use catena_input::framing::{Batch, line_feeds_in};
 use catena_input::{Inode, Inputs, World};
+
+/// How many bytes to show of a record that was not recognised.
+const MAX_SHOWN: usize = 80;
 
 /// How many rejections to log if there is no `--rejects`.
 const MAX_LOGGED: u64 = 10;
@@ -30,6 +33,8 @@ pub struct Outputs {
     rejects: Option<Sink>,
     quiet: bool,
     logged: u64,
+    /// The kinds of unrecognised records that have been logged.
+    unrecognised: Vec<String>,
 }
 
 /// The length of each output at a checkpoint. Anything after it is redone.
@@ -122,6 +127,10 @@ impl Outputs {
             rejects: open(arguments.rejects.clone(), written.rejects)?,
             quiet: arguments.quiet,
             logged: 0,
+            unrecognised: match arguments.unrecognised {
+                cli::Unrecognised::Ignore => vec!["names-action".to_owned(), "unknown".to_owned()],
+                _ => Vec::new(),
+            },
         })
     }
 
@@ -141,6 +150,9 @@ impl Outputs {
             line += line_feeds_in(&batch.original[at..start]);
             at = start;
             self.rejection(input, batch, line, rejection)?;
+        }
+        for record in &outcome.unrecognised {
+            self.unrecognised(input, batch, record);
         }
         if self.stream.is_none() {
             return Ok(());
@@ -178,6 +190,22 @@ impl Outputs {
                 Ok(())
             }
         }
+    }
+
+    /// Logs the first record of each kind that was not recognised.
+    fn unrecognised(&mut self, input: &str, batch: &Batch, record: &Unrecognised) {
+        if self.unrecognised.contains(&record.code) {
+            return;
+        }
+        self.unrecognised.push(record.code.clone());
+        let line = batch.line + line_feeds_in(&batch.original[..record.start as usize]);
+        let what = match &*record.code {
+            "names-action" => "names an action of a rule, but is no event of a known cloud",
+            _ => "looks like no record of a known cloud",
+        };
+        let bytes = &batch.original[record.start as usize..record.end as usize];
+        let start = String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_SHOWN)]);
+        warn!("{input}:{line}: {what}; further ones are only counted: {}", start.escape_debug());
     }
 
     /// Writes a rejection to the rejects, or logs it if there are none.

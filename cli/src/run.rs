@@ -19,7 +19,7 @@ use super::setup::{configuration, load, progress};
 use super::sink::WriteError;
 use super::stop::Stop;
 use super::summary::Summary;
-use super::{CliError, DONE, FAILED, log};
+use super::{CliError, DONE, FAILED, UNRECOGNISED, log};
 use catena_input::{self as input, Follow, Input, Inputs, Session, World};
 use out::Out;
 use running::{Run, State, Work};
@@ -75,7 +75,7 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
     let longest = arguments.max_record_bytes.max(arguments.batch_bytes) as usize;
     let out = Out {
         outputs,
-        summary: Summary { skipped: inputs.skipped, ..saved.summary },
+        summary: Summary { skipped: inputs.skipped.len() as u64, ..saved.summary },
         keep_rejected: mode == Mode::Enrich,
         longest,
         progress,
@@ -87,6 +87,9 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
     let mut run = Run::new(work, session, state, arguments.metrics.map(|_| monitor.clone()));
     for (name, error) in &inputs.failed {
         run.work.fail(&format!("cannot read {name}: {error}"));
+    }
+    for name in &inputs.skipped {
+        info!("{}: skipped: it is not named like a file of records", name.display());
     }
     for name in &inputs.duplicates {
         warn!("{}: already an input under another name; reading it only once", name.display());
@@ -101,11 +104,19 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
         input::read(plan.inputs, chunk, jobs, arguments.state.is_some(), &world, &stop.flag())
     };
     let end = run.run(events, &stop);
+    let metrics = run.work.pipeline.report().metrics;
     let Work { out: Out { mut summary, progress, .. }, failed, .. } = run.work;
     progress.finish_and_clear();
     summary.seconds = began.elapsed().as_secs_f64();
+    summary.set_input(&metrics);
+    let is_unrecognised = match arguments.unrecognised {
+        cli::Unrecognised::All => summary.records > 0 && !summary.recognised_any(),
+        cli::Unrecognised::Any => !summary.unrecognised.is_empty() || summary.rejected > 0,
+        cli::Unrecognised::Ignore => false,
+    };
+    let done = if is_unrecognised { UNRECOGNISED } else { DONE };
     let code = match end {
-        Ok(()) => stop.exit_code().unwrap_or(if failed { FAILED } else { DONE }),
+        Ok(()) => stop.exit_code().unwrap_or(if failed { FAILED } else { done }),
         Err(RunError::Output(WriteError::ReaderGone { name })) => {
             warn!("the reader of {name} closed the pipe");
             READER_GONE
@@ -119,7 +130,13 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
             FAILED
         }
     };
+    if summary.records > 0 && !summary.recognised_any() && arguments.unrecognised != cli::Unrecognised::Ignore {
+        error!("none of {} records is one of a known cloud: is this the right input?", summary.records);
+    }
     info!("{}", summary.describe(summary.bytes - bytes_before, processing.elapsed()));
+    if summary.records > 0 {
+        info!("recognised: {}", summary.describe_input());
+    }
     if arguments.summary {
         let _ = writeln!(io::stderr(), "{}", summary.json());
     }

@@ -1,6 +1,7 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use catena_host::Outcome;
+use catena_host::{Metric, Outcome};
 use serde::{Deserialize, Serialize};
 
 /// Totals of a run. `records = passed + dropped + rejected`.
@@ -24,6 +25,12 @@ pub struct Summary {
     pub files: u64,
     /// Files skipped because they hold no audit records.
     pub skipped: u64,
+    /// Records by cloud and form, as the component counts them: `aws-record`, `azure-unread`.
+    #[serde(default)]
+    pub input: BTreeMap<String, u64>,
+    /// Records that were not recognised, by kind.
+    #[serde(default)]
+    pub unrecognised: BTreeMap<String, u64>,
 }
 
 impl Summary {
@@ -36,6 +43,32 @@ impl Summary {
         self.rejected += rejected;
         self.passed += records - dropped - rejected;
         self.findings += outcome.findings.len() as u64;
+    }
+
+    /// Takes over what the component counts of its input.
+    pub fn set_input(&mut self, metrics: &[Metric]) {
+        let of = |prefix: &str| {
+            let named = metrics.iter().filter_map(|metric| Some((metric.name.strip_prefix(prefix)?, metric.value)));
+            named.filter(|(_, value)| *value > 0).map(|(name, value)| (name.to_owned(), value)).collect()
+        };
+        (self.input, self.unrecognised) = (of("input:"), of("unrecognised:"));
+    }
+
+    /// Whether a record of a known cloud was read.
+    pub fn recognised_any(&self) -> bool {
+        !self.input.is_empty()
+    }
+
+    /// What the input consisted of, as text: `120 aws-record, 3 azure-unread; not recognised: 5 unknown`.
+    pub fn describe_input(&self) -> String {
+        let list = |counts: &BTreeMap<String, u64>| {
+            counts.iter().map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", ")
+        };
+        let mut text = if self.input.is_empty() { "nothing".to_owned() } else { list(&self.input) };
+        if !self.unrecognised.is_empty() {
+            text += &format!("; not recognised: {}", list(&self.unrecognised));
+        }
+        text
     }
 
     /// The summary as one line of JSON.

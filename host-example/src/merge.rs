@@ -5,7 +5,7 @@ use std::ops::Range;
 use memchr::{memchr, memrchr};
 
 use crate::Mode;
-use crate::sandbox::{Outcome, Splice};
+use crate::sandbox::{Outcome, Splice, Unrecognised};
 
 /// How a part of a batch was handled.
 pub enum Fate {
@@ -44,6 +44,7 @@ impl<'b> Merge<'b> {
             splices: Vec::new(),
             findings: Vec::new(),
             rejections: Vec::new(),
+            unrecognised: Vec::new(),
         };
         Self { batch, mode, outcome, container: None }
     }
@@ -56,10 +57,21 @@ impl<'b> Merge<'b> {
             (rejection.start, rejection.end) = (rejection.start + start, rejection.end + start);
             self.outcome.rejections.push(rejection);
         }
+        for mut example in outcome.unrecognised {
+            (example.start, example.end) = (example.start + start, example.end + start);
+            self.add_unrecognised(example);
+        }
         for splice in &mut outcome.splices {
             (splice.start, splice.end) = (splice.start + start, splice.end + start);
         }
         self.part(part, Fate::Processed(outcome.splices));
+    }
+
+    /// Adds a record that was not recognised, unless there is one of its kind already.
+    pub fn add_unrecognised(&mut self, example: Unrecognised) {
+        if !self.outcome.unrecognised.iter().any(|known| known.code == example.code) {
+            self.outcome.unrecognised.push(example);
+        }
     }
 
     /// Adds the counts, and moves the findings out of `outcome`.

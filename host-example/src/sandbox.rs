@@ -20,7 +20,7 @@ mod bindings {
 
 use bindings::exports::catena::pipeline::correlation::GuestCorrelator;
 pub use bindings::exports::catena::pipeline::correlation::{
-    Batch, Fault, Finding, Metric, Outcome, Rejection, Route, Severity, Splice,
+    Batch, Fault, Finding, Metric, Outcome, Rejection, Route, Severity, Splice, Unrecognised,
 };
 
 /// A component, compiled and ready to be instantiated.

@@ -8,6 +8,7 @@ pub(crate) fn check(outcome: &Outcome, length: usize) -> Result<(), String> {
     in_order("splice", length, outcome.splices.iter().map(|splice| (splice.start, splice.end)))?;
     // Adjacent records of a container may be rejected, so these ranges may touch.
     in_order("rejection", length, outcome.rejections.iter().map(|rejection| (rejection.start, rejection.end)))?;
+    in_order("unrecognised record", length, outcome.unrecognised.iter().map(|record| (record.start, record.end)))?;
     let rejected = outcome.rejections.len() as u64;
     let Outcome { records, matched, dropped, .. } = *outcome;
     check_records(records.into(), length)?;

@@ -4,6 +4,7 @@
 #![deny(unsafe_code, missing_docs)]
 
 mod chunk;
+mod encoding;
 mod follow;
 pub mod framing;
 mod identity;
@@ -32,7 +33,7 @@ pub use session::{Consumer, Notice, Session};
 pub use world::{Clock, FileSystem, Inode, Metadata, OpenFile, Stamp, World};
 
 /// Endings of file names that are taken for audit records in a folder.
-const ENDINGS: &[&str] = &[".json", ".jsonl", ".ndjson", ".log", ".gz", ".zst"];
+const ENDINGS: &[&str] = &[".json", ".jsonl", ".ndjson", ".log", ".gz", ".zst", ".bz2", ".xz"];
 
 /// An input, named by the user or found in a folder.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -152,8 +153,8 @@ impl Events {
 pub struct Inputs {
     /// The inputs in the order of the arguments, with each folder replaced by its files in name order.
     pub list: Vec<Input>,
-    /// Number of files in folders that are not record files.
-    pub skipped: u64,
+    /// Files in folders that are not record files.
+    pub skipped: Vec<PathBuf>,
     /// Names that could not be accessed, with the error.
     pub failed: Vec<(String, io::Error)>,
     /// Other names of files that are inputs already.
@@ -217,7 +218,7 @@ impl Inputs {
                     if is_record_file(&name) && !is_cloudtrail_metadata(&path) {
                         self.file(files, path);
                     } else {
-                        self.skipped += 1;
+                        self.skipped.push(path);
                     }
                 }
                 Err((path, error)) => self.failed.push((path.display().to_string(), error)),

@@ -1,24 +1,20 @@
-//! Opens one input at a position and decompresses it.
+//! Opens one input at a position and decodes it.
 
-use std::io::{self, BufReader, Cursor, Read};
+use std::io::{self, Cursor, Read};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use flate2::bufread::MultiGzDecoder;
-
+use super::encoding::{self, Encoding};
 use super::identity::HEAD;
 use super::world::{FileSystem, Inode, OpenFile, Stamp};
 
-const GZIP: &[u8] = b"\x1F\x8B";
-const ZSTD: &[u8] = b"\x28\xB5\x2F\xFD";
-
-/// An open input, decompressed if necessary.
+/// An open input, decompressed and in UTF-8.
 pub struct Source {
     reader: Box<dyn Read + Send>,
-    /// True if the input is not compressed.
+    /// True if the input is read as it is: neither compressed nor in UTF-16.
     pub plain: bool,
-    /// The file, if the input is an uncompressed file.
+    /// The file, if the input is a plain file.
     pub file: Option<Box<dyn OpenFile>>,
     /// The inode, if the input is a file.
     pub inode: Option<Inode>,
@@ -70,35 +66,35 @@ impl Source {
         Ok(beginning)
     }
 
-    /// Reads from `inner`, decompressing gzip and zstd. The magic number is two or four bytes long; a pipe may deliver
-    /// it byte by byte.
+    /// Reads from `inner`, decompressed and in UTF-8. A pipe may deliver the bytes that tell its encoding one by one.
+    ///
+    /// # Errors
+    ///
+    /// Those of `inner`, and [`InvalidData`](io::ErrorKind::InvalidData) for a file that holds something other than text.
     pub fn new(inner: impl Read + Send + 'static) -> io::Result<Self> {
         let read = Arc::new(AtomicU64::new(0));
         let mut source = Counted { inner, read: Arc::clone(&read) };
-        let mut beginning = [0; 4];
-        let mut length = 0;
-        while length < 4 {
-            match source.read(&mut beginning[length..]) {
+        let mut beginning = Vec::new();
+        // Do not wait for more bytes than it takes.
+        while encoding::may_be_marked(&beginning) {
+            let mut next = [0];
+            match source.read(&mut next) {
                 Ok(0) => break,
-                Ok(more) => length += more,
+                Ok(_) => beginning.extend(next),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
-            // Do not wait for more bytes if these cannot begin a compressed file.
-            if ![GZIP, ZSTD].iter().any(|magic| magic.starts_with(&beginning[..length.min(magic.len())])) {
-                break;
-            }
         }
-        let beginning = &beginning[..length];
-        let all = Cursor::new(beginning.to_vec()).chain(source);
-        let (plain, reader): (_, Box<dyn Read + Send>) = if beginning.starts_with(GZIP) {
-            (false, Box::new(MultiGzDecoder::new(BufReader::with_capacity(64 << 10, all))))
-        } else if beginning.starts_with(ZSTD) {
-            (false, Box::new(zstd::Decoder::new(all)?))
-        } else {
-            (true, Box::new(all))
-        };
-        Ok(Self { reader, plain, file: None, inode: None, opened: Stamp::default(), read })
+        let encoding = Encoding::of(&beginning);
+        let reader = encoding.decode(Cursor::new(beginning).chain(source))?;
+        Ok(Self {
+            reader,
+            plain: encoding == Encoding::Plain,
+            file: None,
+            inode: None,
+            opened: Stamp::default(),
+            read,
+        })
     }
 
     /// The stamp of a file that was read to its end: its size as read, and its mtime when it was opened.

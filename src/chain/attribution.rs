@@ -22,7 +22,12 @@ pub(crate) struct Attribution<'a> {
     pub scope: &'a str,
     /// See [`Event::level`].
     pub level: &'a str,
+    /// The beginning of [`Event::user_agent`].
+    pub user_agent: &'a str,
 }
+
+/// Maximum length of a user agent that is kept, in bytes. Callers choose it.
+const MAX_USER_AGENT: usize = 256;
 
 impl<'a> Attribution<'a> {
     /// The attribution of an event. Its identity comes from the first of `keys` that has a value.
@@ -42,6 +47,7 @@ impl<'a> Attribution<'a> {
             // In AWS the scope is the region.
             scope: if event.scope == event.region { "" } else { &event.scope },
             level: &event.level,
+            user_agent: event.user_agent.get(..event.user_agent.floor_char_boundary(MAX_USER_AGENT)).unwrap_or_default(),
         }
     }
 
@@ -69,12 +75,14 @@ impl<'a> Attribution<'a> {
             source,
             scope,
             level,
+            user_agent,
         } = *self;
         let mut encoded = Vec::new();
         let fields = [identity_key, caller, actor_kind, actor_name, actor_account, account, region, source];
-        // Most attributions (those of AWS) have neither.
-        let more = [scope, level].into_iter().filter(|_| !scope.is_empty() || !level.is_empty());
-        for field in fields.into_iter().chain(more) {
+        // Those at the end that are empty are left out.
+        let more = [scope, level, user_agent];
+        let used = more.iter().rposition(|field| !field.is_empty()).map_or(0, |last| last + 1);
+        for field in fields.into_iter().chain(more.into_iter().take(used)) {
             encode_bytes(&mut encoded, field.as_bytes());
         }
         encoded
@@ -95,6 +103,7 @@ impl<'a> Attribution<'a> {
             source: field()?,
             scope: field().unwrap_or_default(),
             level: field().unwrap_or_default(),
+            user_agent: field().unwrap_or_default(),
         })
     }
 }

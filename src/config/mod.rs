@@ -1,3 +1,5 @@
+mod record_search;
+
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize, Serializer};
@@ -9,6 +11,7 @@ use crate::util::digest::hexadecimal;
 use crate::util::invariant::Invariant as _;
 use crate::util::text_form;
 use crate::vocab::{AttackVersion, Duration, Error, IdentityKey, Limits, Mode, read_json};
+pub use record_search::{Place, RecordSearch};
 
 /// The configuration of a correlator.
 ///
@@ -49,6 +52,8 @@ pub struct Config {
     pub built_in_exceptions: Vec<String>,
     /// Further exceptions.
     pub exceptions: Vec<Exception>,
+    /// Where records are looked for in a record that is none of its own.
+    pub record_search: RecordSearch,
     /// How often a finding that has been reported is emitted again with the number of further events that completed it,
     /// at most, in event time. Such an update has the same id. `null`: never; further evidence is only counted.
     pub finding_updates: Option<Duration>,
@@ -81,6 +86,7 @@ impl Default for Config {
             identity: IdentityKey::DEFAULT.to_vec(),
             built_in_exceptions: Vec::new(),
             exceptions: Vec::new(),
+            record_search: RecordSearch::default(),
             finding_updates: None,
             allowed_lateness: Duration::from_minutes(15),
             clock_skew: Duration::from_minutes(5),

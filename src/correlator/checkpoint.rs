@@ -16,8 +16,9 @@ use crate::vocab::Error;
 
 const MAGIC: &[u8; 6] = b"CATENA";
 /// Incremented with every change of the format. Version 1 encodes texts differently, see
-/// [`encode_text`](crate::util::packed::encode_text); version 2 does not say what limits cost.
-const VERSION: u16 = 3;
+/// [`encode_text`](crate::util::packed::encode_text); version 2 does not say what limits cost; version 3 does not count what
+/// the input consists of.
+const VERSION: u16 = 4;
 /// The number of rejection reasons that version 1 counts. Later versions store the number.
 const REASONS_OF_VERSION_1: usize = 6;
 const HEADER: usize = MAGIC.len() + size_of::<u16>();
@@ -28,7 +29,7 @@ pub(crate) fn save(correlator: &Correlator) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(correlator.chains.bytes() / 2 + 4_096);
     bytes.extend_from_slice(MAGIC);
     bytes.extend_from_slice(&VERSION.to_le_bytes());
-    let Counters { records, matched, dropped, findings, suppressed, excepted, rejected, by_rule } =
+    let Counters { records, matched, dropped, findings, suppressed, excepted, rejected, inputs, by_rule } =
         &correlator.counters;
     for count in [records, matched, dropped, findings, suppressed, excepted] {
         encode_number(&mut bytes, *count);
@@ -38,6 +39,10 @@ pub(crate) fn save(correlator: &Correlator) -> Vec<u8> {
         encode_number(&mut bytes, *count);
     }
     encode_signed(&mut bytes, correlator.budget.credit);
+    encode_number(&mut bytes, inputs.counts().count() as u64);
+    for count in inputs.counts() {
+        encode_number(&mut bytes, count);
+    }
     encode_number(&mut bytes, by_rule.len() as u64);
     for (count, rule) in by_rule.iter().zip(&correlator.rules.rules) {
         encode_bytes(&mut bytes, rule.rule.id.as_bytes());
@@ -59,7 +64,7 @@ pub(crate) fn restore(correlator: &mut Correlator, bytes: &[u8]) -> Result<(), E
 
 /// Reads the body. `None` if it is inconsistent.
 fn decode_body(correlator: &mut Correlator, version: u16, body: &mut Decoder<'_>) -> Option<()> {
-    let Counters { records, matched, dropped, findings, suppressed, excepted, rejected, by_rule } =
+    let Counters { records, matched, dropped, findings, suppressed, excepted, rejected, inputs, by_rule } =
         &mut correlator.counters;
     for count in [records, matched, dropped, findings, suppressed, excepted] {
         *count = body.number()?;
@@ -74,6 +79,15 @@ fn decode_body(correlator: &mut Correlator, version: u16, body: &mut Decoder<'_>
     }
     if version >= 3 {
         correlator.budget.credit = body.signed()?;
+    }
+    if version >= 4 {
+        let mut counts = inputs.counts_mut();
+        for _ in 0..body.count(1)? {
+            let saved = body.number()?;
+            if let Some(count) = counts.next() {
+                *count = saved;
+            }
+        }
     }
     for _ in 0..body.count(2)? {
         let (id, saved) = (body.text()?, body.number()?);

@@ -1,10 +1,12 @@
 //! Evaluates records: parses each candidate, matches it against the rules, joins it into chains, and gives a verdict.
 
 use super::budget::OutputBudget;
+use super::inputs::Examples;
 use super::metrics::Counters;
+use super::search::Places;
 use crate::chain::{Admission, Chain, Chains, Completion, Matched};
 use crate::emit::{Annotation, Reason, Verdict};
-use crate::event::{self, EmbeddedRecords, Event, TimeProblem};
+use crate::event::{self, EmbeddedRecords, Event, RecordKind, TimeProblem};
 use crate::finding::{self, Evidence, Finding, FindingWriter, Subject};
 use crate::rule::{ExceptionAction, ExceptionPlan, RulePlan, Rules, StepPlan};
 use crate::scan::{Defect, Piece, Pieces, RecordSpan, Scanner};
@@ -39,38 +41,56 @@ pub(crate) struct Evaluator<'e> {
     pub max_inflatable: usize,
     /// The number that may still be decompressed for this one.
     pub inflatable: usize,
+    /// Where records are looked for in a record that is none. `None`: nowhere.
+    pub places: Option<Places<'e>>,
+    /// Records of this batch that were not recognised.
+    pub examples: &'e mut Examples,
 }
 
-/// The envelopes around a record.
-#[derive(Clone, Copy, Default)]
-struct Nesting {
-    /// The number of envelopes.
-    depth: usize,
+/// What is around a record.
+#[derive(Clone)]
+pub(super) struct Nesting<'e> {
+    /// The number of texts, encoded or not.
+    pub depth: usize,
+    /// The number of objects and arrays in which records were searched for.
+    pub levels: usize,
+    /// Where records are looked for in this one.
+    pub places: Option<Places<'e>>,
+    /// Whether the text is known to hold records, so that anything else in it is an error.
+    pub is_certain: bool,
     /// An enclosing envelope would itself match a rule, so this record must be parsed to see whether it supersedes the
     /// envelope.
-    envelope_matches: bool,
+    pub envelope_matches: bool,
 }
 
 /// The result of evaluating a record, or several records of one envelope together.
-struct Evaluation<'e> {
+pub(super) struct Evaluation<'e> {
     verdict: Verdict<'e>,
-    /// Whether there was an event, whether or not it matches a rule.
-    is_event: bool,
+    /// Whether a cloud's record was recognised, whether or not it matches a rule.
+    is_recognised: bool,
 }
 
 impl Default for Evaluation<'_> {
     fn default() -> Self {
-        Self { verdict: Verdict::Irrelevant, is_event: false }
+        Self { verdict: Verdict::Irrelevant, is_recognised: false }
     }
 }
 
 impl Evaluation<'_> {
     fn rejected(reason: Reason, detail: String) -> Self {
-        Self { verdict: Verdict::Rejected(reason, detail), is_event: false }
+        Self { verdict: Verdict::Rejected(reason, detail), is_recognised: false }
     }
 
-    fn and(self, other: Self) -> Self {
-        Self { verdict: self.verdict.merge(other.verdict), is_event: self.is_event || other.is_event }
+    pub(super) fn and(self, other: Self) -> Self {
+        Self {
+            verdict: self.verdict.merge(other.verdict),
+            is_recognised: self.is_recognised || other.is_recognised,
+        }
+    }
+
+    /// Whether there was nothing.
+    fn is_nothing(&self) -> bool {
+        !self.is_recognised && matches!(self.verdict, Verdict::Irrelevant)
     }
 }
 
@@ -80,41 +100,68 @@ impl<'e> Evaluator<'e> {
     #[inline]
     pub(crate) fn evaluate(&mut self, batch: &[u8], piece: &Piece, findings: &mut Vec<Finding>) -> Verdict<'e> {
         match piece.record() {
-            Some(span) if span.candidate || !self.prefilter_on => {
-                self.budget.begin_record(&span.bytes);
-                self.record_bytes = span.bytes.len();
-                self.inflatable = event::inflatable(span.bytes.len(), self.max_inflatable);
-                self.read(batch, span, findings, Nesting::default()).verdict
+            Some(span) if span.candidate || !self.prefilter_on => self.evaluate_candidate(batch, span, findings),
+            Some(span) => {
+                self.counters.inputs.add_unread(span, self.examples);
+                Verdict::Irrelevant
             }
-            _ => Verdict::Irrelevant,
+            None => Verdict::Irrelevant,
         }
     }
 
+    fn evaluate_candidate(&mut self, batch: &[u8], span: &RecordSpan, findings: &mut Vec<Finding>) -> Verdict<'e> {
+        self.budget.begin_record(&span.bytes);
+        self.record_bytes = span.bytes.len();
+        self.inflatable = event::inflatable(span.bytes.len(), self.max_inflatable);
+        let places = self.places.clone();
+        let nesting = Nesting { depth: 0, levels: 0, places, is_certain: true, envelope_matches: false };
+        let evaluation = self.read(batch, span, findings, &nesting);
+        if evaluation.is_nothing() {
+            self.counters.inputs.add_unrecognised(span, self.examples);
+        }
+        evaluation.verdict
+    }
+
     /// Evaluates one record, or the records that it holds.
-    fn read(
+    pub(super) fn read(
         &mut self,
         batch: &[u8],
         span: &RecordSpan,
         findings: &mut Vec<Finding>,
-        nesting: Nesting,
+        nesting: &Nesting<'e>,
     ) -> Evaluation<'e> {
-        let RecordSpan { ref bytes, candidate, envelope } = *span;
+        let RecordSpan { ref bytes, candidate, envelope, .. } = *span;
         let record = batch.get(bytes.clone()).unwrap_or_default();
-        let read = match event::read(record, envelope, &self.rules.projection) {
+        let read = match event::read(record, envelope, span.is_searched(), &self.rules.projection) {
             Ok(read) => read,
-            Err(error) if candidate => return Evaluation::rejected(Reason::MalformedJson, error.to_string()),
+            Err(error) if candidate && nesting.is_certain => {
+                return Evaluation::rejected(Reason::MalformedJson, error.to_string());
+            }
             Err(_) => return Evaluation::default(),
         };
-        let steps = read.event.as_ref().map(|event| self.rules.steps_of(event)).unwrap_or_default();
+        let steps = match &read.kind {
+            RecordKind::Call(event) => self.rules.steps_of(event),
+            _ => Vec::new(),
+        };
         if candidate && !read.embedded.is_empty() {
             // An envelope repeats the events of its records in other terms. It counts only if none of them is an event.
-            let nesting = Nesting { envelope_matches: nesting.envelope_matches || !steps.is_empty(), ..nesting };
-            let evaluation = self.evaluate_embedded(read.embedded, findings, nesting);
-            if evaluation.is_event || !matches!(evaluation.verdict, Verdict::Irrelevant) {
+            let envelope_matches = nesting.envelope_matches || !steps.is_empty();
+            let nesting = Nesting { envelope_matches, is_certain: true, ..nesting.clone() };
+            let evaluation = self.evaluate_embedded(read.embedded, findings, &nesting);
+            if !evaluation.is_nothing() {
                 return evaluation;
             }
         }
-        let Some(event) = read.event else { return Evaluation::default() };
+        let event = match read.kind {
+            RecordKind::Call(event) => event,
+            RecordKind::NoCall(provider) => {
+                self.counters.inputs.add_no_call(provider);
+                return Evaluation { is_recognised: true, ..Evaluation::default() };
+            }
+            RecordKind::Unknown if span.is_searched() => return self.search(batch, bytes.clone(), findings, nesting),
+            RecordKind::Unknown => return Evaluation::default(),
+        };
+        self.counters.inputs.add_event(&event);
         let verdict = match &event.time {
             _ if steps.is_empty() => Verdict::Irrelevant,
             Ok(time) => Verdict::Matched(self.observe(record, &event, *time, &steps, findings)),
@@ -127,34 +174,36 @@ impl<'e> Evaluator<'e> {
                 Verdict::Rejected(Reason::BadEventTime, detail)
             }
         };
-        Evaluation { verdict, is_event: true }
+        Evaluation { verdict, is_recognised: true }
     }
 
     /// Evaluates the records of an envelope together. If one cannot be read, the envelope is rejected, after its other
     /// records have been joined.
-    fn evaluate_embedded(
+    pub(super) fn evaluate_embedded(
         &mut self,
         embedded: Vec<EmbeddedRecords>,
         findings: &mut Vec<Finding>,
-        nesting: Nesting,
+        nesting: &Nesting<'e>,
     ) -> Evaluation<'e> {
         if nesting.depth == event::MAX_DEPTH {
             let detail = format!("it holds records that are more than {} deep in others", event::MAX_DEPTH);
             return Evaluation::rejected(Reason::NestedTooDeep, detail);
         }
-        let nesting = Nesting { depth: nesting.depth + 1, ..nesting };
+        let nesting = &Nesting { depth: nesting.depth + 1, ..nesting.clone() };
         let mut together = Evaluation::default();
         for records in embedded {
             let records = match event::decode(records, &mut self.inflatable) {
                 Ok(records) => records,
                 Err(why) => {
-                    together = together.and(Evaluation::rejected(Reason::BadEnvelope, why));
+                    if nesting.is_certain {
+                        together = together.and(Evaluation::rejected(Reason::BadEnvelope, why));
+                    }
                     continue;
                 }
             };
             for piece in Pieces::new(&records, self.scanner) {
                 let evaluation = match (&piece, piece.record()) {
-                    (Piece::Unreadable { defect, .. }, _) if *defect != Defect::NotAnObject => {
+                    (Piece::Unreadable { defect, .. }, _) if *defect != Defect::NotAnObject && nesting.is_certain => {
                         let (reason, detail) = defect.explain();
                         Evaluation::rejected(reason, format!("a record inside it: {detail}"))
                     }

@@ -1,3 +1,4 @@
+use super::inputs::Inputs;
 use crate::chain::Chains;
 use crate::emit::{Outcome, Reason};
 use crate::rule::{ExceptionAction, ExceptionPlan, Rules};
@@ -26,6 +27,8 @@ pub(crate) struct Counters {
     pub excepted: u64,
     /// Rejections by reason, in the order of [`Reason::ALL`].
     pub rejected: [u64; Reason::ALL.len()],
+    /// What the input consists of.
+    pub inputs: Inputs,
     /// Findings by rule, in the order of [`Rules::rules`].
     pub by_rule: Vec<u64>,
 }
@@ -98,6 +101,7 @@ impl Counters {
         let by_rule = self.by_rule.iter().zip(&rules.rules);
         let by_rule = by_rule.map(|(value, rule)| (format!("findings:{}", rule.rule.id), *value));
         let reset = reset.iter().map(|rule| (format!("reset:{rule}"), 1));
-        plain.chain(rejected).chain(by_rule).chain(reset).map(|(name, value)| Metric { name, value }).collect()
+        let named = plain.chain(rejected).chain(by_rule).chain(reset).map(|(name, value)| Metric { name, value });
+        named.chain(self.inputs.metrics()).collect()
     }
 }

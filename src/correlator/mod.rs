@@ -3,8 +3,10 @@
 mod budget;
 mod checkpoint;
 mod evaluate;
+mod inputs;
 mod metrics;
 mod route;
+mod search;
 
 use crate::chain::{Chains, Watermark};
 use crate::config::Config;
@@ -16,9 +18,11 @@ use crate::util::invariant::Invariant as _;
 use crate::vocab::{Error, Mode, Timestamp};
 use budget::OutputBudget;
 use evaluate::Evaluator;
+use inputs::Examples;
 use metrics::Counters;
 pub use metrics::Metric;
 pub use route::Route;
+use search::Places;
 
 /// Correlates a stream of audit records.
 ///
@@ -176,6 +180,7 @@ impl Correlator {
         self.check_length(batch)?;
         self.chains.watermark.set_now(now);
         let mut output = Output::new(self.config.mode, self.config.annotation_member(), batch.len());
+        let mut examples = Examples::default();
         let mut evaluator = Evaluator {
             rules: &self.rules,
             scanner: &self.scanner,
@@ -188,13 +193,16 @@ impl Correlator {
             record_bytes: 0,
             max_inflatable: self.config.limits.batch_bytes,
             inflatable: 0,
+            places: Places::of(&self.config.record_search),
+            examples: &mut examples,
         };
         for piece in Pieces::new(batch, &self.scanner) {
             let verdict = evaluator.evaluate(batch, &piece, output.findings());
             output.add(piece, verdict);
         }
         self.budget.end_batch(batch.len());
-        let outcome = output.into_outcome();
+        let mut outcome = output.into_outcome();
+        outcome.unrecognised = examples.into_list();
         self.counters.add(&outcome, &self.rules);
         Ok(outcome)
     }

@@ -7,7 +7,7 @@ mod splice;
 mod verdict;
 
 pub(crate) use annotation::{Annotation, AnnotationMember};
-pub use outcome::{Outcome, Reason, Rejection};
+pub use outcome::{Outcome, Reason, Rejection, Unrecognised, UnrecognisedKind};
 pub(crate) use output::Output;
 pub use splice::Splice;
 pub(crate) use splice::offset;

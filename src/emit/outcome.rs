@@ -19,6 +19,9 @@ pub struct Outcome {
     pub splices: Vec<Splice>,
     /// The findings, in the order of the records that completed them.
     pub findings: Vec<Finding>,
+    /// Of each kind of record that was not recognised, the first of the batch, in ascending order. They are neither rejected
+    /// nor matched; the metrics count them.
+    pub unrecognised: Vec<Unrecognised>,
     /// The records that cannot be read, in ascending order. They stay in the stream in mode `enrich`, and leave it in
     /// the other modes.
     pub rejections: Vec<Rejection>,
@@ -74,6 +77,51 @@ pub struct Rejection {
     pub reason: Reason,
     /// The problem with this record, in words.
     pub detail: String,
+}
+
+/// A record that was read and not recognised: bytes `start..end` of the batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Unrecognised {
+    /// The offset of its first byte.
+    pub start: u32,
+    /// The offset after its last byte.
+    pub end: u32,
+    /// What it looks like.
+    pub kind: UnrecognisedKind,
+}
+
+/// What a record that was not recognised looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum UnrecognisedKind {
+    /// It has a cloud's member for the action, with an action of a rule, and is not an event of that cloud.
+    NamesAction,
+    /// It has nothing that a record of a known cloud has.
+    Unknown,
+}
+
+impl UnrecognisedKind {
+    /// Every kind. New ones are added at the end: checkpoints hold their counts in this order.
+    pub const ALL: [Self; 2] = [Self::NamesAction, Self::Unknown];
+
+    /// The kind's code in the WIT contract and in metrics.
+    ///
+    /// ```
+    /// assert_eq!(catena::UnrecognisedKind::NamesAction.code(), "names-action");
+    /// ```
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::NamesAction => "names-action",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl fmt::Display for UnrecognisedKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.code())
+    }
 }
 
 /// Why a record was rejected.

@@ -34,8 +34,18 @@ pub(crate) struct Cloud {
     pub accounts_are_projects: bool,
     /// The Microsoft Sentinel entity type for the cloud's resource ids, if there is one.
     pub sentinel_resource_entity: Option<&'static str>,
-    /// Builds an event from a record's values. `Err` returns the values if the record is not from this cloud.
-    pub to_event: for<'a> fn(Values<'a>, FieldSlots<'_>) -> Result<Event<'a>, Values<'a>>,
+    /// Builds an event from a record's values, if the record is from this cloud.
+    pub recognise: for<'a> fn(Values<'a>, FieldSlots<'_>) -> Recognition<'a>,
+}
+
+/// What a cloud makes of a record.
+pub(crate) enum Recognition<'a> {
+    /// The call that the record tells of.
+    Call(Event<'a>),
+    /// The record is the cloud's and tells of no call of its own: it repeats one, or sums up many.
+    NoCall,
+    /// The record is not from this cloud. Its values.
+    Unknown(Values<'a>),
 }
 
 /// Another schema's locations for the members of the clouds' records.

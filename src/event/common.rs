@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::Values;
+use super::{Form, Values};
 use super::fields::fields;
 use super::projection::FieldSlots;
 
@@ -10,6 +10,9 @@ fields! {
     TableTime = "TimeGenerated",
     DocumentTime = "@timestamp",
     SchemaTime = "time",
+    EcsTime = "ts",
+    EcsKind = "event.kind",
+    OcsfClass = "class_uid",
 }
 
 /// The paths of the fields above, for the projection.
@@ -30,8 +33,15 @@ impl<'v, 'a> Common<'v, 'a> {
 
     /// The time of the table row or document, as text. For records without a time of their own.
     pub(super) fn time(self) -> Option<Cow<'a, str>> {
-        let times = [Field::TableTime, Field::DocumentTime, Field::SchemaTime];
+        let times = [Field::TableTime, Field::DocumentTime, Field::SchemaTime, Field::EcsTime];
         times.into_iter().find_map(|field| self.values.text(self.slots.of(field)))
+    }
+
+    /// How the record is written, if its names are spelled as the cloud or schema spells them.
+    pub(super) fn form(self) -> Form {
+        let forms = [(Field::TableTime, Form::Table), (Field::OcsfClass, Form::Ocsf), (Field::EcsKind, Form::Ecs)];
+        let of = forms.into_iter().find(|(field, _)| self.values.exists(self.slots.of(*field)));
+        of.map_or(Form::Record, |(_, form)| form)
     }
 
     /// Whether the record is a row of a Microsoft Sentinel table.

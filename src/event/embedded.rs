@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use flate2::read::MultiGzDecoder;
 
 use super::EmbeddedRecords;
+use super::repair::unescape;
 use crate::scan::{JsonScanner, is_space, skip_space};
 
 /// The maximum depth of records nested in records, and of JSON texts nested in JSON texts. Firehose delivers CloudWatch
@@ -23,6 +24,14 @@ const MIN_INFLATABLE: usize = 16 << 10;
 /// How many bytes may be decompressed for a record of `length` bytes if no more than `limit` may be for any.
 pub(crate) fn inflatable(length: usize, limit: usize) -> usize {
     length.saturating_mul(MAX_EXPANSION).max(MIN_INFLATABLE).min(limit)
+}
+
+/// What a JSON string with its quotes may hold: records as text if there is an object in it, otherwise base64. `None` if it is
+/// not a JSON string.
+pub(crate) fn embedded_in_string(string: &[u8]) -> Option<EmbeddedRecords> {
+    let text = unescape(string)?;
+    let is_json = text.contains('{');
+    Some(if is_json { EmbeddedRecords::Json(text.into_bytes()) } else { EmbeddedRecords::Base64(text) })
 }
 
 /// The magic number of a gzip stream.

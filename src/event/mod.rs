@@ -5,10 +5,12 @@ mod clouds;
 mod common;
 mod embedded;
 mod fields;
+mod form;
 mod mappings;
 mod path;
 mod projection;
 mod reader;
+mod repair;
 mod timestamp;
 mod values;
 
@@ -18,10 +20,13 @@ use crate::scan::{ActionKey, ContainerMembers};
 use crate::vocab::{CallOutcome, IdentityKey, Provider};
 
 pub(crate) use cloud::Cloud;
+use cloud::Recognition;
 pub(crate) use clouds::{CLOUDS, cloud_of};
-pub(crate) use embedded::{MAX_DEPTH, decode, inflatable};
+pub(crate) use embedded::{MAX_DEPTH, decode, embedded_in_string, inflatable};
+pub(crate) use form::Form;
 pub(crate) use mappings::MAPPINGS;
 pub use path::Path;
+pub(crate) use path::Segment;
 pub(crate) use projection::{Projection, Slot};
 pub(crate) use timestamp::TimeProblem;
 pub(crate) use values::{EmbeddedRecords, Values};
@@ -31,6 +36,8 @@ pub(crate) use values::{EmbeddedRecords, Values};
 pub(crate) struct Event<'a> {
     /// The cloud the record comes from.
     pub provider: Provider,
+    /// How the record is written.
+    pub form: Form,
     /// The service that was called: AWS `eventSource`, Azure's resource provider in lower case, GCP `serviceName`.
     pub service: Cow<'a, str>,
     /// The action that was called: AWS `eventName`, Azure's operation in lower case, GCP `methodName` without its
@@ -58,6 +65,8 @@ pub(crate) struct Event<'a> {
     /// The source of the call, an IP address or a service name: AWS `sourceIPAddress`, Azure's caller address, GCP
     /// `callerIp`.
     pub source: Cow<'a, str>,
+    /// The caller's user agent: AWS `userAgent`, GCP `callerSuppliedUserAgent`; empty for Azure.
+    pub user_agent: Cow<'a, str>,
     /// The severity that the cloud assigns: Azure `level`, GCP `severity`; empty for AWS.
     pub level: Cow<'a, str>,
     /// The values that rules refer to by path.
@@ -103,15 +112,28 @@ impl Actor<'_> {
 /// A parsed record.
 #[derive(Debug)]
 pub(crate) struct Record<'a> {
-    /// The record's event. `None` if no cloud recognises the record, or it lacks a required member.
-    pub event: Option<Event<'a>>,
+    /// What the record is.
+    pub kind: RecordKind<'a>,
     /// The content that holds embedded records. If any of these is recognised, they supersede the record's own event.
     pub embedded: Vec<EmbeddedRecords>,
 }
 
-/// Parses one record. `envelope` says whether it may hold others in base64.
+/// What a record is.
+#[derive(Debug)]
+pub(crate) enum RecordKind<'a> {
+    /// It tells of a call.
+    Call(Box<Event<'a>>),
+    /// A cloud's record that tells of no call of its own: it repeats one, or sums up many.
+    NoCall(Provider),
+    /// No cloud recognises it, or it lacks a required member.
+    Unknown,
+}
+
+/// Parses one record. `envelope` says whether it may hold others in base64; `any_spelling`, whether names are read in any
+/// spelling if no cloud recognises the record otherwise.
 ///
-/// Costs one pass over the bytes; only the values on paths of the [`Projection`] are kept.
+/// Text that is not Unicode is [repaired](repair). Costs one pass over the bytes, or up to four; only the values on paths
+/// of the [`Projection`] are kept.
 ///
 /// # Errors
 ///
@@ -119,17 +141,31 @@ pub(crate) struct Record<'a> {
 pub(crate) fn read<'a>(
     record: &'a [u8],
     envelope: bool,
+    any_spelling: bool,
     projection: &Projection,
 ) -> Result<Record<'a>, serde_json::Error> {
-    let mut values = projection.read(record, envelope)?;
+    let mut values = projection.read_repaired(record, envelope, false)?;
     let embedded = values.take_embedded();
+    let mut kind = recognise(values, projection);
+    if any_spelling && matches!(kind, RecordKind::Unknown) {
+        kind = recognise(projection.read_repaired(record, envelope, true)?, projection);
+        if let RecordKind::Call(event) = &mut kind {
+            event.form = Form::Respelled;
+        }
+    }
+    Ok(Record { kind, embedded })
+}
+
+/// What the values of a record make it.
+fn recognise<'a>(mut values: Values<'a>, projection: &Projection) -> RecordKind<'a> {
     for (cloud, slots) in projection.clouds() {
-        values = match (cloud.to_event)(values, slots) {
-            Ok(event) => return Ok(Record { event: Some(event), embedded }),
-            Err(values) => values,
+        values = match (cloud.recognise)(values, slots) {
+            Recognition::Call(event) => return RecordKind::Call(Box::new(event)),
+            Recognition::NoCall => return RecordKind::NoCall(cloud.provider),
+            Recognition::Unknown(values) => values,
         };
     }
-    Ok(Record { event: None, embedded })
+    RecordKind::Unknown
 }
 
 /// The keys by which the prefilter recognises candidates, of all clouds and mappings.
@@ -137,6 +173,13 @@ pub(crate) fn action_keys() -> Vec<ActionKey> {
     let markers = MAPPINGS.iter().flat_map(|mapping| mapping.markers);
     // The last cloud is the most frequent one: its keys are compared first.
     CLOUDS.iter().rev().flat_map(|cloud| cloud.action_keys).chain(markers).copied().collect()
+}
+
+/// The cloud of each of the [`action_keys`]; `None` for the marker of a mapping.
+pub(crate) fn providers_of_keys() -> impl Iterator<Item = Option<Provider>> {
+    let of_cloud = |cloud: &&Cloud| std::iter::repeat_n(Some(cloud.provider), cloud.action_keys.len());
+    let markers = MAPPINGS.iter().flat_map(|mapping| mapping.markers).map(|_| None);
+    CLOUDS.iter().rev().flat_map(of_cloud).chain(markers)
 }
 
 /// The members that identify the containers and envelopes of all clouds.

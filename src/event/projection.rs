@@ -11,6 +11,7 @@ use super::cloud::{Alias, Embedded};
 use super::common::{COMMON_FIELDS, Common};
 use super::path::{Path, Segment};
 use super::{CLOUDS, Cloud, MAPPINGS, Values};
+use crate::util::spelling::letters;
 
 /// Identifies one path of a [`Projection`], and the values at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,6 +48,9 @@ pub(crate) struct Projection {
 pub(super) struct Node {
     /// The edges to members, by name; in lower case if case is ignored.
     members: HashMap<Box<str>, Edge>,
+    /// The same edges by the [letters] of their names, for records whose exporter spells names in its own way. The first
+    /// of several that share their letters.
+    by_letters: HashMap<Box<str>, Edge>,
     /// Whether the case of its members' names is ignored, as the cloud itself does; see [`Cloud::names_ignore_case`].
     ignore_case: bool,
     /// The node of an array's elements, as an index.
@@ -64,6 +68,18 @@ impl Node {
             return self.members.get(&*name.to_ascii_lowercase()).copied();
         }
         self.members.get(name).copied()
+    }
+
+    /// The edge to a member whose name has the same letters, in any spelling.
+    pub(super) fn edge_by_letters(&self, name: &str) -> Option<Edge> {
+        self.by_letters.get(&*letters(name)).copied()
+    }
+
+    /// Adds an edge to a member.
+    fn connect(&mut self, name: &str, edge: Edge) {
+        self.by_letters.entry(letters(name).into()).or_insert(edge);
+        let name = if self.ignore_case { name.to_ascii_lowercase().into() } else { name.into() };
+        self.members.insert(name, edge);
     }
 }
 
@@ -202,14 +218,14 @@ impl Projection {
     fn member(&mut self, node: usize, name: &str) -> usize {
         let (fresh, number) = (self.nodes.len(), self.edges);
         let Some(here) = self.nodes.get_mut(node) else { return node };
-        let ignore_case = here.ignore_case;
-        let name = if ignore_case { name.to_ascii_lowercase().into() } else { name.into() };
-        let edge = *here.members.entry(name).or_insert(Edge { number, node: fresh });
-        if edge.number == number {
-            self.edges += 1;
-            self.nodes.push(Node { ignore_case, ..Node::default() });
+        if let Some(edge) = here.edge(name) {
+            return edge.node;
         }
-        edge.node
+        let ignore_case = here.ignore_case;
+        here.connect(name, Edge { number, node: fresh });
+        self.edges += 1;
+        self.nodes.push(Node { ignore_case, ..Node::default() });
+        fresh
     }
 
     /// The node at the end of a path without `[]`, which is added if it does not exist; [`ROOT`] for the empty path.
@@ -226,8 +242,7 @@ impl Projection {
         let number = self.edges;
         self.edges += 1;
         if let Some(from) = self.nodes.get_mut(from) {
-            let name = if from.ignore_case { name.to_ascii_lowercase().into() } else { (*name).into() };
-            from.members.insert(name, Edge { number, node });
+            from.connect(name, Edge { number, node });
         }
     }
 }

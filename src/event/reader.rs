@@ -9,16 +9,36 @@ use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, V
 use super::cloud::Embedded;
 use super::embedded::MAX_DEPTH;
 use super::projection::{Edge, Node, Projection, ROOT};
+use super::repair::repair;
 use super::values::{EmbeddedRecords, Value, Values};
 
 impl Projection {
-    /// Parses a record. `envelope` says whether it may hold records in base64.
+    /// [`read`](Self::read), after a repair if there is something to repair.
+    pub(super) fn read_repaired<'a>(
+        &self,
+        record: &'a [u8],
+        envelope: bool,
+        any_spelling: bool,
+    ) -> Result<Values<'a>, serde_json::Error> {
+        self.read(record, envelope, any_spelling).or_else(|error| match repair(record) {
+            Some(repaired) => self.read(&repaired, envelope, any_spelling).map(Values::into_owned),
+            None => Err(error),
+        })
+    }
+
+    /// Parses a record. `envelope` says whether it may hold records in base64, and `any_spelling` whether names are read in
+    /// any spelling.
     ///
     /// # Errors
     ///
     /// If the bytes are not exactly one well-formed JSON value.
-    pub(crate) fn read<'a>(&self, record: &'a [u8], envelope: bool) -> Result<Values<'a>, serde_json::Error> {
-        let mut values = Values { envelope, ..Values::default() };
+    fn read<'a>(
+        &self,
+        record: &'a [u8],
+        envelope: bool,
+        any_spelling: bool,
+    ) -> Result<Values<'a>, serde_json::Error> {
+        let mut values = Values { envelope, any_spelling, ..Values::default() };
         let mut json = serde_json::Deserializer::from_slice(record);
         Reader { nodes: &self.nodes, node: ROOT, values: &mut values }.deserialize(&mut json)?;
         json.end()?;
@@ -71,14 +91,21 @@ impl<'a> Reader<'_, 'a> {
         if self.values.depth == MAX_DEPTH {
             return self.keep_found(&Value::Composite);
         }
-        let mut values = Values { depth: self.values.depth + 1, ..Values::default() };
-        let mut json = serde_json::Deserializer::from_str(without_mark(text));
-        let read = Reader { nodes: self.nodes, node: self.node, values: &mut values }.deserialize(&mut json);
-        if read.and_then(|()| json.end()).is_err() {
-            return self.keep_found(&Value::Composite);
-        }
-        self.values.found.extend(values.found.into_iter().map(|(slot, value)| (slot, value.into_owned())));
-        self.values.embedded.extend(values.embedded);
+        let text = without_mark(text).as_bytes();
+        let values = self.read_text(text).or_else(|| self.read_text(&repair(text)?));
+        let Some(Values { found, embedded, .. }) = values else { return self.keep_found(&Value::Composite) };
+        self.values.found.extend(found);
+        self.values.embedded.extend(embedded);
+    }
+
+    /// The values of a text that holds JSON.
+    fn read_text(&self, text: &[u8]) -> Option<Values<'static>> {
+        let Values { depth, any_spelling, .. } = *self.values;
+        let mut values = Values { depth: depth + 1, any_spelling, ..Values::default() };
+        let mut json = serde_json::Deserializer::from_slice(text);
+        Reader { nodes: self.nodes, node: self.node, values: &mut values }.deserialize(&mut json).ok()?;
+        json.end().ok()?;
+        Some(values.into_owned())
     }
 
     /// Keeps a value under every slot of the node.
@@ -143,7 +170,8 @@ impl<'a> Visitor<'a> for Reader<'_, 'a> {
     }
 
     fn visit_seq<A: SeqAccess<'a>>(mut self, mut list: A) -> Result<(), A::Error> {
-        let elements = self.node().and_then(|node| node.elements);
+        let here = self.values.any_spelling.then_some(self.node);
+        let elements = self.node().and_then(|node| node.elements).or(here);
         let mut empty = true;
         while match elements {
             Some(elements) => list.next_element_seed(self.at(elements))?.is_some(),
@@ -162,7 +190,8 @@ impl<'a> Visitor<'a> for Reader<'_, 'a> {
         // them.
         let mut read: Vec<(usize, usize, usize)> = Vec::new();
         let mut empty = true;
-        while let Some(member) = map.next_key_seed(MemberName(self.node()))? {
+        let (nodes, any_spelling) = (self.nodes, self.values.any_spelling);
+        while let Some(member) = map.next_key_seed(MemberName { nodes, node: self.node, any_spelling })? {
             empty = false;
             let Some(Edge { number: member, node }) = member else {
                 map.next_value::<IgnoredAny>()?;
@@ -193,7 +222,24 @@ impl<'a> Visitor<'a> for Reader<'_, 'a> {
 }
 
 /// Deserializes a member name into the edge it leads along, if any.
-struct MemberName<'r>(Option<&'r Node>);
+struct MemberName<'r> {
+    nodes: &'r [Node],
+    node: usize,
+    any_spelling: bool,
+}
+
+impl MemberName<'_> {
+    fn edge(&self, node: usize, name: &str) -> Option<Edge> {
+        let node = self.nodes.get(node)?;
+        node.edge(name).or_else(|| self.any_spelling.then(|| node.edge_by_letters(name)).flatten())
+    }
+
+    /// The edge at the end of the names that a flat record joins with dots: `userIdentity.arn`.
+    fn edge_of_joined(&self, names: &str) -> Option<Edge> {
+        let (first, rest) = names.split_once('.')?;
+        rest.split('.').try_fold(self.edge(self.node, first)?, |edge, name| self.edge(edge.node, name))
+    }
+}
 
 impl<'a> DeserializeSeed<'a> for MemberName<'_> {
     type Value = Option<Edge>;
@@ -211,6 +257,6 @@ impl Visitor<'_> for MemberName<'_> {
     }
 
     fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(self.0.and_then(|node| node.edge(name)))
+        Ok(self.edge(self.node, name).or_else(|| self.edge_of_joined(name)))
     }
 }

@@ -31,6 +31,8 @@ pub(super) fn parse_event_time(text: Option<Cow<'_, str>>) -> Result<i64, TimePr
 /// or without AM and PM. OCSF writes milliseconds since 1970.
 fn parse(text: &str) -> Option<i64> {
     let text = text.trim();
+    // Windows PowerShell writes `/Date(1688991025678)/`.
+    let text = text.strip_prefix("/Date(").and_then(|text| text.strip_suffix(")/")).unwrap_or(text);
     if text.len() == 13 && text.bytes().all(|byte| byte.is_ascii_digit()) {
         return text.parse().ok();
     }
@@ -44,6 +46,8 @@ fn parse(text: &str) -> Option<i64> {
 fn complete_rfc3339(text: &str) -> Option<String> {
     let (date, rest) = text.split_at_checked(10)?;
     let time = rest.strip_prefix(['T', 't', ' '])?;
+    // BigQuery writes the zone as a word.
+    let time = time.strip_suffix(" UTC").unwrap_or(time);
     let zoned = time.contains(['Z', 'z', '+', '-']);
     Some(format!("{date}T{}{}", time.replace(' ', ""), if zoned { "" } else { "Z" }))
 }
@@ -89,6 +93,8 @@ mod tests {
             ("1/9/2007 12:00:01 AM", 1_168_300_801_000),
             ("1/9/2007 12:00:01 PM", 1_168_344_001_000),
             ("1688991025678", 1_688_991_025_678),
+            ("/Date(1688991025678)/", 1_688_991_025_678),
+            ("2023-07-10 12:10:25.678000 UTC", 1_688_991_025_678),
         ] {
             assert_eq!(parse(text), Some(millis), "{text}");
         }

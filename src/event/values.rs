@@ -11,6 +11,8 @@ pub(crate) struct Values<'a> {
     pub(super) embedded: Vec<EmbeddedRecords>,
     /// Whether the record may hold others in base64.
     pub(super) envelope: bool,
+    /// Whether names are read in any spelling, and a list in place of a value as its values.
+    pub(super) any_spelling: bool,
     /// How many embedded JSON texts enclose the one being read. Each may use the parser's full recursion depth, so
     /// their number is limited.
     pub(super) depth: usize,
@@ -45,6 +47,12 @@ impl Value<'_> {
 }
 
 impl<'a> Values<'a> {
+    /// The values without borrowed text.
+    pub(super) fn into_owned(self) -> Values<'static> {
+        let found = self.found.into_iter().map(|(slot, value)| (slot, value.into_owned())).collect();
+        Values { found, embedded: self.embedded, ..Values::default() }
+    }
+
     /// Takes the content that holds embedded records, and leaves none.
     pub(crate) fn take_embedded(&mut self) -> Vec<EmbeddedRecords> {
         std::mem::take(&mut self.embedded)

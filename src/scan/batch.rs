@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use memchr::memchr;
+use memchr::{memchr, memchr_iter};
 
 use super::Scanner;
-use super::blocks::skip_space;
+use super::blocks::{is_space, skip_space};
 use super::json_scan::JsonScanner;
 use super::sniff::{LineKind, end_of_string};
 
@@ -20,6 +20,26 @@ pub(crate) struct RecordSpan {
     pub candidate: bool,
     /// Whether it may hold other records in base64. An envelope is always a candidate.
     pub envelope: bool,
+    /// The first key of a cloud in it; see [`Scanned::key`](super::prefilter::Scanned::key).
+    pub key: Option<u8>,
+}
+
+impl RecordSpan {
+    /// Whether records are looked for inside this one, and names are read in any spelling, if it is no event as it is. It
+    /// does not depend on whether the prefilter is on: a record with a key of a cloud whose value no rule matches is not
+    /// examined further.
+    pub(crate) fn is_searched(&self) -> bool {
+        self.candidate || self.key.is_none()
+    }
+}
+
+impl Scanner {
+    /// The object at `bytes` of a batch, as a record.
+    pub(crate) fn span(&self, batch: &[u8], bytes: Range<usize>) -> RecordSpan {
+        let envelope = self.sniffer.kind(batch, bytes.start, bytes.end) == LineKind::Envelope;
+        let scanned = self.prefilter.scan(batch, bytes.start, bytes.end);
+        RecordSpan { bytes, candidate: envelope || scanned.candidate, envelope, key: scanned.key }
+    }
 }
 
 /// One part of a batch. Pieces come in byte order.
@@ -125,6 +145,9 @@ impl<'a> Pieces<'a> {
         while matches!(self.byte(first), Some(b' ' | b'\t' | b'\r')) {
             first += 1;
         }
+        if !matches!(self.byte(first), Some(b'{' | b'[' | b'\n') | None) {
+            first = self.after_prefix(first).unwrap_or(first);
+        }
         let kind = self.scanner.sniffer.kind(self.batch, first, self.batch.len());
         if let LineKind::Container(elements) = kind {
             return self.open_container(start, elements);
@@ -140,12 +163,25 @@ impl<'a> Pieces<'a> {
         let bytes = first..end;
         match (self.byte(first), self.byte(end - 1)) {
             (Some(b'{'), Some(b'}')) if end - first > 1 => {
-                let record = RecordSpan { bytes, candidate: scanned.candidate || envelope, envelope };
+                let record =
+                    RecordSpan { bytes, candidate: scanned.candidate || envelope, envelope, key: scanned.key };
                 Piece::Record { record, line }
             }
             (Some(b'{'), _) => Piece::Unreadable { bytes, line, defect: Defect::Truncated },
             _ => Piece::Unreadable { bytes, line, defect: Defect::NotAnObject },
         }
+    }
+
+    /// The start of a record that follows other text on its line, such as a time or a syslog header: the first `{` with a
+    /// member's name after it, if the line ends with `}`.
+    #[cold]
+    fn after_prefix(&self, first: usize) -> Option<usize> {
+        let rest = self.batch.get(first..)?;
+        let line = rest.get(..memchr(b'\n', rest).unwrap_or(rest.len()))?.trim_ascii_end();
+        if !line.ends_with(b"}") {
+            return None;
+        }
+        record_start(line).map(|at| first + at)
     }
 
     /// `end` moved back over white space, but not before `first`.
@@ -191,9 +227,7 @@ impl<'a> Pieces<'a> {
         let piece = if container.truncated {
             unreadable(Defect::ContainerTruncated)
         } else if object {
-            let envelope = self.scanner.sniffer.kind(self.batch, at, end) == LineKind::Envelope;
-            let candidate = envelope || self.scanner.prefilter.scan(self.batch, at, end).candidate;
-            Piece::Element { record: RecordSpan { bytes: record, candidate, envelope } }
+            Piece::Element { record: self.scanner.span(self.batch, record) }
         } else {
             unreadable(Defect::NotAnObject)
         };
@@ -226,4 +260,13 @@ impl Iterator for Pieces<'_> {
         }
         (self.at < self.batch.len()).then(|| self.line())
     }
+}
+
+/// The position of the first `{` in a text that has a quote after it.
+pub(super) fn record_start(text: &[u8]) -> Option<usize> {
+    let begins_record = |at: &usize| {
+        let rest = text.get(at + 1..).unwrap_or_default();
+        rest.iter().find(|byte| !is_space(**byte)) == Some(&b'"')
+    };
+    memchr_iter(b'{', text).find(begins_record)
 }

@@ -7,12 +7,15 @@
 mod anchors;
 mod batch;
 mod blocks;
+mod children;
 mod json_scan;
 mod prefilter;
 mod sniff;
+mod spelling;
 
 pub(crate) use batch::{Defect, Piece, Pieces, RecordSpan};
 pub(crate) use blocks::{is_space, skip_space};
+pub(crate) use children::{Child, children};
 pub use json_scan::JsonScanner;
 pub(crate) use prefilter::{ActionKey, ExpectedValue, MAX_VERSION, Prefilter};
 pub(crate) use sniff::{ContainerMembers, Sniffer};

@@ -13,6 +13,8 @@
 //! - The mark of another schema (ECS, OCSF), whose own keys are too common to search for.
 //! - An envelope whose content is base64. The [sniffer](super::sniff) recognises envelopes.
 //!
+//! A record without any such key is searched once more, for [other spellings](super::spelling) of them.
+//!
 //! `fuzz/fuzz_targets/prefilter.rs` checks it against the full parse.
 
 use memchr::memchr;
@@ -53,6 +55,19 @@ pub(crate) struct Scanned {
     pub end: usize,
     /// Whether a rule may match it.
     pub candidate: bool,
+    /// The first key found, by its place in the list that the prefilter was made from. A key in a text that holds JSON
+    /// does not count, because a caller may have written that text.
+    pub key: Option<u8>,
+}
+
+/// What the bytes around an anchor are.
+enum Found {
+    /// No key, or one in a text.
+    Nothing,
+    /// The key at this place, with a value that no rule matches.
+    Key(u8),
+    /// A key whose value a rule may match, or an escape that may spell one.
+    Candidate(Option<u8>),
 }
 
 /// The keys and actions to search for, compiled.
@@ -76,6 +91,8 @@ struct Key {
     /// The bytes after the anchor.
     after: Word,
     expected: ExpectedValue,
+    /// Its place among the keys.
+    place: u8,
 }
 
 /// Up to eight bytes of a key as a number: comparing them is one operation and no call. Longer parts are compared as
@@ -139,14 +156,14 @@ impl Prefilter {
     pub(crate) fn new<'a>(keys: &[ActionKey], actions: impl Iterator<Item = &'a str>) -> Option<Self> {
         let names: Vec<_> = keys.iter().map(|key| key.name).collect();
         let (anchors, positions) = Anchors::choose(&names)?;
-        let split = |(key, position): (&ActionKey, usize)| {
+        let split = |(place, (key, position)): (u8, (&ActionKey, usize))| {
             let name = key.name.as_bytes();
             let (before, rest) = name.split_at_checked(position)?;
             let (anchor, after) = rest.split_first()?;
             let (before, after) = (Word::before(before), Word::after(after));
-            Some(Key { anchor: *anchor, before, after, expected: key.expected })
+            Some(Key { anchor: *anchor, before, after, expected: key.expected, place })
         };
-        let keys = keys.iter().zip(positions).map(split).collect::<Option<_>>()?;
+        let keys = (0..).zip(keys.iter().zip(positions)).map(split).collect::<Option<_>>()?;
         let mut prefilter = Self { anchors, keys, actions: vec![Vec::new(); 256], escapable: [false; 128] };
         prefilter.add_escapable(b"\"\\:{/._");
         // All letters and digits: version prefixes contain them, and encoders do not escape them.
@@ -178,42 +195,60 @@ impl Prefilter {
 
     /// Scans `batch` from `start` to the next LF or to `limit`, whichever comes first.
     ///
-    /// Costs one pass over the bytes, plus a check of each anchor found.
+    /// Costs one pass over the bytes, plus a check of each anchor found; a second pass if there is no key.
     #[inline]
     pub(crate) fn scan(&self, batch: &[u8], start: usize, limit: usize) -> Scanned {
         let batch = batch.get(..limit).unwrap_or(batch);
         let mut at = start;
+        let mut key = None;
         loop {
-            let candidate = self.anchors.next_candidate(batch, at);
-            if matches!(batch.get(candidate), Some(b'\n') | None) {
-                return Scanned { end: candidate, candidate: false };
+            let found = self.anchors.next_candidate(batch, at);
+            if matches!(batch.get(found), Some(b'\n') | None) {
+                let candidate = key.is_none() && self.record_may_match_otherwise(batch, start, found);
+                return Scanned { end: found, candidate, key };
             }
-            at = candidate + 1;
-            if self.may_match(batch, start, candidate) {
-                let rest = batch.get(at..).unwrap_or_default();
-                let end = memchr(b'\n', rest).map_or(batch.len(), |length| at + length);
-                return Scanned { end, candidate: true };
+            at = found + 1;
+            match self.at_anchor(batch, start, found) {
+                Found::Nothing => {}
+                Found::Key(place) => key = key.or(Some(place)),
+                Found::Candidate(place) => {
+                    let rest = batch.get(at..).unwrap_or_default();
+                    let end = memchr(b'\n', rest).map_or(batch.len(), |length| at + length);
+                    return Scanned { end, candidate: true, key: key.or(place) };
+                }
             }
         }
     }
 
-    /// Whether the anchor at `at`, in the record that begins at `start`, belongs to a key whose value a rule may match.
+    /// [`may_match_otherwise_spelled`](Self::may_match_otherwise_spelled) for bytes of a batch.
+    #[cold]
+    fn record_may_match_otherwise(&self, batch: &[u8], start: usize, end: usize) -> bool {
+        batch.get(start..end).is_some_and(|record| self.may_match_otherwise_spelled(record))
+    }
+
+    /// What the anchor at `at` belongs to, in the record that begins at `start`.
     #[inline]
-    fn may_match(&self, batch: &[u8], start: usize, at: usize) -> bool {
+    fn at_anchor(&self, batch: &[u8], start: usize, at: usize) -> Found {
         let (Some(before), Some(after), Some(anchor)) = (batch.get(start..at), batch.get(at + 1..), batch.get(at))
         else {
-            return false;
+            return Found::Nothing;
         };
         if *anchor == b'\\' {
-            return self.escape_may_spell(after.get(1..5));
+            return if self.escape_may_spell(after.get(1..5)) { Found::Candidate(None) } else { Found::Nothing };
         }
         let (word_before, word_after) = (last_eight(before), first_eight(after));
-        self.keys.iter().any(|key| {
-            key.after.is(word_after)
-                && key.before.is(word_before)
-                && key.anchor == *anchor
-                && self.value_may_match(*key, after)
-        })
+        let mut found = Found::Nothing;
+        for key in &self.keys {
+            if key.after.is(word_after) && key.before.is(word_before) && key.anchor == *anchor {
+                if self.value_may_match(*key, after) {
+                    return Found::Candidate(Some(key.place));
+                }
+                if is_whole_name(*key, before, after) {
+                    found = Found::Key(key.place);
+                }
+            }
+        }
+        found
     }
 
     /// Whether a rule may match the value of `key`. `after` begins with the bytes of the key after its anchor.
@@ -248,7 +283,7 @@ impl Prefilter {
     }
 
     /// Whether a string whose content begins with `text` is an action of a rule, optionally after an API version.
-    fn is_versioned_action(&self, text: &[u8]) -> bool {
+    pub(super) fn is_versioned_action(&self, text: &[u8]) -> bool {
         if self.is_action(text) {
             return true;
         }
@@ -279,6 +314,16 @@ impl Prefilter {
     }
 }
 
+/// Whether a key is the whole name of a member, which is not in a text that holds JSON: between two quotes, the first of
+/// which is not escaped. The next byte after the name's end is known to be a quote.
+#[inline]
+fn is_whole_name(key: Key, before: &[u8], after: &[u8]) -> bool {
+    let Some(quote) = before.len().checked_sub(key.before.length + 1) else { return false };
+    before.get(quote) == Some(&b'"')
+        && after.get(key.after.length) == Some(&b'"')
+        && quote.checked_sub(1).and_then(|escape| before.get(escape)) != Some(&b'\\')
+}
+
 /// Whether the string whose content begins with `text` equals `action`, ignoring case and backslashes.
 #[inline]
 fn is_text(text: &[u8], action: &[u8]) -> bool {
@@ -300,19 +345,30 @@ fn is_text_with_backslashes(text: &[u8], action: &[u8]) -> bool {
 
 /// Skips the gaps within a member: white space, its escapes, and the backslashes of a string that holds JSON.
 #[derive(Clone, Copy)]
-struct Gap<'a> {
+pub(super) struct Gap<'a> {
     rest: &'a [u8],
     /// How many more bytes may be skipped.
     left: usize,
 }
 
 impl<'a> Gap<'a> {
-    fn new(rest: &'a [u8]) -> Self {
+    pub(super) fn new(rest: &'a [u8]) -> Self {
         Self { rest, left: MAX_GAP }
     }
 
+    /// The bytes after what was passed.
+    pub(super) fn rest(self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// Whether `bytes` begin with a gap that is too long to skip, so that what follows it is unknown.
+    pub(super) fn is_too_long(bytes: &[u8]) -> bool {
+        let start = bytes.get(..MAX_GAP).unwrap_or_default();
+        !start.is_empty() && start.iter().all(|byte| blocks::is_space(*byte) || b"\\nrt".contains(byte))
+    }
+
     /// Moves past `byte`, if only a gap precedes it.
-    fn pass(mut self, byte: u8) -> Option<Self> {
+    pub(super) fn pass(mut self, byte: u8) -> Option<Self> {
         loop {
             let (first, rest) = self.rest.split_first()?;
             self.left = self.left.checked_sub(1)?;

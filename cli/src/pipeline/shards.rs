@@ -53,17 +53,27 @@ impl Shards {
                 continue;
             };
             merge.count(&mut outcome);
-            for mut rejection in outcome.rejections {
-                // A shard has bytes that the batch lacks. Only a faulty component rejects those.
-                let at = runs.partition_point(|(start, _)| *start <= rejection.start as usize);
-                let Some((start, run)) = runs.get(at.saturating_sub(1)) else { continue };
+            // A shard has bytes that the batch lacks. Only a faulty component names those.
+            let in_batch = |at: u32, to: u32| {
+                let run = runs.partition_point(|(start, _)| *start <= at as usize);
+                let (start, run) = runs.get(run.saturating_sub(1))?;
                 let of_batch = |offset: u32| (run.start + (offset as usize).saturating_sub(*start)).min(run.end) as u32;
-                (rejection.start, rejection.end) = (of_batch(rejection.start), of_batch(rejection.end));
+                Some((of_batch(at), of_batch(to)))
+            };
+            for mut rejection in outcome.rejections {
+                let Some(place) = in_batch(rejection.start, rejection.end) else { continue };
+                (rejection.start, rejection.end) = place;
                 merge.outcome.rejections.push(rejection);
+            }
+            for mut example in outcome.unrecognised {
+                let Some(place) = in_batch(example.start, example.end) else { continue };
+                (example.start, example.end) = place;
+                merge.add_unrecognised(example);
             }
             splices.push(ShardSplices { splices: outcome.splices, next: 0, run: 0 });
         }
         merge.outcome.rejections.sort_by_key(|rejection| rejection.start);
+        merge.outcome.unrecognised.sort_by_key(|example| example.start);
         for route in &self.routes {
             let shard = route.partition.map(|partition| partition as usize);
             let moved = shard.and_then(|shard| Some((splices.get_mut(shard)?, self.runs.get(shard)?)));

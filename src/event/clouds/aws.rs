@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::super::cloud::{Alias, Cloud, Embedded, alias};
+use super::super::cloud::{Alias, Cloud, Embedded, Recognition, alias};
 use super::super::fields::fields;
 use super::super::projection::FieldSlots;
 use super::super::{Actor, Event, Values, timestamp};
@@ -39,7 +39,7 @@ pub(super) static AWS: Cloud = Cloud {
     multi_record_operations: false,
     accounts_are_projects: false,
     sentinel_resource_entity: None,
-    to_event,
+    recognise,
 };
 
 fields! {
@@ -47,10 +47,15 @@ fields! {
     EventSource = "eventSource",
     EventTime = "eventTime",
     EventId = "eventID",
+    EventType = "eventType",
+    EventCategory = "eventCategory",
+    OriginalEventId = "addendum.originalEventID",
     ErrorCode = "errorCode",
     AwsRegion = "awsRegion",
     RecipientAccountId = "recipientAccountId",
     SourceIpAddress = "sourceIPAddress",
+    UserAgent = "userAgent",
+    ConsoleLogin = "responseElements.ConsoleLogin",
     IdentityArn = "userIdentity.arn",
     IdentityRole = "userIdentity.sessionContext.sessionIssuer.arn",
     IdentityPrincipal = "userIdentity.principalId",
@@ -67,6 +72,8 @@ fields! {
     OcsfMark = "class_uid",
     OcsfOperation = "api.operation",
     OcsfService = "api.service.name",
+    OcsfUser = "actor.user.uid",
+    OcsfOtherUser = "actor.user.uid_alt",
 }
 
 /// The location of a CloudTrail record in its envelopes, and the columns of Microsoft Sentinel's table `AWSCloudTrail`
@@ -114,8 +121,18 @@ const EMBEDDED: &[(&str, Embedded)] = &[
     ("data", Embedded::Base64),
 ];
 
-/// Builds an event from a record's values. `Err` returns the values if it is not a CloudTrail record.
-fn to_event<'a>(values: Values<'a>, slots: FieldSlots<'_>) -> Result<Event<'a>, Values<'a>> {
+/// Records that tell of no call of their own.
+///
+/// The network activity of a VPC endpoint repeats a call that the management or data events have as well, without its
+/// response (user guide, "Logging network activity events"). Insights and aggregated events sum up many calls (user guide,
+/// "CloudTrail record contents for Insights events", "CloudTrail record contents for aggregated events").
+fn tells_of_no_call(event_type: &str, category: &str) -> bool {
+    matches!(event_type, "AwsVpceEvent" | "AwsCloudTrailInsight" | "AwsAggregatedEvent")
+        || matches!(category, "NetworkActivity" | "Insight" | "Aggregated")
+}
+
+/// Builds an event from a record's values.
+fn recognise<'a>(values: Values<'a>, slots: FieldSlots<'_>) -> Recognition<'a> {
     let text = |field: Field| values.text(slots.of(field)).filter(|text| text != "null");
     let or_empty = |field: Field| text(field).unwrap_or(Cow::Borrowed(""));
     // Names like `action` occur in many documents, so the prefilter searches for the markers instead. Require the mark
@@ -127,22 +144,35 @@ fn to_event<'a>(values: Values<'a>, slots: FieldSlots<'_>) -> Result<Event<'a>, 
     let service = text(Field::EventSource)
         .or_else(|| of_schema(Field::EcsMark, Field::EcsProvider))
         .or_else(|| of_schema(Field::OcsfMark, Field::OcsfService));
-    let (Some(action), Some(service)) = (action, service) else { return Err(values) };
+    if tells_of_no_call(&or_empty(Field::EventType), &or_empty(Field::EventCategory)) {
+        return Recognition::NoCall;
+    }
+    let (Some(action), Some(service)) = (action, service) else { return Recognition::Unknown(values) };
     let identity_account = or_empty(Field::IdentityAccountId);
-    Ok(Event {
+    // In OCSF, which of the two is the ARN depends on the version of the mapping.
+    let of_user = || [Field::OcsfUser, Field::OcsfOtherUser].into_iter().filter_map(text);
+    let is_arn = |text: &Cow<'_, str>| text.starts_with("arn:");
+    let failed = text(Field::ErrorCode).is_some() || or_empty(Field::ConsoleLogin) == "Failure";
+    Recognition::Call(Event {
         provider: Provider::Aws,
+        form: slots.common(&values).form(),
         service,
         action,
         // A dry run counts as a failure: even one that would have succeeded has the error code Client.DryRunOperation.
-        outcome: if text(Field::ErrorCode).is_some() { CallOutcome::Failure } else { CallOutcome::Success },
+        // A refused sign-in has none (user guide, "AWS Management Console sign-in events").
+        outcome: if failed { CallOutcome::Failure } else { CallOutcome::Success },
         time: timestamp::parse_event_time(text(Field::EventTime).or_else(|| slots.common(&values).time())),
-        id: text(Field::EventId),
+        // A record that completes or corrects an earlier one has an id of its own and names that of the earlier (user
+        // guide, "CloudTrail record contents", addendum).
+        id: text(Field::OriginalEventId).or_else(|| text(Field::EventId)),
         operation: None,
         account: text(Field::RecipientAccountId).unwrap_or_else(|| identity_account.clone()),
         actor: Actor {
             role: or_empty(Field::IdentityRole),
-            caller: or_empty(Field::IdentityArn),
-            principal_id: or_empty(Field::IdentityPrincipal),
+            caller: text(Field::IdentityArn).or_else(|| of_user().find(is_arn)).unwrap_or_default(),
+            principal_id: text(Field::IdentityPrincipal)
+                .or_else(|| of_user().find(|text| !is_arn(text)))
+                .unwrap_or_default(),
             access_key: or_empty(Field::IdentityAccessKey),
             kind: or_empty(Field::IdentityType),
             name: or_empty(Field::IdentityUserName),
@@ -151,6 +181,7 @@ fn to_event<'a>(values: Values<'a>, slots: FieldSlots<'_>) -> Result<Event<'a>, 
         scope: or_empty(Field::AwsRegion),
         region: or_empty(Field::AwsRegion),
         source: or_empty(Field::SourceIpAddress),
+        user_agent: or_empty(Field::UserAgent),
         level: Cow::Borrowed(""),
         values,
     })

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use super::super::cloud::{Alias, Cloud, Embedded, alias};
+use super::super::cloud::{Alias, Cloud, Embedded, Recognition, alias};
 use super::super::fields::fields;
 use super::super::projection::FieldSlots;
 use super::super::{Actor, Event, Values, resource_part, timestamp};
@@ -36,7 +36,7 @@ pub(super) static AZURE: Cloud = Cloud {
     multi_record_operations: true,
     accounts_are_projects: false,
     sentinel_resource_entity: Some("azure-resource"),
-    to_event,
+    recognise,
 };
 
 fields! {
@@ -53,7 +53,6 @@ fields! {
     Level = "level",
     Location = "location",
     ClaimUpn = "identity.claims.upn",
-    ClaimName = "identity.claims.name",
     ClaimObject = "identity.claims.oid",
     ClaimApplication = "identity.claims.appid",
     IdentityName = "identity",
@@ -63,13 +62,16 @@ fields! {
 }
 
 const UPN: &str = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/upn";
-const NAME: &str = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/name";
 const OBJECT: &str = "http://schemas.microsoft.com/identity/claims/objectidentifier";
+// Elastic replaces the dots in the names of claims.
+const ELASTIC_UPN: &str = "http://schemas_xmlsoap_org/ws/2005/05/identity/claims/upn";
+const ELASTIC_OBJECT: &str = "http://schemas_microsoft_com/identity/claims/objectidentifier";
 
 const ALIASES: &[Alias] = &[
     alias(&["identity", "claims", UPN], "identity.claims.upn"),
-    alias(&["identity", "claims", NAME], "identity.claims.name"),
     alias(&["identity", "claims", OBJECT], "identity.claims.oid"),
+    alias(&["identity", "claims", ELASTIC_UPN], "identity.claims.upn"),
+    alias(&["identity", "claims", ELASTIC_OBJECT], "identity.claims.oid"),
     alias(&["claims"], "identity.claims"),
     alias(&["Claims"], "identity.claims"),
     alias(&["Claims_d"], "identity.claims"),
@@ -110,6 +112,11 @@ const ALIASES: &[Alias] = &[
     alias(&["SubscriptionId"], "subscriptionId"),
     alias(&["ResourceGroup"], "resourceGroup"),
     alias(&["Properties"], "properties"),
+    // PowerShell puts a dictionary under `Content`.
+    alias(&["properties", "Content"], "properties"),
+    alias(&["identity", "claims", "Content"], "identity.claims"),
+    // `Status` is a column of another cloud's table as well.
+    alias(&["Status", "Value"], "resultType"),
     alias(&["Properties_d"], "properties"),
     alias(&["properties", "requestBody"], "properties.requestbody"),
 ];
@@ -123,12 +130,12 @@ const EMBEDDED: &[(&str, Embedded)] = &[
     ("properties.responseBody", Embedded::Json),
 ];
 
-/// Builds an event from a record's values. `Err` returns the values if it is not an Azure Activity record.
-fn to_event<'a>(mut values: Values<'a>, slots: FieldSlots<'_>) -> Result<Event<'a>, Values<'a>> {
+/// Builds an event from a record's values.
+fn recognise<'a>(mut values: Values<'a>, slots: FieldSlots<'_>) -> Recognition<'a> {
     // In rows that have the columns of both generations, one column holds the operation and the other its localised
     // name.
     let operation = values.all(slots.of(Field::Operation)).filter(|operation| operation.contains('/')).last();
-    let Some(operation) = operation.map(str::to_ascii_lowercase) else { return Err(values) };
+    let Some(operation) = operation.map(str::to_ascii_lowercase) else { return Recognition::Unknown(values) };
     let service = operation.split('/').next().unwrap_or_default().to_owned();
     values.rewrite(|text| {
         let is_id = text.get(..15).is_some_and(|start| start.eq_ignore_ascii_case("/subscriptions/"));
@@ -145,9 +152,9 @@ fn to_event<'a>(mut values: Values<'a>, slots: FieldSlots<'_>) -> Result<Event<'
     let group = resource_part(&resource, "/resourcegroups/").map(str::to_owned);
     let group = group.unwrap_or_else(|| or_empty(Field::ResourceGroup).to_ascii_lowercase());
     let object = or_empty(Field::ClaimObject);
-    let names = [Field::Caller, Field::ClaimUpn, Field::ClaimName, Field::ClaimApplication];
-    let caller = names.into_iter().find_map(text).unwrap_or_else(|| object.clone());
-    let caller = if caller.is_empty() { or_empty(Field::IdentityName) } else { caller };
+    // Never a display name, which several people may have. An application is the caller only if no person is known.
+    let names = [Field::Caller, Field::ClaimUpn, Field::ClaimObject, Field::ClaimApplication, Field::IdentityName];
+    let caller = names.into_iter().find_map(text).unwrap_or_default();
     let correlation = text(Field::CorrelationId);
     let operation_id =
         correlation.map(|correlation| format!("{correlation} {operation} {resource}").to_ascii_lowercase());
@@ -156,6 +163,7 @@ fn to_event<'a>(mut values: Values<'a>, slots: FieldSlots<'_>) -> Result<Event<'
     let at = time.as_ref().map_or(0, |time| *time);
     let event = Event {
         provider: Provider::Azure,
+        form: slots.common(&values).form(),
         service: service.into(),
         outcome,
         time,
@@ -174,6 +182,7 @@ fn to_event<'a>(mut values: Values<'a>, slots: FieldSlots<'_>) -> Result<Event<'
         scope: group.clone().into(),
         region: or_empty(Field::Location),
         source: or_empty(Field::CallerAddress),
+        user_agent: Cow::Borrowed(""),
         level: or_empty(Field::Level),
         account,
         values: Values::default(),
@@ -182,16 +191,25 @@ fn to_event<'a>(mut values: Values<'a>, slots: FieldSlots<'_>) -> Result<Event<'
     if !group.is_empty() {
         values.set(slots.of(Field::ResourceGroup), group);
     }
-    Ok(Event { values, ..event })
+    Recognition::Call(Event { values, ..event })
 }
 
-/// The status that is not localised, in lower case; the last one if several or none qualify.
+/// The status that is not localised, in lower case; the last one if several or none qualify. `Success` and `Succeeded`
+/// are one status, and so are the spellings of the others.
 fn status<'a>(statuses: impl Iterator<Item = &'a str>) -> String {
-    const KNOWN: [&str; 6] = ["start", "accept", "succ", "fail", "cancel", "in progress"];
-    let is_known = |status: &str| KNOWN.iter().any(|known| status.starts_with(known));
+    const KNOWN: [(&str, &str); 6] = [
+        ("start", "started"),
+        ("accept", "accepted"),
+        ("succ", "succeeded"),
+        ("fail", "failed"),
+        ("cancel", "canceled"),
+        ("in progress", "in progress"),
+    ];
+    let known = |status: &str| KNOWN.iter().find(|(start, _)| status.starts_with(start)).map(|(_, status)| *status);
     let choose = |chosen: Option<String>, status: &str| {
         let status = status.to_ascii_lowercase();
-        Some(chosen.filter(|chosen| is_known(chosen) && !is_known(&status)).unwrap_or(status))
+        let status = known(&status).map_or(status, str::to_owned);
+        Some(chosen.filter(|chosen| known(chosen).is_some() && known(&status).is_none()).unwrap_or(status))
     };
     statuses.fold(None, choose).unwrap_or_default()
 }

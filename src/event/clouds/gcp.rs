@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use super::super::cloud::{Alias, Cloud, Embedded, alias};
+use super::super::cloud::{Alias, Cloud, Embedded, Recognition, alias};
 use super::super::fields::fields;
 use super::super::projection::FieldSlots;
 use super::super::{Actor, Event, Values, resource_part, timestamp};
@@ -34,16 +34,20 @@ pub(super) static GCP: Cloud = Cloud {
     multi_record_operations: false,
     accounts_are_projects: true,
     sentinel_resource_entity: None,
-    to_event,
+    recognise,
 };
 
 fields! {
+    Payload = "protoPayload",
     Method = "protoPayload.methodName",
+    EcsAction = "event.action",
+    EcsType = "event.type[]",
     Service = "protoPayload.serviceName",
     Resource = "protoPayload.resourceName",
     Email = "protoPayload.authenticationInfo.principalEmail",
     Subject = "protoPayload.authenticationInfo.principalSubject",
     Address = "protoPayload.requestMetadata.callerIp",
+    UserAgent = "protoPayload.requestMetadata.callerSuppliedUserAgent",
     StatusCode = "protoPayload.status.code",
     Response = "protoPayload.response",
     RequestName = "protoPayload.request.name",
@@ -68,6 +72,10 @@ const ALIASES: &[Alias] = &[
     // Pub/Sub, push and pull.
     alias(&["message", "data"], "data"),
     alias(&["protoPayload", "requestMetadata", "callerIP"], "protoPayload.requestMetadata.callerIp"),
+    // Rows of a BigQuery sink (Cloud Logging, "View logs in BigQuery", fields of audit logs).
+    alias(&["protopayload_auditlog"], "protoPayload"),
+    alias(&["protoPayload", "requestJson"], "protoPayload.request"),
+    alias(&["protoPayload", "responseJson"], "protoPayload.response"),
     // Table columns.
     alias(&["MethodName"], "protoPayload.methodName"),
     alias(&["ServiceName"], "protoPayload.serviceName"),
@@ -94,9 +102,10 @@ const EMBEDDED: &[(&str, Embedded)] = &[
     ("ResourceLocation", Embedded::Json),
 ];
 
-/// Builds an event from a record's values. `Err` returns the values if it is not an audit log entry.
-fn to_event<'a>(mut values: Values<'a>, slots: FieldSlots<'_>) -> Result<Event<'a>, Values<'a>> {
-    let Some(method) = values.text(slots.of(Field::Method)) else { return Err(values) };
+/// Builds an event from a record's values.
+fn recognise<'a>(mut values: Values<'a>, slots: FieldSlots<'_>) -> Recognition<'a> {
+    let of_ecs = || values.text(slots.of(Field::EcsAction)).filter(|_| values.exists(slots.of(Field::Payload)));
+    let Some(method) = values.text(slots.of(Field::Method)).or_else(of_ecs) else { return Recognition::Unknown(values) };
     let action = without_version(&method).to_owned();
     let project = values.text(slots.of(Field::Project));
     values.rewrite(|text| resource_name(text, project.as_deref()));
@@ -104,10 +113,14 @@ fn to_event<'a>(mut values: Values<'a>, slots: FieldSlots<'_>) -> Result<Event<'
     let or_empty = |field: Field| text(field).unwrap_or(Cow::Borrowed(""));
     let failed = text(Field::StatusCode).is_some_and(|code| code != "0") || or_empty(Field::Severity) == "ERROR";
     let is = |field: Field| text(field).is_some_and(|flag| flag == "true");
+    let is_of_type = |name: &str| values.all(slots.of(Field::EcsType)).eq([name]);
     let is_row = slots.common(&values).is_table_row();
     let phase = match (is(Field::First), is(Field::Last)) {
         (true, false) => "first",
         (false, true) => "last",
+        // Elastic writes the operation's entries as the start and the end of an event.
+        (false, false) if is_of_type("start") => "first",
+        (false, false) if is_of_type("end") => "last",
         // The table has no column for the operation, but only the first entry has a response.
         (false, false) if is_row && values.exists(slots.of(Field::Response)) => "first",
         (false, false) if is_row => "last",
@@ -120,7 +133,7 @@ fn to_event<'a>(mut values: Values<'a>, slots: FieldSlots<'_>) -> Result<Event<'
         .or_else(|| resource_part(&resource, "/zones/").map(|zone| Cow::Owned(zone.to_owned())))
         .unwrap_or_default();
     let snapshot = match &*action {
-        "compute.disks.createSnapshot" => {
+        "compute.disks.createSnapshot" | "compute.regionDisks.createSnapshot" => {
             text(Field::RequestName).map(|name| format!("projects/{project}/global/snapshots/{name}"))
         }
         "compute.snapshots.insert" => Some(resource.clone().into_owned()),
@@ -135,20 +148,23 @@ fn to_event<'a>(mut values: Values<'a>, slots: FieldSlots<'_>) -> Result<Event<'
     });
     let email = text(Field::Email).or_else(|| text(Field::Subject)).unwrap_or_default();
     let insert_id = text(Field::InsertId);
-    let entry_time = text(Field::Timestamp);
+    let time = timestamp::parse_event_time(text(Field::Timestamp).or_else(|| slots.common(&values).time()));
     let event = Event {
         provider: Provider::Gcp,
+        form: slots.common(&values).form(),
         service: text(Field::Service).unwrap_or(Cow::Borrowed("compute.googleapis.com")),
         action: action.into(),
         outcome: if failed { CallOutcome::Failure } else { CallOutcome::Success },
-        id: insert_id.map(|id| format!("{id} {}", entry_time.as_deref().unwrap_or_default()).into()),
-        time: timestamp::parse_event_time(entry_time.or_else(|| slots.common(&values).time())),
+        // An insert id is unique among the entries of one time. The time is not taken as text, because exports rewrite it.
+        id: insert_id.map(|id| format!("{id} {}", time.as_ref().map_or(0, |time| *time)).into()),
+        time,
         operation: None,
         account: project,
         actor: Actor { caller: email.clone(), principal_id: or_empty(Field::Subject), name: email, ..Actor::default() },
         region: zone.rsplit_once('-').map_or("".into(), |(region, _)| region.to_owned().into()),
         scope: zone,
         source: or_empty(Field::Address),
+        user_agent: or_empty(Field::UserAgent),
         level: or_empty(Field::Severity),
         values: Values::default(),
     };
@@ -160,7 +176,7 @@ fn to_event<'a>(mut values: Values<'a>, slots: FieldSlots<'_>) -> Result<Event<'
     if let Some(snapshot) = snapshot {
         values.set(slots.of(Field::Snapshot), snapshot);
     }
-    Ok(Event { values, ..event })
+    Recognition::Call(Event { values, ..event })
 }
 
 /// A method without the API version: `v1.`, `beta.`, `alpha.`.

@@ -10,8 +10,12 @@ use crate::scan::{ActionKey, ExpectedValue};
 pub(super) static ECS: Mapping = Mapping {
     aliases: ALIASES,
     embedded: &[("event.original", Embedded::Records)],
-    // Only CloudTrail documents need a mark: documents of other clouds have the action under one of the cloud's keys.
-    markers: &[ActionKey { name: "user_identity", expected: ExpectedValue::SchemaMarker }],
+    // CloudTrail and, in later versions, GCP documents need a mark: they have the action under `event.action`. Documents
+    // of other clouds have it under one of the cloud's keys.
+    markers: &[
+        ActionKey { name: "user_identity", expected: ExpectedValue::SchemaMarker },
+        ActionKey { name: "resource_name", expected: ExpectedValue::SchemaMarker },
+    ],
 };
 
 const ALIASES: &[Alias] = &[
