@@ -32,5 +32,7 @@ pub use error::Error;
 pub use limits::Limits;
 pub use merge::{Fate, Merge};
 pub use outcome::Mode;
-pub use sandbox::{Correlator, Fault, Finding, Metric, Outcome, Rejection, Route, Sandbox, Severity, Splice, Unrecognised};
+pub use sandbox::{
+    Correlator, Fault, Finding, Metric, Outcome, Rejection, Route, Sandbox, Severity, Splice, Unrecognised,
+};
 pub use supervisor::{Bounds, Health, POISON, Supervisor};

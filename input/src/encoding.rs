@@ -69,9 +69,7 @@ impl Encoding {
             Self::Zstd => Box::new(zstd::Decoder::new(all)?),
             Self::Bzip2 => Box::new(MultiBzDecoder::new(all)),
             Self::Xz => Box::new(XzReader::new(BufReader::with_capacity(64 << 10, all), true)),
-            Self::Utf16(encoding) => {
-                Box::new(DecodeReaderBytesBuilder::new().encoding(Some(encoding)).build(all))
-            }
+            Self::Utf16(encoding) => Box::new(DecodeReaderBytesBuilder::new().encoding(Some(encoding)).build(all)),
             Self::Foreign(what) => {
                 let why = format!("it is {what}; expected JSON, plain or compressed with gzip, zstd, bzip2 or xz");
                 return Err(io::Error::new(io::ErrorKind::InvalidData, why));

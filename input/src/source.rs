@@ -87,14 +87,7 @@ impl Source {
         }
         let encoding = Encoding::of(&beginning);
         let reader = encoding.decode(Cursor::new(beginning).chain(source))?;
-        Ok(Self {
-            reader,
-            plain: encoding == Encoding::Plain,
-            file: None,
-            inode: None,
-            opened: Stamp::default(),
-            read,
-        })
+        Ok(Self { reader, plain: encoding == Encoding::Plain, file: None, inode: None, opened: Stamp::default(), read })
     }
 
     /// The stamp of a file that was read to its end: its size as read, and its mtime when it was opened.

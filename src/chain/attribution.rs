@@ -47,7 +47,10 @@ impl<'a> Attribution<'a> {
             // In AWS the scope is the region.
             scope: if event.scope == event.region { "" } else { &event.scope },
             level: &event.level,
-            user_agent: event.user_agent.get(..event.user_agent.floor_char_boundary(MAX_USER_AGENT)).unwrap_or_default(),
+            user_agent: event
+                .user_agent
+                .get(..event.user_agent.floor_char_boundary(MAX_USER_AGENT))
+                .unwrap_or_default(),
         }
     }
 

@@ -1,5 +1,6 @@
 use super::interner::Share;
 use super::{KeyedHash, Matched};
+use crate::vocab::CallOutcome;
 
 /// A call, the steps it matches, and the exceptions that apply to it. There are few distinct ones, unless the rules have
 /// many conditions.
@@ -7,6 +8,7 @@ use super::{KeyedHash, Matched};
 pub(super) struct Call {
     pub service: Box<str>,
     pub action: Box<str>,
+    pub outcome: CallOutcome,
     pub steps: Vec<usize>,
     pub exceptions: Vec<u16>,
 }
@@ -16,6 +18,7 @@ impl Call {
         Self {
             service: (*matched.event.service).into(),
             action: (*matched.event.action).into(),
+            outcome: matched.event.outcome,
             steps: matched.steps.into(),
             exceptions: matched.exceptions.into(),
         }
@@ -24,29 +27,37 @@ impl Call {
     pub(super) fn is_of(&self, matched: &Matched<'_>) -> bool {
         *self.action == *matched.event.action
             && *self.service == *matched.event.service
+            && self.outcome == matched.event.outcome
             && self.steps == matched.steps
             && self.exceptions == matched.exceptions
     }
 
     /// The hash of the call that `matched` is.
     pub(super) fn hash_of(hash: &KeyedHash, matched: &Matched<'_>) -> u64 {
-        hash_parts(hash, &matched.event.action, &matched.event.service, matched.steps, matched.exceptions)
+        let event = matched.event;
+        hash_parts(hash, [&event.action, &event.service], event.outcome, matched.steps, matched.exceptions)
     }
 }
 
 impl Share for Call {
     fn hash(&self, hash: &KeyedHash) -> u64 {
-        hash_parts(hash, &self.action, &self.service, &self.steps, &self.exceptions)
+        hash_parts(hash, [&self.action, &self.service], self.outcome, &self.steps, &self.exceptions)
     }
 
     fn bytes(&self) -> usize {
-        let Self { service, action, steps, exceptions } = self;
+        let Self { service, action, outcome: _, steps, exceptions } = self;
         service.len() + action.len() + size_of_val(&**steps) + size_of_val(&**exceptions)
     }
 }
 
-fn hash_parts(hash: &KeyedHash, action: &str, service: &str, steps: &[usize], exceptions: &[u16]) -> u64 {
+fn hash_parts(
+    hash: &KeyedHash,
+    [action, service]: [&str; 2],
+    outcome: CallOutcome,
+    steps: &[usize],
+    exceptions: &[u16],
+) -> u64 {
     let steps = steps.iter().flat_map(|step| (*step as u64).to_le_bytes());
     let numbers: Vec<u8> = steps.chain(exceptions.iter().flat_map(|exception| exception.to_le_bytes())).collect();
-    hash.of(&[action.as_bytes(), service.as_bytes(), &numbers])
+    hash.of(&[action.as_bytes(), service.as_bytes(), outcome.as_str().as_bytes(), &numbers])
 }

@@ -309,6 +309,7 @@ impl Store {
             time: pending.time(),
             service: &call.service,
             action: &call.action,
+            outcome: call.outcome,
             steps: &call.steps,
             exceptions: &call.exceptions,
             identity: pending.identity,

@@ -10,6 +10,7 @@ use crate::rule::Rules;
 use crate::util::invariant::Invariant as _;
 use crate::util::packed::{Decoder, PackedStr, encode_number, encode_text};
 use crate::util::sorted;
+use crate::vocab::CallOutcome;
 
 /// Maximum values stored per slot that no join and no finding's key uses; findings only show them (such as the instances of one launch).
 const MAX_UNJOINED_VALUES: usize = 64;
@@ -26,6 +27,8 @@ pub(crate) struct PendingEvent<'a> {
     pub service: &'a str,
     /// The action that was called.
     pub action: &'a str,
+    /// How the call ended.
+    pub outcome: CallOutcome,
     pub(super) steps: &'a [usize],
     /// The exceptions that apply to it.
     pub exceptions: &'a [u16],

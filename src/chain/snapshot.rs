@@ -19,12 +19,16 @@ use crate::event::Path;
 use crate::rule::Rules;
 use crate::util::invariant::Invariant as _;
 use crate::util::packed::{Decoder, encode_bytes, encode_number, encode_signed, encode_text};
+use crate::vocab::CallOutcome;
 
 /// The format version that counts losses by kind, and saves which events are linked.
 const LOSSES_BY_KIND: u16 = 3;
 
 /// The number of counts in earlier versions.
 const COUNTS_BEFORE_LOSSES: usize = 8;
+
+/// The format version that saves how calls ended. Before, all that were pending are taken for successful.
+const OUTCOMES: u16 = 4;
 
 /// The format version that encodes texts as today.
 const PACKED_TEXTS: u16 = 2;
@@ -47,6 +51,8 @@ struct Renumbering {
     exceptions: Vec<Option<u16>>,
     /// The ids of the rules whose state is not restored.
     reset: Vec<String>,
+    /// Whether calls are saved with their outcomes.
+    outcomes: bool,
 }
 
 impl Chains {
@@ -259,6 +265,7 @@ impl Renumbering {
             steps_unchanged: true,
             exceptions: Vec::new(),
             reset: Vec::new(),
+            outcomes: version >= OUTCOMES,
         };
         for _ in 0..decoder.count(1)? {
             let path = Path::parse(decoder.text()?)?;
@@ -295,7 +302,9 @@ impl Renumbering {
     /// Decodes a call, with its steps and exceptions renumbered for the current rules.
     fn call(&self, decoder: &mut Decoder<'_>) -> Option<Call> {
         let (service, action) = (decoder.text()?.into(), decoder.text()?.into());
-        let mut call = Call { service, action, steps: Vec::new(), exceptions: Vec::new() };
+        let saved = if self.outcomes { usize::try_from(decoder.number()?).ok()? } else { 0 };
+        let outcome = *CallOutcome::ALL.get(saved)?;
+        let mut call = Call { service, action, outcome, steps: Vec::new(), exceptions: Vec::new() };
         let (mut steps, mut exceptions) = (Vec::new(), Vec::new());
         for _ in 0..decoder.count(1)? {
             if let Some(step) = self.step(usize::try_from(decoder.number()?).ok()?)? {
@@ -400,6 +409,8 @@ fn save_pending(pending: &Store, to: &mut Vec<u8>) {
 fn save_call(event: PendingEvent<'_>, to: &mut Vec<u8>) {
     encode_bytes(to, event.service.as_bytes());
     encode_bytes(to, event.action.as_bytes());
+    let outcome = CallOutcome::ALL.iter().position(|outcome| *outcome == event.outcome);
+    encode_number(to, outcome.unwrap_or_default() as u64);
     encode_number(to, event.steps().len() as u64);
     for step in event.steps() {
         encode_number(to, *step as u64);

@@ -82,10 +82,7 @@ impl Evaluation<'_> {
     }
 
     pub(super) fn and(self, other: Self) -> Self {
-        Self {
-            verdict: self.verdict.merge(other.verdict),
-            is_recognised: self.is_recognised || other.is_recognised,
-        }
+        Self { verdict: self.verdict.merge(other.verdict), is_recognised: self.is_recognised || other.is_recognised }
     }
 
     /// Whether there was nothing.

@@ -123,12 +123,7 @@ impl Correlator {
     }
 
     /// The partition of the first record in a text.
-    fn partition_of_embedded(
-        &self,
-        records: EmbeddedRecords,
-        partitions: u32,
-        inner: &mut Inner<'_>,
-    ) -> Option<u32> {
+    fn partition_of_embedded(&self, records: EmbeddedRecords, partitions: u32, inner: &mut Inner<'_>) -> Option<u32> {
         if inner.depth == event::MAX_DEPTH {
             return None;
         }

@@ -81,12 +81,7 @@ impl<'e> Evaluator<'e> {
 
     /// Evaluates the records in a JSON string: lines, each with or without a prefix, or base64. Text that turns out to be
     /// something else is no error.
-    fn search_text(
-        &mut self,
-        string: &[u8],
-        findings: &mut Vec<Finding>,
-        nesting: &Nesting<'e>,
-    ) -> Evaluation<'e> {
+    fn search_text(&mut self, string: &[u8], findings: &mut Vec<Finding>, nesting: &Nesting<'e>) -> Evaluation<'e> {
         let Some(records) = event::embedded_in_string(string) else { return Evaluation::default() };
         let nesting = Nesting { is_certain: false, ..nesting.clone() };
         self.evaluate_embedded(vec![records], findings, &nesting)

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::{Form, Values};
 use super::fields::fields;
 use super::projection::FieldSlots;
+use super::{Form, Values};
 
 fields! {
     TableTime = "TimeGenerated",

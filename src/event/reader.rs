@@ -32,12 +32,7 @@ impl Projection {
     /// # Errors
     ///
     /// If the bytes are not exactly one well-formed JSON value.
-    fn read<'a>(
-        &self,
-        record: &'a [u8],
-        envelope: bool,
-        any_spelling: bool,
-    ) -> Result<Values<'a>, serde_json::Error> {
+    fn read<'a>(&self, record: &'a [u8], envelope: bool, any_spelling: bool) -> Result<Values<'a>, serde_json::Error> {
         let mut values = Values { envelope, any_spelling, ..Values::default() };
         let mut json = serde_json::Deserializer::from_slice(record);
         Reader { nodes: &self.nodes, node: ROOT, values: &mut values }.deserialize(&mut json)?;

@@ -79,7 +79,8 @@ mod tests {
 
     #[test]
     fn what_is_unicode_is_left_alone() {
-        for text in [r#"{"a":"\ud83d\ude00"}"#, r#"{"a":"\\ud83d"}"#, r#"{"a":"\\\\udfff\n"}"#, r#"{"a":"\"#, "", "ü"] {
+        for text in [r#"{"a":"\ud83d\ude00"}"#, r#"{"a":"\\ud83d"}"#, r#"{"a":"\\\\udfff\n"}"#, r#"{"a":"\"#, "", "ü"]
+        {
             assert_eq!(repair(text.as_bytes()), None, "{text}");
         }
     }

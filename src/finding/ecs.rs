@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::effect::Effect;
 use super::format::{AnnotatedMatch, Format};
 use super::report::Report;
 use crate::event::cloud_of;
@@ -18,16 +19,18 @@ const ECS_VERSION: &str = "8.17.0";
 fn body(report: &Report<'_>, version: AttackVersion) -> String {
     let attribution = report.attribution;
     let last = report.events.last().map(|(_, event)| *event);
+    let (category, kind) = last.map_or(("configuration", "info"), |event| Effect::of(event.action).ecs());
+    let steps: Vec<_> = report.events.iter().map(|(step, _)| *step).collect();
     let address = report.source_address().unwrap_or_default();
     let mut document = json!({
         "@timestamp": report.last_seen.to_string(),
         "ecs": {"version": ECS_VERSION},
         "message": report.title,
         "event": {
-            "kind": "alert",
-            "category": ["configuration", "host"],
-            "type": [if report.further.is_some() { "change" } else { "creation" }],
-            "outcome": "success",
+            "kind": if report.exception.is_some() { "event" } else { "alert" },
+            "category": [category],
+            "type": [kind],
+            "outcome": last.map_or("unknown", |event| event.outcome.as_str()),
             "module": "catena",
             "dataset": "catena.finding",
             "id": report.id,
@@ -55,6 +58,7 @@ fn body(report: &Report<'_>, version: AttackVersion) -> String {
         },
         "user": {"id": attribution.caller_or_identity(), "name": attribution.actor_name},
         "source": {"ip": address, "address": attribution.source},
+        "user_agent": {"original": attribution.user_agent},
         "related": {
             "user": [attribution.caller_or_identity()],
             "ip": [address],
@@ -66,6 +70,7 @@ fn body(report: &Report<'_>, version: AttackVersion) -> String {
             "scope": attribution.scope(),
             "level": attribution.level,
             "confidence": report.confidence.as_str(),
+            "steps": steps.join(","),
             "events": report.events.iter().map(|(_, event)| &*event.event_id).collect::<Vec<_>>().join(","),
             "resources": report.resources.iter().map(|(uid, _)| *uid).collect::<Vec<_>>().join(","),
             "omitted_resources": if report.omitted > 0 { report.omitted.to_string() } else { String::new() },

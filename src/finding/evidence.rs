@@ -3,7 +3,7 @@ use std::borrow::Cow;
 use crate::chain::{Attribution, Matched, PendingEvent};
 use crate::rule::{Binding, StepPlan};
 use crate::util::packed::PackedStr;
-use crate::vocab::IdentityKey;
+use crate::vocab::{CallOutcome, IdentityKey};
 
 /// One event of a finding, taken from the current record or from the pending events.
 pub(crate) struct Evidence<'a> {
@@ -12,6 +12,8 @@ pub(crate) struct Evidence<'a> {
     pub event_id: Cow<'a, str>,
     pub service: &'a str,
     pub action: &'a str,
+    /// How the call ended.
+    pub outcome: CallOutcome,
     /// In ms since 1970.
     pub time: i64,
     pub attribution: Attribution<'a>,
@@ -41,6 +43,7 @@ impl<'a> Evidence<'a> {
             event_id: Cow::Borrowed(matched.report_id),
             service: &event.service,
             action: &event.action,
+            outcome: event.outcome,
             time: matched.time,
             attribution: Attribution::of(event, keys),
             values: values.collect(),
@@ -60,6 +63,7 @@ impl<'a> Evidence<'a> {
             event_id: event.id(),
             service: event.service,
             action: event.action,
+            outcome: event.outcome,
             time: event.time,
             attribution: event.attribution(),
             values,

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod ecs;
+mod effect;
 mod evidence;
 mod format;
 mod ocsf;

@@ -9,7 +9,7 @@ use super::format::{AnnotatedMatch, Format};
 use super::report::{Columns, Report};
 use crate::event::cloud_of;
 use crate::util::invariant::Invariant as _;
-use crate::vocab::{Attack, AttackVersion, Confidence, IdAndName, ResolvedTechnique, Severity, Timestamp};
+use crate::vocab::{Attack, AttackVersion, CallOutcome, Confidence, IdAndName, ResolvedTechnique, Severity, Timestamp};
 
 pub(super) const FORMAT: Format = Format { body, annotation };
 
@@ -85,7 +85,7 @@ impl<'a> DetectionFinding<'a> {
             status_id,
             status,
             status_detail: suppressed,
-            is_alert: true,
+            is_alert: suppressed.is_none(),
             count: None,
             message: finding_info.title,
             metadata: Metadata {
@@ -195,6 +195,8 @@ struct RelatedEvent<'a> {
     uid: &'a str,
     title: &'a str,
     first_seen_time: u64,
+    /// How the call ended.
+    status: &'static str,
 }
 
 #[derive(Serialize)]
@@ -226,6 +228,13 @@ struct EvidenceObject<'a> {
     api: Api<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     src_endpoint: Option<Endpoint<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http_request: Option<HttpRequest<'a>>,
+}
+
+#[derive(Serialize)]
+struct HttpRequest<'a> {
+    user_agent: &'a str,
 }
 
 #[derive(Serialize)]
@@ -290,6 +299,11 @@ fn body(report: &Report<'_>, version: AttackVersion) -> String {
                 uid: &event.event_id,
                 title: step,
                 first_seen_time: millis(Timestamp::from_event_time(event.time)),
+                status: match event.outcome {
+                    CallOutcome::Success => "Success",
+                    CallOutcome::Failure => "Failure",
+                    CallOutcome::Unknown => "Unknown",
+                },
             })
             .collect(),
         related_events_count: report.events.len(),
@@ -383,6 +397,8 @@ fn evidence_object<'a>(evidence: &Evidence<'a>) -> EvidenceObject<'a> {
         actor: known.then_some(Actor { user }),
         api: Api { operation: evidence.action, service: Service { name: evidence.service } },
         src_endpoint: endpoint(attribution.source),
+        http_request: Some(HttpRequest { user_agent: attribution.user_agent })
+            .filter(|request| !request.user_agent.is_empty()),
     }
 }
 

@@ -10,7 +10,7 @@ use super::report::{Columns, Report};
 use crate::event::cloud_of;
 use crate::util::invariant::Invariant as _;
 use crate::util::sorted;
-use crate::vocab::{AttackVersion, ResolvedTechnique, Severity};
+use crate::vocab::{AttackVersion, CallOutcome, ResolvedTechnique, Severity};
 
 pub(super) const FORMAT: Format = Format { body, annotation };
 
@@ -36,6 +36,12 @@ struct Row<'a> {
     start_time: String,
     end_time: String,
     event_ids: Vec<&'a str>,
+    /// The step of each event.
+    steps: Vec<&'a str>,
+    action: &'a str,
+    /// `Success`, `Failure` or `NA`, as in ASIM's `EventResult`.
+    event_result: &'static str,
+    user_agent: &'a str,
     resources: Vec<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     omitted_resources: Option<usize>,
@@ -48,6 +54,7 @@ struct Row<'a> {
 /// Writes a finding.
 fn body(report: &Report<'_>, version: AttackVersion) -> String {
     let resolved: Vec<_> = report.attack.iter().map(|attack| ResolvedTechnique::of(attack, version)).collect();
+    let last = report.events.last().map(|(_, event)| *event);
     let row = Row {
         columns: report.columns(),
         finding_id: report.id,
@@ -71,6 +78,14 @@ fn body(report: &Report<'_>, version: AttackVersion) -> String {
         sub_techniques: sorted::collect(resolved.iter().filter_map(|resolved| Some(resolved.sub_technique?.uid))),
         start_time: report.first_seen.to_string(),
         end_time: report.last_seen.to_string(),
+        steps: report.events.iter().map(|(step, _)| *step).collect(),
+        action: last.map_or("", |event| event.action),
+        event_result: match last.map(|event| event.outcome) {
+            Some(CallOutcome::Success) => "Success",
+            Some(CallOutcome::Failure) => "Failure",
+            _ => "NA",
+        },
+        user_agent: report.attribution.user_agent,
         event_ids: report.events.iter().map(|(_, event)| &*event.event_id).collect(),
         resources: report.resources.iter().map(|(uid, _)| *uid).collect(),
         omitted_resources: Some(report.omitted).filter(|omitted| *omitted > 0),

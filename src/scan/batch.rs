@@ -163,8 +163,7 @@ impl<'a> Pieces<'a> {
         let bytes = first..end;
         match (self.byte(first), self.byte(end - 1)) {
             (Some(b'{'), Some(b'}')) if end - first > 1 => {
-                let record =
-                    RecordSpan { bytes, candidate: scanned.candidate || envelope, envelope, key: scanned.key };
+                let record = RecordSpan { bytes, candidate: scanned.candidate || envelope, envelope, key: scanned.key };
                 Piece::Record { record, line }
             }
             (Some(b'{'), _) => Piece::Unreadable { bytes, line, defect: Defect::Truncated },

@@ -63,10 +63,7 @@ mod tests {
     #[test]
     fn objects_arrays_and_strings_are_found_and_numbers_left_out() {
         let json = r#"{ "a" : {"x":[1]}, "n": 1.5, "b":[ {}, "t" ],"t":null,"c":"q\"}" }"#;
-        assert_eq!(
-            texts(json),
-            [(Some("a"), r#"{"x":[1]}"#), (Some("b"), r#"[ {}, "t" ]"#), (Some("c"), r#""q\"}""#)]
-        );
+        assert_eq!(texts(json), [(Some("a"), r#"{"x":[1]}"#), (Some("b"), r#"[ {}, "t" ]"#), (Some("c"), r#""q\"}""#)]);
         assert_eq!(texts(r#"[1, "a" ,{"b":2}, [3],true]"#), [(None, r#""a""#), (None, r#"{"b":2}"#), (None, "[3]")]);
     }
 

@@ -32,6 +32,20 @@ pub enum WantedOutcome {
     Any,
 }
 
+impl CallOutcome {
+    /// Every outcome. Checkpoints hold their places in this list.
+    pub(crate) const ALL: [Self; 3] = [Self::Success, Self::Failure, Self::Unknown];
+
+    /// The outcome's name, which is that of ECS.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failure => "failure",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 impl WantedOutcome {
     /// Whether a call with this outcome may match.
     pub(crate) fn includes(self, outcome: CallOutcome) -> bool {

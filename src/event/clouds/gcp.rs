@@ -105,7 +105,9 @@ const EMBEDDED: &[(&str, Embedded)] = &[
 /// Builds an event from a record's values.
 fn recognise<'a>(mut values: Values<'a>, slots: FieldSlots<'_>) -> Recognition<'a> {
     let of_ecs = || values.text(slots.of(Field::EcsAction)).filter(|_| values.exists(slots.of(Field::Payload)));
-    let Some(method) = values.text(slots.of(Field::Method)).or_else(of_ecs) else { return Recognition::Unknown(values) };
+    let Some(method) = values.text(slots.of(Field::Method)).or_else(of_ecs) else {
+        return Recognition::Unknown(values);
+    };
     let action = without_version(&method).to_owned();
     let project = values.text(slots.of(Field::Project));
     values.rewrite(|text| resource_name(text, project.as_deref()));
