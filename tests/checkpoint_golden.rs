@@ -14,7 +14,7 @@ const CONFIG: &str = r#"{"built_in_rules":false,"rules":[{"id":"golden","version
     {"id":"instance","provider":"aws","service":"ec2.amazonaws.com","actions":["RunInstances"],"bind":{"snapshot":"requestParameters.blockDeviceMapping.items[].ebs.snapshotId"}}]}]}"#;
 
 /// The format versions, each with a file in `tests/golden`.
-const VERSIONS: [u16; 3] = [1, 2, 3];
+const VERSIONS: [u16; 4] = [1, 2, 3, 4];
 
 #[test]
 fn every_version_is_read_and_its_pending_chain_completes() {

@@ -96,5 +96,6 @@ fn integers_beyond_2_to_the_53_stay_exact() {
     let batch = [numbered(volume.clone()), numbered(snapshot.clone()), instance.clone()].join("\n");
     assert_eq!(rejections(batch.as_bytes()), (vec![], 2));
     let batch = [numbered(volume), other(snapshot), instance].join("\n");
-    assert_eq!(rejections(batch.as_bytes()), (vec![], 1));
+    let found = Both::open("{}").process(batch.as_bytes()).findings;
+    assert!(found.iter().all(|finding| finding.rule != "aws-snapshot-staging"));
 }

@@ -257,13 +257,15 @@ impl<'a> Search<'a> {
         self.hash.of(&parts)
     }
 
-    /// Records the placed events as a complete chain. Returns whether no exception holds for it.
+    /// Records the placed events as a complete chain. Returns whether no exception holds for it, and no absent step's event is
+    /// there.
     fn complete(&mut self, draft: &mut Draft<'a>) -> bool {
         let exception = self.exception(draft);
+        let Some(chain) = self.with_optional(draft) else { return false };
         for key in std::mem::take(&mut draft.keys) {
             let hash = self.key_hash(draft, &key, exception);
             if draft.found.insert(hash) {
-                let chain = self.with_optional(draft);
+                let chain = chain.clone();
                 let texts = key.iter().map(|value| value.text().into_owned()).collect();
                 draft.completed.push(Completion { chain, key: texts, exception });
             }
@@ -272,8 +274,8 @@ impl<'a> Search<'a> {
         exception.is_none()
     }
 
-    /// The placed events, and the first event that fits each optional step.
-    fn with_optional(&mut self, draft: &mut Draft<'a>) -> Chain {
+    /// The placed events, and the first event that fits each optional step. `None` if there is one for an absent step.
+    fn with_optional(&mut self, draft: &mut Draft<'a>) -> Option<Chain> {
         let order = draft.order;
         let optional = order.joins.get(order.required..).unwrap_or_default();
         for join in optional {
@@ -287,11 +289,15 @@ impl<'a> Search<'a> {
             });
             draft.place(join.to, fitting);
         }
+        let is_there = |join: &JoinStep| {
+            draft.event(join.to).is_some() && draft.steps.get(join.to).is_some_and(|step| step.absent)
+        };
+        let is_excluded = optional.iter().any(is_there);
         let chain = draft.placed.iter().map(|placed| placed.map(|(id, _)| id)).collect();
         for join in optional {
             draft.place(join.to, None);
         }
-        chain
+        (!is_excluded).then_some(chain)
     }
 
     /// The first exception that applies to the rule and holds for all placed events.

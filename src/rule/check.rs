@@ -38,7 +38,7 @@ pub(super) fn rule(rule: &Rule, at: &str) -> Result<(), Error> {
         let why = format!("a rule has at most {MAX_STEPS} steps, this one has {}", rule.steps.len());
         return Err(Error::config(format!("{at}.steps"), why));
     }
-    let required = rule.steps.iter().filter(|step| !step.optional).count();
+    let required = rule.steps.iter().filter(|step| step.is_required()).count();
     if required == 0 {
         return Err(Error::config(format!("{at}.steps"), "expected at least one step that is not optional"));
     }
@@ -82,6 +82,14 @@ fn step(rule: &Rule, step: &Step, at: &str) -> Result<(), Error> {
             return Err(Error::config(format!("{at}.actions[{number}]"), why));
         }
     }
+    if step.absent && step.optional {
+        return Err(Error::config(format!("{at}.absent"), "`absent` and `optional` exclude each other"));
+    }
+    let shares = |other: &&Step| other.is_required() && step.bind.keys().any(|name| other.bind.contains_key(name));
+    if step.absent && !rule.steps.iter().any(|other| shares(&other)) {
+        let why = "an absent step must bind a name that a required step binds";
+        return Err(Error::config(format!("{at}.bind"), why));
+    }
     if step.each.is_some() && rule.steps.len() > 1 {
         return Err(Error::config(format!("{at}.each"), "`each` is for rules of one step"));
     }
@@ -107,7 +115,7 @@ fn names(rule: &Rule, at: &str) -> Result<(), Error> {
     }
     for (number, name) in rule.per.iter().flatten().enumerate() {
         let at = format!("{at}.per[{number}]");
-        if !rule.steps.iter().any(|step| !step.optional && step.bind.contains_key(name)) {
+        if !rule.steps.iter().any(|step| step.is_required() && step.bind.contains_key(name)) {
             return Err(Error::config(at, format!("no required step binds {name:?}")));
         }
         if rule.per.iter().flatten().take(number).any(|other| other == name) {

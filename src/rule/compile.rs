@@ -66,7 +66,10 @@ pub(crate) struct StepPlan {
     pub services: Vec<Box<str>>,
     pub outcome: WantedOutcome,
     pub conditions: Vec<CompiledCondition>,
+    /// Whether the chain is complete without it: it is optional or absent.
     pub optional: bool,
+    /// Whether an event of it keeps the chain from being reported.
+    pub absent: bool,
     /// Sorted by name.
     pub bindings: Vec<Binding>,
     /// The index in `bindings` of the name that gives one finding per value.
@@ -202,7 +205,8 @@ impl Rules {
             services: step.service.iter().map(|service| service.as_str().into()).collect(),
             outcome: step.outcome,
             conditions,
-            optional: step.optional,
+            optional: !step.is_required(),
+            absent: step.absent,
             bindings,
             each: each.transpose()?,
             joins: JoinOrder::default(),

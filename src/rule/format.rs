@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
 
 use serde::de::{self, IntoDeserializer, SeqAccess, Visitor};
@@ -88,7 +89,7 @@ impl<'de> Deserialize<'de> for Ignored {
 }
 
 /// One step of a rule: the records that it matches, and the values that it binds.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
     /// The step's id, unique within the rule. Lower-case letters, digits and hyphens.
@@ -111,9 +112,31 @@ pub struct Step {
     /// Whether the chain is complete without this step. An optional step only adds evidence to a finding.
     #[serde(default, skip_serializing_if = "is_false")]
     pub optional: bool,
+    /// Whether the chain is not reported if such an event is known when the last of the others comes. The event must share a
+    /// name with another step. One that comes later does not withdraw the finding.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub absent: bool,
     /// In a rule of one step: report a finding for each value of this bound name, instead of one per record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub each: Option<String>,
+}
+
+impl Step {
+    /// Whether the chain needs this step.
+    pub(crate) fn is_required(&self) -> bool {
+        !self.optional && !self.absent
+    }
+}
+
+/// The hash is part of the rule's fingerprint. A step without a member has the hash that it had before there was that member.
+impl Hash for Step {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let Self { id, provider, service, actions, outcome, conditions, bind, optional, absent, each } = self;
+        (id, provider, service, actions, outcome, conditions, bind, optional, each).hash(hasher);
+        if *absent {
+            absent.hash(hasher);
+        }
+    }
 }
 
 /// One value, or a list of at least one.

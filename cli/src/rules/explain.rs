@@ -70,7 +70,11 @@ fn step_in_words(step: &Step) -> String {
         WantedOutcome::Any => "successful or failed",
     };
     let services: Vec<_> = step.service.iter().map(String::as_str).collect();
-    let optional = if step.optional { " (optional: only adds to the finding)" } else { "" };
+    let optional = match (step.optional, step.absent) {
+        (true, _) => " (optional: only adds to the finding)",
+        (_, true) => " (absent: the chain is not reported if this is known)",
+        _ => "",
+    };
     let mut words =
         format!("{}: {} of {}, {outcome}{optional}", step.id, step.actions.join(" or "), services.join(" or "));
     for condition in &step.conditions {

@@ -113,7 +113,6 @@ const ALIASES: &[Alias] = &[
     alias(&["ResourceGroup"], "resourceGroup"),
     alias(&["Properties"], "properties"),
     // PowerShell puts a dictionary under `Content`.
-    alias(&["properties", "Content"], "properties"),
     alias(&["identity", "claims", "Content"], "identity.claims"),
     // `Status` is a column of another cloud's table as well.
     alias(&["Status", "Value"], "resultType"),
