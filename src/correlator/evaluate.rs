@@ -145,7 +145,9 @@ impl<'e> Evaluator<'e> {
             let envelope_matches = nesting.envelope_matches || !steps.is_empty();
             let nesting = Nesting { envelope_matches, is_certain: true, ..nesting.clone() };
             let evaluation = self.evaluate_embedded(read.embedded, findings, &nesting);
-            if !evaluation.is_nothing() {
+            // What a caller's text spoils must not hide the call itself.
+            let is_spoiled = matches!(evaluation.verdict, Verdict::Rejected(..)) && read.kind.has_caller();
+            if !evaluation.is_nothing() && !is_spoiled {
                 return evaluation;
             }
         }

@@ -129,6 +129,13 @@ pub(crate) enum RecordKind<'a> {
     Unknown,
 }
 
+impl RecordKind<'_> {
+    /// Whether it is a call whose caller is known. The summary of a call around its record does not name the caller.
+    pub(crate) fn has_caller(&self) -> bool {
+        matches!(self, Self::Call(event) if !event.actor.caller.is_empty())
+    }
+}
+
 /// Parses one record. `envelope` says whether it may hold others in base64; `any_spelling`, whether names are read in any
 /// spelling if no cloud recognises the record otherwise.
 ///

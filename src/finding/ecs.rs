@@ -140,7 +140,7 @@ fn threat(report: &Report<'_>, version: AttackVersion) -> Value {
     }
     json!({
         "framework": "MITRE ATT&CK",
-        "tactic": list("tactics", resolved.iter().filter_map(|resolved| resolved.tactic).collect()),
+        "tactic": list("tactics", resolved.iter().flat_map(|resolved| resolved.tactics.iter().copied()).collect()),
         "technique": techniques,
     })
 }

@@ -130,7 +130,7 @@ struct Unmapped<'a> {
 struct AttackObject<'a> {
     version: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    tactic: Option<IdAndName<'static>>,
+    tactic: Option<IdAndName<'a>>,
     technique: Technique<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sub_technique: Option<IdAndName<'a>>,
@@ -145,10 +145,16 @@ struct Technique<'a> {
 }
 
 impl<'a> AttackObject<'a> {
-    fn of(attack: &'a Attack, version: AttackVersion) -> Self {
-        let ResolvedTechnique { tactic, technique: IdAndName { uid, name }, sub_technique } =
+    /// One object for each tactic, because the list of tactics in one object is deprecated (OCSF 1.8, `attack.tactics`).
+    fn of(attack: &'a Attack, version: AttackVersion) -> Vec<Self> {
+        let ResolvedTechnique { tactics, technique: IdAndName { uid, name }, sub_technique } =
             ResolvedTechnique::of(attack, version);
-        Self { version: version.as_str(), tactic, technique: Technique { uid, name }, sub_technique }
+        let of_tactic =
+            |tactic| Self { version: version.as_str(), tactic, technique: Technique { uid, name }, sub_technique };
+        if tactics.is_empty() {
+            return vec![of_tactic(None)];
+        }
+        tactics.into_iter().map(Some).map(of_tactic).collect()
     }
 }
 
@@ -289,7 +295,7 @@ fn body(report: &Report<'_>, version: AttackVersion) -> String {
             type_id: 1,
             r#type: "Rule",
         },
-        attacks: report.attack.iter().map(|attack| AttackObject::of(attack, version)).collect(),
+        attacks: report.attack.iter().flat_map(|attack| AttackObject::of(attack, version)).collect(),
         first_seen_time: millis(report.first_seen),
         last_seen_time: millis(report.last_seen),
         related_events: report

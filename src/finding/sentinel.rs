@@ -73,7 +73,9 @@ fn body(report: &Report<'_>, version: AttackVersion) -> String {
         confidence_reason: report.confidence_reason,
         status: if report.exception.is_some() { "Suppressed" } else { "New" },
         status_reason: report.exception.map_or("", |exception| &exception.reason),
-        tactics: sorted::collect(resolved.iter().filter_map(|resolved| Some(resolved.tactic?.name.replace(' ', "")))),
+        tactics: sorted::collect(
+            resolved.iter().flat_map(|resolved| &resolved.tactics).map(|tactic| tactic.name.replace(' ', "")),
+        ),
         techniques: sorted::collect(resolved.iter().map(|resolved| resolved.technique.uid)),
         sub_techniques: sorted::collect(resolved.iter().filter_map(|resolved| Some(resolved.sub_technique?.uid))),
         start_time: report.first_seen.to_string(),

@@ -53,6 +53,14 @@ pub(super) fn rule(rule: &Rule, at: &str) -> Result<(), Error> {
         let why = format!("a rule names at most {MAX_ATTACK} techniques, this one names {}", rule.attack.len());
         return Err(Error::config(format!("{at}.attack"), why));
     }
+    for (number, attack) in rule.attack.iter().enumerate() {
+        let is_tactic =
+            |id: &str| id.strip_prefix("TA").is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()));
+        if attack.tactic.as_deref().is_some_and(|id| !is_tactic(id)) {
+            let why = "expected the id of a tactic, such as TA0010";
+            return Err(Error::config(format!("{at}.attack[{number}].tactic"), why));
+        }
+    }
     if rule.identity.as_ref().is_some_and(Vec::is_empty) {
         return Err(Error::config(format!("{at}.identity"), "expected at least one key"));
     }

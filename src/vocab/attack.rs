@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::techniques::{TACTICS, TECHNIQUES};
+
 /// An ATT&CK technique or sub-technique that a rule detects.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -11,6 +13,9 @@ pub struct Attack {
     pub technique: String,
     /// The name of that technique or sub-technique.
     pub name: String,
+    /// The id of the tactic, such as `TA0010`, in place of all that the technique has in the matrix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tactic: Option<String>,
 }
 
 impl Attack {
@@ -21,7 +26,7 @@ impl Attack {
     /// assert_eq!(attack.technique, "T1578.002");
     /// ```
     pub fn new(technique: impl Into<String>, name: impl Into<String>) -> Self {
-        Self { technique: technique.into(), name: name.into() }
+        Self { technique: technique.into(), name: name.into(), tactic: None }
     }
 }
 
@@ -57,36 +62,92 @@ pub(crate) struct IdAndName<'a> {
     pub name: &'a str,
 }
 
-/// A technique with its tactic and its parent.
-#[derive(Clone, Copy)]
+/// A technique with its tactics and its parent.
+#[derive(Clone)]
 pub(crate) struct ResolvedTechnique<'a> {
-    /// The tactic, if it is known.
-    pub tactic: Option<IdAndName<'static>>,
+    /// The tactics: that of the rule if it names one, otherwise all of the technique, in the order of the matrix. The name of one
+    /// is empty if it is not known.
+    pub tactics: Vec<IdAndName<'a>>,
     /// The technique, or the parent of the sub-technique. The parent's name is empty if it is not known.
     pub technique: IdAndName<'a>,
     /// The sub-technique, if the rule names one.
     pub sub_technique: Option<IdAndName<'a>>,
 }
 
+/// The tactic that Modify Cloud Compute Infrastructure belongs to from version 19 on.
+const DEFENSE_IMPAIRMENT: IdAndName<'static> = IdAndName { uid: "TA0112", name: "Defense Impairment" };
+
+/// The tactic that version 19 divides.
+const DEFENSE_EVASION: &str = "TA0005";
+
 impl<'a> ResolvedTechnique<'a> {
-    /// Looks up the tactic and the parent of a technique. Tactics are known for T1578 and T1537.
+    /// Looks up the tactics and the parent of a technique.
+    ///
+    /// The table is that of version 18. For version 19 it is known which part of Defense Evasion T1578 has become; for other
+    /// techniques that part is left out.
     pub(crate) fn of(attack: &'a Attack, version: AttackVersion) -> Self {
         let named = IdAndName { uid: &attack.technique, name: &attack.name };
-        let (technique, sub_technique) = match attack.technique.split_once('.') {
-            Some((uid, _)) => (IdAndName { uid, name: parent_name(uid) }, Some(named)),
-            None => (named, None),
+        let uid = attack.technique.split('.').next().unwrap_or_default();
+        let known = number(uid).and_then(|number| {
+            let place = TECHNIQUES.binary_search_by_key(&number, |(number, ..)| *number).ok()?;
+            TECHNIQUES.get(place)
+        });
+        let (tactics, parent) = known.map_or((0, ""), |(_, tactics, name)| (*tactics, *name));
+        let of_table = (0..).zip(TACTICS).filter(|(bit, _)| tactics & (1_u16 << bit) != 0);
+        let of_table = of_table.map(|(_, (uid, name))| IdAndName { uid, name });
+        let tactics = match (&attack.tactic, version, uid) {
+            (Some(uid), ..) => {
+                let name = TACTICS.iter().find(|(known, _)| known == uid).map_or("", |(_, name)| name);
+                let tactic = IdAndName { uid, name };
+                vec![if *uid == DEFENSE_IMPAIRMENT.uid { DEFENSE_IMPAIRMENT } else { tactic }]
+            }
+            (None, AttackVersion::V19, "T1578") => vec![DEFENSE_IMPAIRMENT],
+            (None, AttackVersion::V19, _) => of_table.filter(|tactic| tactic.uid != DEFENSE_EVASION).collect(),
+            (None, AttackVersion::V18, _) => of_table.collect(),
         };
-        let tactic = match (technique.uid, version) {
-            ("T1578", AttackVersion::V18) => Some(IdAndName { uid: "TA0005", name: "Defense Evasion" }),
-            ("T1578", AttackVersion::V19) => Some(IdAndName { uid: "TA0112", name: "Defense Impairment" }),
-            ("T1537", _) => Some(IdAndName { uid: "TA0010", name: "Exfiltration" }),
-            _ => None,
-        };
-        Self { tactic, technique, sub_technique }
+        let is_sub = attack.technique.contains('.');
+        let technique = if is_sub { IdAndName { uid, name: parent } } else { named };
+        Self { tactics, technique, sub_technique: is_sub.then_some(named) }
     }
 }
 
-/// The name of a technique that has sub-techniques; empty if it is not known.
-fn parent_name(technique: &str) -> &'static str {
-    if technique == "T1578" { "Modify Cloud Compute Infrastructure" } else { "" }
+/// The number of a technique's id.
+fn number(id: &str) -> Option<u16> {
+    id.strip_prefix('T')?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tactics(technique: &str, tactic: Option<&str>, version: AttackVersion) -> Vec<String> {
+        let attack = Attack { tactic: tactic.map(str::to_owned), ..Attack::new(technique, "n") };
+        let resolved = ResolvedTechnique::of(&attack, version);
+        resolved.tactics.iter().map(|tactic| format!("{} {}", tactic.uid, tactic.name)).collect()
+    }
+
+    #[test]
+    fn a_technique_has_the_tactics_of_the_matrix() {
+        let v18 = |technique| tactics(technique, None, AttackVersion::V18);
+        assert_eq!(v18("T1578.002"), ["TA0005 Defense Evasion"]);
+        assert_eq!(v18("T1537"), ["TA0010 Exfiltration"]);
+        let all =
+            ["TA0001 Initial Access", "TA0003 Persistence", "TA0004 Privilege Escalation", "TA0005 Defense Evasion"];
+        assert_eq!(v18("T1078.004"), all);
+        assert_eq!(v18("T9999"), Vec::<String>::new());
+        assert_eq!(tactics("T1578.002", None, AttackVersion::V19), ["TA0112 Defense Impairment"]);
+        assert_eq!(tactics("T1078", None, AttackVersion::V19), all[..3]);
+    }
+
+    #[test]
+    fn a_rule_overrides_the_tactic() {
+        assert_eq!(tactics("T1578.002", Some("TA0009"), AttackVersion::V18), ["TA0009 Collection"]);
+        assert_eq!(tactics("T1578.002", Some("TA9999"), AttackVersion::V19), ["TA9999 "]);
+    }
+
+    #[test]
+    fn the_table_is_sorted_and_every_technique_has_a_tactic() {
+        assert!(TECHNIQUES.is_sorted_by_key(|(number, ..)| *number));
+        assert!(TECHNIQUES.iter().all(|(_, tactics, _)| (1..1 << TACTICS.len()).contains(&usize::from(*tactics))));
+    }
 }

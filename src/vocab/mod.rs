@@ -11,6 +11,7 @@ mod limits;
 mod mode;
 mod provider;
 mod severity;
+mod techniques;
 mod timestamp;
 
 pub use attack::{Attack, AttackVersion};

@@ -74,6 +74,7 @@ fields! {
     OcsfService = "api.service.name",
     OcsfUser = "actor.user.uid",
     OcsfOtherUser = "actor.user.uid_alt",
+    OcsfOlderUser = "actor.user.uuid",
 }
 
 /// The location of a CloudTrail record in its envelopes, and the columns of Microsoft Sentinel's table `AWSCloudTrail`
@@ -149,8 +150,8 @@ fn recognise<'a>(values: Values<'a>, slots: FieldSlots<'_>) -> Recognition<'a> {
     }
     let (Some(action), Some(service)) = (action, service) else { return Recognition::Unknown(values) };
     let identity_account = or_empty(Field::IdentityAccountId);
-    // In OCSF, which of the two is the ARN depends on the version of the mapping.
-    let of_user = || [Field::OcsfUser, Field::OcsfOtherUser].into_iter().filter_map(text);
+    // In OCSF, which of them is the ARN depends on the version of the mapping.
+    let of_user = || [Field::OcsfUser, Field::OcsfOtherUser, Field::OcsfOlderUser].into_iter().filter_map(text);
     let is_arn = |text: &Cow<'_, str>| text.starts_with("arn:");
     let failed = text(Field::ErrorCode).is_some() || or_empty(Field::ConsoleLogin) == "Failure";
     Recognition::Call(Event {

@@ -1,4 +1,5 @@
-//! OCSF, as Amazon Security Lake writes audit records (class 6003, API Activity).
+//! OCSF, as Amazon Security Lake writes audit records (class 6003, API Activity; ocsf/examples, mappings of CloudTrail for
+//! OCSF 1.1.0 and 1.5.0).
 //!
 //! If an event holds the original record in `raw_data`, that is used; otherwise these members are read as the record's.
 
@@ -18,6 +19,9 @@ const ALIASES: &[Alias] = &[
     alias(&["api", "response", "error"], "errorCode"),
     alias(&["metadata", "uid"], "eventID"),
     alias(&["metadata", "event_code"], "eventType"),
+    alias(&["metadata", "product", "feature", "name"], "eventCategory"),
+    alias(&["unmapped", "addendum"], "addendum"),
+    alias(&["actor", "user", "account", "uid"], "userIdentity.accountId"),
     alias(&["actor", "user", "type"], "userIdentity.type"),
     alias(&["actor", "user", "name"], "userIdentity.userName"),
     alias(&["actor", "user", "credential_uid"], "userIdentity.accessKeyId"),
