@@ -17,8 +17,9 @@ use crate::util::spelling::reversed_letters;
 const NAMES: [&[u8]; 6] =
     [b"emantneve", b"emannoitarepo", b"eulavemannoitarepo", b"emandohtem", b"noitca", b"noitarepo"];
 
-/// How texts in base64 begin that hold a JSON object, a JSON array or a gzip stream.
-const BASE64: [&[u8]; 7] = [b"eyJ", b"eyA", b"ewo", b"ew0", b"W3s", b"Wwo", b"H4sI"];
+/// How texts in base64 begin that hold a JSON object or a list of them, with or without white space after the first bracket or
+/// a byte order mark before it, or a gzip stream.
+const BASE64: [&[u8]; 7] = [b"ey", b"ew", b"W3", b"Ww", b"Wy", b"77u/", b"H4sI"];
 
 impl Prefilter {
     /// Whether a record without any of the keys may match a rule: it names an action of the rules under another spelling of

@@ -100,7 +100,10 @@ pub fn sentinel_row(record: &Value) -> Value {
     json!({
         "TimeGenerated": record["eventTime"], "AwsEventId": record["eventID"], "EventSource": record["eventSource"],
         "EventName": record["eventName"], "AWSRegion": record["awsRegion"], "ErrorCode": "",
-        "UserIdentityArn": record["userIdentity"]["arn"], "UserIdentityType": "IAMUser", "SessionIssuerArn": "",
+        "UserIdentityArn": record["userIdentity"]["arn"], "UserIdentityType": record["userIdentity"]["type"],
+        "UserIdentityPrincipalid": record["userIdentity"]["principalId"],
+        "UserIdentityAccessKeyId": record["userIdentity"]["accessKeyId"],
+        "SessionIssuerArn": record["userIdentity"]["sessionContext"]["sessionIssuer"]["arn"],
         "RecipientAccountId": record["recipientAccountId"], "SourceIpAddress": record["sourceIPAddress"],
         "RequestParameters": record["requestParameters"].to_string(),
         "ResponseElements": record["responseElements"].to_string(),

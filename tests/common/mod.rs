@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test takes what it needs")]
 
 pub mod any_rule;
+pub mod forms;
 pub mod oracle;
 pub mod run;
 pub mod schema;

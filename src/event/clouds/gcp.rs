@@ -42,6 +42,7 @@ fields! {
     Method = "protoPayload.methodName",
     EcsAction = "event.action",
     EcsType = "event.type[]",
+    EcsId = "eventID",
     EcsAddress = "callerIpAddress",
     EcsUserAgent = "userAgent",
     Service = "protoPayload.serviceName",
@@ -151,7 +152,7 @@ fn recognise<'a>(mut values: Values<'a>, slots: FieldSlots<'_>) -> Recognition<'
         (of_kind && name != id).then(|| format!("{place}/{id}"))
     });
     let email = text(Field::Email).or_else(|| text(Field::Subject)).unwrap_or_default();
-    let insert_id = text(Field::InsertId);
+    let insert_id = text(Field::InsertId).or_else(|| text(Field::EcsId));
     let time = timestamp::parse_event_time(text(Field::Timestamp).or_else(|| slots.common(&values).time()));
     let event = Event {
         provider: Provider::Gcp,
