@@ -17,6 +17,7 @@ mod evasions;
 mod exceptions;
 mod files;
 mod finding_body;
+mod finding_effect;
 mod finding_forms;
 mod finding_updates;
 mod floods;

@@ -7,6 +7,7 @@ mod cli;
 mod describe;
 mod durable;
 mod inspect;
+mod kind;
 mod log;
 mod monitor;
 mod output;

@@ -12,6 +12,7 @@ use tracing::warn;
 use super::CliError;
 use super::cli::{self, Format, Mode, Run};
 use super::describe::describe;
+use super::kind;
 use super::sink::{Background, Sink, WriteError};
 use catena_input::framing::{Batch, line_feeds_in};
 use catena_input::{Inode, Inputs, World};
@@ -233,7 +234,12 @@ impl Outputs {
             None => {
                 self.logged += 1;
                 if self.logged <= MAX_LOGGED {
-                    warn!("{input}:{line}: rejected: {} ({})", rejection.detail, rejection.code);
+                    let bytes = &batch.original[rejection.start as usize..rejection.end as usize];
+                    let looks_like = match kind::of_line(bytes).filter(|_| rejection.code == "not-an-object") {
+                        Some(kind) => format!("; this looks like {kind}"),
+                        None => String::new(),
+                    };
+                    warn!("{input}:{line}: rejected: {} ({}){looks_like}", rejection.detail, rejection.code);
                 }
                 if self.logged == MAX_LOGGED + 1 {
                     warn!("further rejections are counted but not logged; use --rejects FILE to keep them all");

@@ -109,8 +109,11 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
     progress.finish_and_clear();
     summary.seconds = began.elapsed().as_secs_f64();
     summary.set_input(&metrics);
+    // Another component may not count its input.
+    let is_counted = metrics.iter().any(|metric| metric.name.starts_with("unrecognised:"));
+    let is_nothing = is_counted && summary.records > 0 && !summary.recognised_any();
     let is_unrecognised = match arguments.unrecognised {
-        cli::Unrecognised::All => summary.records > 0 && !summary.recognised_any(),
+        cli::Unrecognised::All => is_nothing,
         cli::Unrecognised::Any => !summary.unrecognised.is_empty() || summary.rejected > 0,
         cli::Unrecognised::Ignore => false,
     };
@@ -130,11 +133,11 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
             FAILED
         }
     };
-    if summary.records > 0 && !summary.recognised_any() && arguments.unrecognised != cli::Unrecognised::Ignore {
+    if is_nothing && arguments.unrecognised != cli::Unrecognised::Ignore {
         error!("none of {} records is one of a known cloud: is this the right input?", summary.records);
     }
     info!("{}", summary.describe(summary.bytes - bytes_before, processing.elapsed()));
-    if summary.records > 0 {
+    if is_counted && summary.records > 0 {
         info!("recognised: {}", summary.describe_input());
     }
     if arguments.summary {

@@ -55,7 +55,7 @@ impl Case {
     }
 
     fn to_end(&self, prefix: &str, inputs: &[PathBuf], state: bool) -> std::process::Output {
-        let output = catena(self.run(prefix, inputs, state)).output().expect("it runs");
+        let output = catena(self.run(prefix, inputs, state)).arg("--unrecognised=ignore").output().expect("it runs");
         assert!(output.status.success(), "{}", stderr(&output));
         output
     }

@@ -16,6 +16,7 @@ mod rules;
 mod run_inputs;
 mod run_layouts;
 mod run_live;
+mod run_unknown;
 mod run_usage;
 mod sample;
 mod state_damage;
