@@ -83,7 +83,7 @@ fn splice(engine::Splice { start, end, text }: engine::Splice) -> Splice {
 }
 
 fn finding(finding: engine::Finding) -> Finding {
-    let engine::Finding { id, rule, severity, first_seen, last_seen, body } = finding;
+    let engine::Finding { id, rule, severity, first_seen, last_seen, start, end, body } = finding;
     let severity = match severity {
         engine::Severity::Informational => Severity::Informational,
         engine::Severity::Low => Severity::Low,
@@ -92,7 +92,7 @@ fn finding(finding: engine::Finding) -> Finding {
         engine::Severity::Critical => Severity::Critical,
     };
     let (first_seen, last_seen) = (first_seen.as_millis(), last_seen.as_millis());
-    Finding { id, rule, severity, first_seen, last_seen, body }
+    Finding { id, rule, severity, first_seen, last_seen, start, end, body }
 }
 
 fn rejection(engine::Rejection { start, end, reason, detail }: engine::Rejection) -> Rejection {

@@ -92,7 +92,8 @@ fn a_single_element_list_may_be_replaced_with_its_element() {
         .replace(r#""items":[{"ebs":{"snapshotId":"snap-1"}}]"#, r#""items":{"ebs":{"snapshotId":"snap-1"}}"#)
         .replace(r#""items":[{"instanceId":"i-3"}]"#, r#""items":{"instanceId":"i-3"}"#);
     assert_ne!(batch, collapsed);
-    assert_eq!(findings(collapsed.as_bytes()), findings(batch.as_bytes()));
+    let bodies = |batch: &str| findings(batch.as_bytes()).into_iter().map(|finding| finding.body).collect::<Vec<_>>();
+    assert_eq!(bodies(&collapsed), bodies(&batch));
 }
 
 #[test]

@@ -19,13 +19,17 @@ proptest! {
         let outcome = whole.process(&batch);
         let output = outcome.apply(&batch);
         let mut cut = Both::open(&config);
-        let (mut pieces, mut findings, mut from) = (Vec::new(), Vec::new(), 0);
+        let (mut pieces, mut findings, mut from, mut bytes) = (Vec::new(), Vec::new(), 0, 0);
         for to in cuts.into_iter().filter(|cut| *cut < events.len()).chain([events.len()]) {
             let batch = lines(&events[from..to]);
             let outcome = cut.process(&batch);
             pieces.extend(outcome.apply(&batch));
-            findings.extend(outcome.findings);
-            from = to;
+            // A finding's record is where it is in its batch.
+            findings.extend(outcome.findings.into_iter().map(|mut finding| {
+                (finding.start, finding.end) = (finding.start + bytes, finding.end + bytes);
+                finding
+            }));
+            (from, bytes) = (to, bytes + batch.len() as u32);
         }
         prop_assert_eq!(String::from_utf8(pieces), String::from_utf8(output));
         prop_assert_eq!(findings, outcome.findings);

@@ -113,6 +113,12 @@ pub struct Run {
     /// Format of findings [default: text on a terminal, else as configured, else ocsf]
     #[arg(long, value_enum)]
     pub findings_format: Option<Format>,
+    /// Add the text of the record that completed it to each finding
+    ///
+    /// Findings name the file and line of that record in any case. Its text goes to raw_data (OCSF), event.original (ECS) or
+    /// Record (Sentinel).
+    #[arg(long)]
+    pub records_in_findings: bool,
     /// Where to write rejected records, as one JSON object per line with the reason
     ///
     /// A record is rejected if it cannot be parsed, is too long, or makes the component fail. Without this option the

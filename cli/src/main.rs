@@ -12,6 +12,7 @@ mod log;
 mod monitor;
 mod output;
 mod pipeline;
+mod place;
 mod rules;
 mod run;
 mod sample;

@@ -13,6 +13,7 @@ use super::CliError;
 use super::cli::{self, Format, Mode, Run};
 use super::describe::describe;
 use super::kind;
+use super::place::Place;
 use super::sink::{Background, Sink, WriteError};
 use catena_input::framing::{Batch, line_feeds_in};
 use catena_input::{Inode, Inputs, World};
@@ -33,6 +34,7 @@ pub struct Outputs {
     format: Format,
     rejects: Option<Sink>,
     quiet: bool,
+    records_in_findings: bool,
     logged: u64,
     /// The kinds of unrecognised records that have been logged.
     unrecognised: Vec<String>,
@@ -127,6 +129,7 @@ impl Outputs {
             format: arguments.findings_format.unwrap_or(default),
             rejects: open(arguments.rejects.clone(), written.rejects)?,
             quiet: arguments.quiet,
+            records_in_findings: arguments.records_in_findings,
             logged: 0,
             unrecognised: match arguments.unrecognised {
                 cli::Unrecognised::Ignore => vec!["names-action".to_owned(), "unknown".to_owned()],
@@ -138,18 +141,14 @@ impl Outputs {
     /// Writes the outcome of a batch: findings first, so that none is lost if the reader of the stream has closed its
     /// pipe.
     pub fn write(&mut self, input: &str, batch: &Batch, outcome: Outcome) -> Result<(), WriteError> {
+        let mut lines = LineCounter::new(batch);
         for finding in &outcome.findings {
-            self.finding(finding)?;
+            let line = lines.at(finding.start);
+            self.finding(input, batch, line, finding)?;
         }
-        // Count line feeds from one rejection to the next, not from the start: there may be very many.
-        let (mut at, mut line) = (0, batch.line);
+        let mut lines = LineCounter::new(batch);
         for rejection in &outcome.rejections {
-            let start = rejection.start as usize;
-            if start < at {
-                (at, line) = (0, batch.line);
-            }
-            line += line_feeds_in(&batch.original[at..start]);
-            at = start;
+            let line = lines.at(rejection.start);
             self.rejection(input, batch, line, rejection)?;
         }
         for record in &outcome.unrecognised {
@@ -176,10 +175,13 @@ impl Outputs {
         stream.write(pieces)
     }
 
-    fn finding(&mut self, finding: &Finding) -> Result<(), WriteError> {
+    fn finding(&mut self, input: &str, batch: &Batch, line: u64, finding: &Finding) -> Result<(), WriteError> {
+        let bytes = &batch.original[finding.start as usize..finding.end as usize];
+        let record = self.records_in_findings.then(|| String::from_utf8_lossy(bytes));
+        let place = Place { file: input, line, record: record.as_deref() };
         let text = match self.format {
-            Format::Text => format!("{}\n", describe(&finding.body)),
-            Format::Ocsf | Format::Ecs | Format::Sentinel => format!("{}\n", finding.body),
+            Format::Text => format!("{}{}", describe(&finding.body), place.describe()),
+            Format::Ocsf | Format::Ecs | Format::Sentinel => place.add_to(&finding.body) + "\n",
         };
         match &mut self.findings {
             Some(sink) => sink.write(&[text.as_bytes()]),
@@ -199,7 +201,7 @@ impl Outputs {
             return;
         }
         self.unrecognised.push(record.code.clone());
-        let line = batch.line + line_feeds_in(&batch.original[..record.start as usize]);
+        let line = LineCounter::new(batch).at(record.start);
         let what = match &*record.code {
             "names-action" => "names an action of a rule, but is no event of a known cloud",
             _ => "looks like no record of a known cloud",
@@ -264,6 +266,30 @@ impl Outputs {
             stream: self.stream.as_ref().map(|stream| stream.flush(true)).transpose()?,
             line_open: self.line_open,
         })
+    }
+}
+
+/// The lines of places in a batch. Counts line feeds from one place to the next, not from the start: there may be very many.
+struct LineCounter<'b> {
+    batch: &'b Batch,
+    at: usize,
+    line: u64,
+}
+
+impl<'b> LineCounter<'b> {
+    fn new(batch: &'b Batch) -> Self {
+        Self { batch, at: 0, line: batch.line }
+    }
+
+    /// The line of an offset in the batch.
+    fn at(&mut self, offset: u32) -> u64 {
+        let offset = offset as usize;
+        if offset < self.at {
+            (self.at, self.line) = (0, self.batch.line);
+        }
+        self.line += line_feeds_in(&self.batch.original[self.at..offset]);
+        self.at = offset;
+        self.line
     }
 }
 

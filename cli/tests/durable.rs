@@ -43,6 +43,7 @@ impl Case {
     fn written(&self, prefix: &str) -> [Vec<u8>; 3] {
         ["output", "findings", "rejects"]
             .map(|name| fs::read(self.path(&format!("{prefix}-{name}"))).unwrap_or_default())
+            .map(|written| crate::common::without_places(&written).into_bytes())
     }
 
     #[track_caller]

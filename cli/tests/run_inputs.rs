@@ -99,7 +99,8 @@ fn compression_does_not_change_the_findings() {
     for known in catena_synthetic::files().into_iter().filter(|file| file.name.starts_with("trail")) {
         let path = file(folder.path(), known.name, &known.bytes);
         let output = run(["run".as_ref(), "--mode=findings".as_ref(), path.as_os_str()], b"");
-        let mut found: Vec<_> = stdout(&output).lines().map(str::to_owned).collect();
+        let findings = crate::common::without_places(&output.stdout);
+        let mut found: Vec<_> = findings.lines().map(str::to_owned).collect();
         found.sort();
         assert_eq!(found.len(), 2, "{}", known.name);
         all.insert(found);

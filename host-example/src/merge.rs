@@ -52,6 +52,9 @@ impl<'b> Merge<'b> {
     /// Adds the outcome of a part: counts, findings, rejections and splices, with offsets relative to the part.
     pub fn add(&mut self, part: Range<usize>, mut outcome: Outcome) {
         let start = part.start as u32;
+        for finding in &mut outcome.findings {
+            (finding.start, finding.end) = (finding.start + start, finding.end + start);
+        }
         self.count(&mut outcome);
         for mut rejection in outcome.rejections {
             (rejection.start, rejection.end) = (rejection.start + start, rejection.end + start);

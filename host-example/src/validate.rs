@@ -9,6 +9,9 @@ pub(crate) fn check(outcome: &Outcome, length: usize) -> Result<(), String> {
     // Adjacent records of a container may be rejected, so these ranges may touch.
     in_order("rejection", length, outcome.rejections.iter().map(|rejection| (rejection.start, rejection.end)))?;
     in_order("unrecognised record", length, outcome.unrecognised.iter().map(|record| (record.start, record.end)))?;
+    if let Some(finding) = outcome.findings.iter().find(|finding| !is_within(length, finding.start, finding.end)) {
+        return Err(format!("a finding is at {}..{} of {length} bytes", finding.start, finding.end));
+    }
     let rejected = outcome.rejections.len() as u64;
     let Outcome { records, matched, dropped, .. } = *outcome;
     check_records(records.into(), length)?;
@@ -38,10 +41,14 @@ fn check_records(records: u64, length: usize) -> Result<(), String> {
     Ok(())
 }
 
+fn is_within(length: usize, start: u32, end: u32) -> bool {
+    start <= end && end as usize <= length
+}
+
 fn in_order(what: &str, length: usize, ranges: impl Iterator<Item = (u32, u32)>) -> Result<(), String> {
     let mut previous_end = 0;
     for (at, (start, end)) in ranges.enumerate() {
-        if start > end || end as usize > length {
+        if !is_within(length, start, end) {
             return Err(format!("{what} {at} is at {start}..{end} of {length} bytes"));
         }
         if start < previous_end {

@@ -10,7 +10,7 @@ mod search;
 
 use crate::chain::{Chains, Watermark};
 use crate::config::Config;
-use crate::emit::{Outcome, Output};
+use crate::emit::{Outcome, Output, offset};
 use crate::event;
 use crate::rule::Rules;
 use crate::scan::{Pieces, Prefilter, Scanner, Sniffer};
@@ -197,7 +197,13 @@ impl Correlator {
             examples: &mut examples,
         };
         for piece in Pieces::new(batch, &self.scanner) {
+            let before = output.findings().len();
             let verdict = evaluator.evaluate(batch, &piece, output.findings());
+            if let Some(span) = piece.record() {
+                let (start, end) = (offset(span.bytes.start), offset(span.bytes.end));
+                let new = output.findings().iter_mut().skip(before);
+                new.for_each(|finding| (finding.start, finding.end) = (start, end));
+            }
             output.add(piece, verdict);
         }
         self.budget.end_batch(batch.len());

@@ -41,6 +41,10 @@ pub struct Finding {
     pub first_seen: Timestamp,
     /// The time of its last event.
     pub last_seen: Timestamp,
+    /// The offset in the batch of the record that completed it. Of a record in an envelope, that of the envelope.
+    pub start: u32,
+    /// The offset after that record.
+    pub end: u32,
     /// The finding as one JSON object, in the configured format. At most 64 KiB: lists are cut after 64 entries, and say
     /// how many are missing; texts are cut if the object would be longer.
     pub body: String,
@@ -90,6 +94,8 @@ pub(crate) fn finding(
         severity: rule.rule.severity,
         first_seen,
         last_seen,
+        start: 0,
+        end: 0,
         id,
     }
 }

@@ -56,6 +56,8 @@ pub(crate) fn pressure(loss: &Loss, provider: Provider, writer: FindingWriter) -
         severity: Severity::Medium,
         first_seen: at,
         last_seen: at,
+        start: 0,
+        end: 0,
     }
 }
 

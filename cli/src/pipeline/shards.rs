@@ -52,7 +52,6 @@ impl Shards {
                 splices.push(ShardSplices::default());
                 continue;
             };
-            merge.count(&mut outcome);
             // A shard has bytes that the batch lacks. Only a faulty component names those.
             let in_batch = |at: u32, to: u32| {
                 let run = runs.partition_point(|(start, _)| *start <= at as usize);
@@ -60,6 +59,10 @@ impl Shards {
                 let of_batch = |offset: u32| (run.start + (offset as usize).saturating_sub(*start)).min(run.end) as u32;
                 Some((of_batch(at), of_batch(to)))
             };
+            for finding in &mut outcome.findings {
+                (finding.start, finding.end) = in_batch(finding.start, finding.end).unwrap_or_default();
+            }
+            merge.count(&mut outcome);
             for mut rejection in outcome.rejections {
                 let Some(place) = in_batch(rejection.start, rejection.end) else { continue };
                 (rejection.start, rejection.end) = place;
