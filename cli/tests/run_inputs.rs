@@ -1,6 +1,6 @@
 //! Which files are read, and how files and records that cannot be read are reported.
 
-use crate::common::{catena, file, gzip, records, rules, run, stderr, stdout, summary};
+use crate::common::{catena, file, gzip, records, rules, run, stderr, summary};
 
 fn lines() -> String {
     records().join("\n") + "\n"

@@ -199,7 +199,7 @@ impl Correlator {
         for piece in Pieces::new(batch, &self.scanner) {
             let before = output.findings().len();
             let verdict = evaluator.evaluate(batch, &piece, output.findings());
-            if let Some(span) = piece.record() {
+            if let Some(span) = piece.record().filter(|_| output.findings().len() > before) {
                 let (start, end) = (offset(span.bytes.start), offset(span.bytes.end));
                 let new = output.findings().iter_mut().skip(before);
                 new.for_each(|finding| (finding.start, finding.end) = (start, end));

@@ -75,11 +75,28 @@ enum Found {
 pub(crate) struct Prefilter {
     anchors: Anchors,
     keys: Vec<Key>,
-    /// The actions, indexed by their first byte in lower case, which rules out most records.
-    actions: Vec<Vec<Box<[u8]>>>,
+    /// The actions, indexed by their first byte with the bit of lower case set, which rules out most records.
+    actions: Vec<Vec<Action>>,
     /// The ASCII characters that occur in a key or its value. A `\u` escape for one of them makes the record a
     /// candidate.
     escapable: [bool; 128],
+}
+
+/// An action of a rule.
+#[derive(Clone, Debug)]
+struct Action {
+    text: Box<[u8]>,
+    /// Its first eight bytes, each with [`CASE`] set.
+    start: Word,
+}
+
+/// The bit that turns a letter into lower case, for each of eight bytes.
+const CASE: u64 = 0x2020_2020_2020_2020;
+
+impl Action {
+    fn new(text: &[u8]) -> Self {
+        Self { text: text.into(), start: Word::new(first_eight(text) | CASE, text.len()).masked() }
+    }
 }
 
 /// A key, split at its anchor byte.
@@ -126,10 +143,23 @@ impl Word {
         Self { bytes, mask, fold: 0, length }
     }
 
+    /// The word without the bytes beyond its length.
+    fn masked(self) -> Self {
+        Self { bytes: self.bytes & self.mask, ..self }
+    }
+
     #[inline(always)]
     fn is(self, bytes: u64) -> bool {
         (bytes | self.fold) & self.mask == self.bytes
     }
+}
+
+/// Whether one of eight bytes is a backslash (Warren, "Hacker's Delight", 6-1).
+#[inline(always)]
+fn has_backslash(bytes: u64) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let zero_where = bytes ^ (ONES * b'\\' as u64);
+    zero_where.wrapping_sub(ONES) & !zero_where & (ONES << 7) != 0
 }
 
 /// The first eight bytes, the first one lowest; zeros if there are fewer.
@@ -174,11 +204,11 @@ impl Prefilter {
         }
         for action in actions {
             prefilter.add_escapable(action.as_bytes());
-            let first = action.as_bytes().first().copied().unwrap_or(b'"').to_ascii_lowercase();
+            let first = action.as_bytes().first().copied().unwrap_or(b'"') | 0x20;
             if let Some(same_first) = prefilter.actions.get_mut(usize::from(first))
-                && !same_first.iter().any(|known| **known == *action.as_bytes())
+                && !same_first.iter().any(|known| *known.text == *action.as_bytes())
             {
-                same_first.push(action.as_bytes().into());
+                same_first.push(Action::new(action.as_bytes()));
             }
         }
         Some(prefilter)
@@ -237,18 +267,18 @@ impl Prefilter {
             return if self.escape_may_spell(after.get(1..5)) { Found::Candidate(None) } else { Found::Nothing };
         }
         let (word_before, word_after) = (last_eight(before), first_eight(after));
-        let mut found = Found::Nothing;
         for key in &self.keys {
             if key.after.is(word_after) && key.before.is(word_before) && key.anchor == *anchor {
                 if self.value_may_match(*key, after) {
                     return Found::Candidate(Some(key.place));
                 }
+                // No other key has the same name.
                 if is_whole_name(*key, before, after) {
-                    found = Found::Key(key.place);
+                    return Found::Key(key.place);
                 }
             }
         }
-        found
+        Found::Nothing
     }
 
     /// Whether a rule may match the value of `key`. `after` begins with the bytes of the key after its anchor.
@@ -295,10 +325,22 @@ impl Prefilter {
     /// Whether a string whose content begins with `text` is an action of a rule.
     #[inline]
     fn is_action(&self, text: &[u8]) -> bool {
-        // A backslash may precede a slash.
-        let first = text.iter().find(|byte| **byte != b'\\').map_or(0, u8::to_ascii_lowercase);
+        let start = first_eight(text);
+        if has_backslash(start) {
+            return self.is_escaped_action(text);
+        }
+        let folded = start | CASE;
+        let same_first = self.actions.get((folded & 0xFF) as usize);
+        let mut same_first = same_first.map_or(&[][..], Vec::as_slice).iter();
+        same_first.any(|action| action.start.is(folded) && is_text(text, &action.text))
+    }
+
+    /// [`is_action`](Self::is_action) for a text with a backslash near its start: before a slash, or in a text that holds JSON.
+    #[cold]
+    fn is_escaped_action(&self, text: &[u8]) -> bool {
+        let first = text.iter().find(|byte| **byte != b'\\').map_or(0, |byte| byte | 0x20);
         let same_first = self.actions.get(usize::from(first));
-        same_first.is_some_and(|actions| actions.iter().any(|action| is_text(text, action)))
+        same_first.is_some_and(|actions| actions.iter().any(|action| is_text(text, &action.text)))
     }
 
     /// Whether a `\u` escape with these four digits spells a character of a key or its value. Malformed escapes pass.
