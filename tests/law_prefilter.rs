@@ -1,6 +1,7 @@
 //! L6: the outcome is the same with and without the prefilter.
 
 use crate::common::events;
+use crate::common::forms;
 use crate::common::run::Both;
 use catena_synthetic::shapes as records;
 use proptest::prelude::*;
@@ -18,7 +19,7 @@ fn shifted(object: &str, length: usize) -> String {
 }
 
 fn spelled() -> impl Strategy<Value = String> {
-    (events(1, 600), 0..28u8).prop_map(|(events, disguise)| {
+    (events(1, 600), 0..46u8).prop_map(|(events, disguise)| {
         let line = events[0].line();
         let (azure, gcp) = (records::azure_chain(), records::gcp_chain());
         match disguise {
@@ -57,9 +58,32 @@ fn spelled() -> impl Strategy<Value = String> {
                 .to_string(),
             26 => json!({"api": {"operation": "RunInstances", "service": {"name": "ec2.amazonaws.com"}}, "time": 1_767_607_200_000_u64})
                 .to_string(),
+            27..45 => {
+                let record = whole(&line);
+                let form = usize::from(disguise) % forms::AWS_FORMS;
+                let other = forms::aws_form(&record, form).to_string();
+                match disguise % 6 {
+                    0 => other,
+                    1 => json!({"log": other}).to_string(),
+                    2 => json!({"eventName": "Other", "x": [{"y": other}]}).to_string(),
+                    3 => json!({"x": {"eventname": "RunInstances"}, "y": records::base64(other.as_bytes())}).to_string(),
+                    4 => format!("2026-01-05 {other}"),
+                    _ => json!({"EVENT_NAME": "RunInstances", "eventName": {"a": [other]}}).to_string().replace("Name", "n\\u0061me"),
+                }
+            }
             _ => line,
         }
     })
+}
+
+/// The record with every member that a form needs.
+fn whole(line: &str) -> serde_json::Value {
+    let mut record: serde_json::Value = serde_json::from_str(line).unwrap();
+    for (name, value) in [("awsRegion", "r"), ("sourceIPAddress", "s"), ("userAgent", "u"), ("eventType", "AwsApiCall")]
+    {
+        record[name] = json!(value);
+    }
+    record
 }
 
 proptest! {
@@ -79,6 +103,7 @@ proptest! {
             disguised().prop_map(String::into_bytes),
             prop::collection::vec(any::<u8>(), 0..80),
             prop::sample::select(vec!["\n", "{", "}", "[", "]", ",", ":", "\"", "\\", "\\u0052", "{\"Records\":[", "\"eventName\"", "\"RunInstances\"",
+                "{\"eventname\":\"RunInstances\",\"eventsource\":\"ec2.amazonaws.com\"}", "{\"a\":\"", "\\\"eventName\\\":\\\"RunInstances\\\"", "\"eyJ",
                 "{\"records\":[{\"data\":\"e30=\"}]}", "{\"message\":\"{}\"}", "{\"logEvents\":[", "_name", "operationName"])
                 .prop_map(|text| text.as_bytes().to_vec()),
         ], 0..40),

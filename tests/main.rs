@@ -21,6 +21,7 @@ mod finding_effect;
 mod finding_forms;
 mod finding_updates;
 mod floods;
+mod hostile_text;
 mod identities;
 mod law_absent;
 mod law_accounting;

@@ -113,8 +113,10 @@ impl<'e> Evaluator<'e> {
         let places = self.places.clone();
         let nesting = Nesting { depth: 0, levels: 0, places, is_certain: true, envelope_matches: false };
         let evaluation = self.read(batch, span, findings, &nesting);
-        if evaluation.is_nothing() {
+        if evaluation.is_nothing() && span.candidate {
             self.counters.inputs.add_unrecognised(span, self.examples);
+        } else if evaluation.is_nothing() {
+            self.counters.inputs.add_unread(span, self.examples);
         }
         evaluation.verdict
     }

@@ -39,6 +39,7 @@ pub(crate) struct Cloud {
 }
 
 /// What a cloud makes of a record.
+#[allow(clippy::large_enum_variant, reason = "one is made for a record, and taken apart at once")]
 pub(crate) enum Recognition<'a> {
     /// The call that the record tells of.
     Call(Event<'a>),
@@ -79,8 +80,11 @@ pub(crate) enum Embedded {
     Nothing,
     /// The member's value as JSON, if the text begins like an object or an array.
     Json,
-    /// Complete records as JSON, if the text begins like an object or an array.
+    /// Complete records as JSON, if the text begins like an object or an array. Not read in an event that names its caller, because
+    /// there it may be a caller's text.
     Records,
+    /// The record that this one was made from, as JSON.
+    Original,
     /// Complete records in base64, possibly gzipped. Decoded only if the record was recognised as an envelope.
     Base64,
 }

@@ -52,7 +52,7 @@ pub(crate) fn decode(embedded: EmbeddedRecords, inflatable: &mut usize) -> Resul
 /// [`decode`], but leaves a document on several lines.
 fn decode_text(embedded: EmbeddedRecords, inflatable: &mut usize) -> Result<Vec<u8>, String> {
     let encoded = match embedded {
-        EmbeddedRecords::Json(records) => return Ok(records),
+        EmbeddedRecords::Json(records) | EmbeddedRecords::Original(records) => return Ok(records),
         EmbeddedRecords::Base64(text) => text,
     };
     let bytes = match STANDARD.decode(encoded.trim()) {

@@ -119,10 +119,11 @@ pub(crate) struct Record<'a> {
 }
 
 /// What a record is.
+#[allow(clippy::large_enum_variant, reason = "one is made for a record, and taken apart at once")]
 #[derive(Debug)]
 pub(crate) enum RecordKind<'a> {
     /// It tells of a call.
-    Call(Box<Event<'a>>),
+    Call(Event<'a>),
     /// A cloud's record that tells of no call of its own: it repeats one, or sums up many.
     NoCall(Provider),
     /// No cloud recognises it, or it lacks a required member.
@@ -152,13 +153,16 @@ pub(crate) fn read<'a>(
     projection: &Projection,
 ) -> Result<Record<'a>, serde_json::Error> {
     let mut values = projection.read_repaired(record, envelope, false)?;
-    let embedded = values.take_embedded();
+    let mut embedded = values.take_embedded();
     let mut kind = recognise(values, projection);
     if any_spelling && matches!(kind, RecordKind::Unknown) {
         kind = recognise(projection.read_repaired(record, envelope, true)?, projection);
         if let RecordKind::Call(event) = &mut kind {
             event.form = Form::Respelled;
         }
+    }
+    if kind.has_caller() {
+        embedded.retain(|records| matches!(records, EmbeddedRecords::Original(_)));
     }
     Ok(Record { kind, embedded })
 }
@@ -167,7 +171,7 @@ pub(crate) fn read<'a>(
 fn recognise<'a>(mut values: Values<'a>, projection: &Projection) -> RecordKind<'a> {
     for (cloud, slots) in projection.clouds() {
         values = match (cloud.recognise)(values, slots) {
-            Recognition::Call(event) => return RecordKind::Call(Box::new(event)),
+            Recognition::Call(event) => return RecordKind::Call(event),
             Recognition::NoCall => return RecordKind::NoCall(cloud.provider),
             Recognition::Unknown(values) => values,
         };

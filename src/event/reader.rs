@@ -74,6 +74,9 @@ impl<'a> Reader<'_, 'a> {
             Embedded::Records if like_json() => {
                 self.values.embedded.push(EmbeddedRecords::Json(text.into_owned().into_bytes()))
             }
+            Embedded::Original if like_json() => {
+                self.values.embedded.push(EmbeddedRecords::Original(text.into_owned().into_bytes()))
+            }
             Embedded::Base64 if self.values.envelope => {
                 self.values.embedded.push(EmbeddedRecords::Base64(text.into_owned()))
             }

@@ -23,6 +23,8 @@ pub(crate) struct Values<'a> {
 pub(crate) enum EmbeddedRecords {
     /// Records as JSON.
     Json(Vec<u8>),
+    /// The record that this one was made from.
+    Original(Vec<u8>),
     /// Records in base64, possibly gzipped.
     Base64(String),
 }

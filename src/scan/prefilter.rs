@@ -158,7 +158,7 @@ impl Word {
 #[inline(always)]
 fn has_backslash(bytes: u64) -> bool {
     const ONES: u64 = 0x0101_0101_0101_0101;
-    let zero_where = bytes ^ (ONES * b'\\' as u64);
+    let zero_where = bytes ^ (ONES * u64::from(b'\\'));
     zero_where.wrapping_sub(ONES) & !zero_where & (ONES << 7) != 0
 }
 

@@ -115,7 +115,7 @@ const EMBEDDED: &[(&str, Embedded)] = &[
     ("responseElements", Embedded::Json),
     ("serviceEventDetails", Embedded::Json),
     // In order: LookupEvents; CloudWatch Logs; SNS; SQS.
-    ("CloudTrailEvent", Embedded::Records),
+    ("CloudTrailEvent", Embedded::Original),
     ("message", Embedded::Records),
     ("Message", Embedded::Records),
     ("body", Embedded::Records),

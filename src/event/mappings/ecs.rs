@@ -10,7 +10,7 @@ use crate::scan::{ActionKey, ExpectedValue};
 /// The ECS mapping.
 pub(super) static ECS: Mapping = Mapping {
     aliases: ALIASES,
-    embedded: &[("event.original", Embedded::Records)],
+    embedded: &[("event.original", Embedded::Original)],
     // CloudTrail and, in later versions, GCP documents need a mark: they have the action under `event.action`. Documents
     // of other clouds have it under one of the cloud's keys.
     markers: &[

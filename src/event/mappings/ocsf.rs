@@ -9,7 +9,7 @@ use crate::scan::{ActionKey, ExpectedValue};
 /// The OCSF mapping.
 pub(super) static OCSF: Mapping = Mapping {
     aliases: ALIASES,
-    embedded: &[("raw_data", Embedded::Records)],
+    embedded: &[("raw_data", Embedded::Original)],
     markers: &[ActionKey { name: "class_uid", expected: ExpectedValue::SchemaMarker }],
 };
 
