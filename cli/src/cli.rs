@@ -77,12 +77,13 @@ pub enum Rules {
 /// Correlate the records of files, folders or a pipe.
 ///
 /// Inputs hold AWS CloudTrail, Azure Activity and GCP audit records: NDJSON, JSON arrays or containers
-/// ({"Records":[...]}, {"records":[...]}), on one line or pretty-printed, plain, gzip or zstd, bare or in the envelopes
-/// of EventBridge, CloudWatch Logs, Firehose, Event Hubs, Pub/Sub, Sentinel, Elastic and others. Formats are detected
-/// from the content and may be mixed. CloudTrail digest and Insights files are skipped and counted.
+/// ({"Records":[...]}, {"records":[...]}), on one line or pretty-printed, plain or compressed with gzip, zstd, bzip2 or xz,
+/// in UTF-8 or UTF-16, bare, in known envelopes or in any other wrapper, with or without a time or a syslog header before
+/// them. Formats are detected from the content and may be mixed; what is not recognised is counted and shown once.
+/// CloudTrail digest and Insights files are skipped and counted.
 ///
-/// Folders are searched recursively for files whose names end in .json, .jsonl, .ndjson, .log, .gz or .zst, optionally
-/// followed by the number of a rotation (audit.log.1).
+/// Folders are searched recursively for files whose names end in .json, .jsonl, .ndjson, .log, .gz, .zst, .bz2 or .xz,
+/// optionally followed by the number of a rotation (audit.log.1). Other files are skipped and named.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   Report the findings in a folder:

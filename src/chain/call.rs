@@ -1,5 +1,8 @@
 use super::interner::Share;
 use super::{KeyedHash, Matched};
+use crate::event::Slot;
+use crate::rule::Rules;
+use crate::util::sorted;
 use crate::vocab::CallOutcome;
 
 /// A call, the steps it matches, and the exceptions that apply to it. There are few distinct ones, unless the rules have
@@ -11,16 +14,19 @@ pub(super) struct Call {
     pub outcome: CallOutcome,
     pub steps: Vec<usize>,
     pub exceptions: Vec<u16>,
+    /// The slots that its steps bind, in order, each with whether all of its values are needed. They follow from the steps.
+    pub slots: Vec<(Slot, bool)>,
 }
 
 impl Call {
-    pub(super) fn of(matched: &Matched<'_>) -> Self {
+    pub(super) fn of(rules: &Rules, matched: &Matched<'_>) -> Self {
         Self {
             service: (*matched.event.service).into(),
             action: (*matched.event.action).into(),
             outcome: matched.event.outcome,
             steps: matched.steps.into(),
             exceptions: matched.exceptions.into(),
+            slots: slots_of(rules, matched.steps),
         }
     }
 
@@ -45,9 +51,22 @@ impl Share for Call {
     }
 
     fn bytes(&self) -> usize {
-        let Self { service, action, outcome: _, steps, exceptions } = self;
-        service.len() + action.len() + size_of_val(&**steps) + size_of_val(&**exceptions)
+        let Self { service, action, outcome: _, steps, exceptions, slots } = self;
+        service.len() + action.len() + size_of_val(&**steps) + size_of_val(&**exceptions) + size_of_val(&**slots)
     }
+}
+
+/// The slots that steps bind, in order. All values of a slot are needed if a join or a finding's key uses them.
+pub(super) fn slots_of(rules: &Rules, steps: &[usize]) -> Vec<(Slot, bool)> {
+    let plans = steps.iter().filter_map(|step| rules.step(*step));
+    let bindings = plans.flat_map(|(_, plan)| &plan.bindings);
+    let slots = bindings.flat_map(|binding| binding.slots.iter().map(|slot| (*slot, binding.joins || binding.in_key)));
+    let mut slots = sorted::collect(slots);
+    // Of each slot the last, which is the one that needs all values if there is one.
+    slots.reverse();
+    slots.dedup_by_key(|(slot, _)| *slot);
+    slots.reverse();
+    slots
 }
 
 fn hash_parts(

@@ -114,15 +114,17 @@ impl Store {
                 self.calls.acquire_again(known);
                 known
             }
-            None => self.call(hash, Call::of(matched))?,
+            None => self.call(hash, Call::of(rules, matched))?,
         };
+        let slots = self.calls.get(call).map_or(&[][..], |call| &call.slots);
+        let content = content(slots, matched).into();
         let new = New {
             time: matched.time,
             identity,
             attribution: self.attribution(hash, attribution.encode_rest())?,
             call,
             linked: false,
-            content: content(rules, matched).into(),
+            content,
         };
         let slot = self.insert_unindexed(new, bucket)?;
         // First, so that the index knows the event as linked.

@@ -9,7 +9,6 @@ use crate::event::Slot;
 use crate::rule::Rules;
 use crate::util::invariant::Invariant as _;
 use crate::util::packed::{Decoder, PackedStr, encode_number, encode_text};
-use crate::util::sorted;
 use crate::vocab::CallOutcome;
 
 /// Maximum values stored per slot that no join and no finding's key uses; findings only show them (such as the instances of one launch).
@@ -170,18 +169,13 @@ pub(super) fn linking_values<'a>(rules: &Rules, event: PendingEvent<'a>) -> impl
     new.flat_map(move |binding| event.values_of(&binding.slots).into_iter().map(|value| (binding.key, value)))
 }
 
-/// The stored content of an event: its id and the distinct values that its steps bind.
-pub(super) fn content(rules: &Rules, matched: &Matched<'_>) -> Vec<u8> {
+/// The stored content of an event: its id and the distinct values of the slots that its steps bind.
+pub(super) fn content(slots: &[(Slot, bool)], matched: &Matched<'_>) -> Vec<u8> {
     let mut content = Vec::new();
     encode_text(&mut content, matched.report_id);
-    let plans = matched.steps.iter().filter_map(|step| rules.step(*step));
-    let bindings = plans.flat_map(|(_, plan)| &plan.bindings);
-    let slots = bindings.flat_map(|binding| binding.slots.iter().map(|slot| (*slot, binding.joins || binding.in_key)));
-    let slots = sorted::collect(slots);
     let mut omitted = Vec::new();
-    for group in slots.chunk_by(|left, right| left.0 == right.0) {
-        let Some((slot, _)) = group.first() else { continue };
-        let most = if group.iter().any(|(_, needed)| *needed) { usize::MAX } else { MAX_UNJOINED_VALUES };
+    for (slot, all) in slots {
+        let most = if *all { usize::MAX } else { MAX_UNJOINED_VALUES };
         let values = matched.event.values.distinct(&[*slot]);
         if values.len() > most {
             omitted.push((OMITTED + u64::from(slot.number()), (values.len() - most).to_string()));

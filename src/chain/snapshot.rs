@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 
 use super::attribution::Attribution;
 use super::bucket::Buckets;
-use super::call::Call;
+use super::call::{Call, slots_of};
 use super::pending::{New, Store};
 use super::pending_event::{OMITTED, PendingEvent};
 use super::reported::Tally;
@@ -168,8 +168,11 @@ impl Chains {
         let mut attributions: Vec<_> = (0..decoder.count(1)?)
             .map(|_| decoder.bytes().filter(|encoded| Attribution::decode("", encoded).is_some()).map(Part::Saved))
             .collect::<Option<_>>()?;
-        let mut calls: Vec<_> =
-            (0..decoder.count(4)?).map(|_| renumbering.call(decoder).map(Part::Saved)).collect::<Option<_>>()?;
+        let mut calls = Vec::new();
+        for _ in 0..decoder.count(4)? {
+            let call = renumbering.call(decoder)?;
+            calls.push(Part::Saved(Call { slots: slots_of(rules, &call.steps), ..call }));
+        }
         for _ in 0..decoder.count(5)? {
             let time = decoder.signed()?;
             let linked = has_links && decoder.fixed::<1>()? != [0];
@@ -304,7 +307,7 @@ impl Renumbering {
         let (service, action) = (decoder.text()?.into(), decoder.text()?.into());
         let saved = if self.outcomes { usize::try_from(decoder.number()?).ok()? } else { 0 };
         let outcome = *CallOutcome::ALL.get(saved)?;
-        let mut call = Call { service, action, outcome, steps: Vec::new(), exceptions: Vec::new() };
+        let mut call = Call { service, action, outcome, steps: Vec::new(), exceptions: Vec::new(), slots: Vec::new() };
         let (mut steps, mut exceptions) = (Vec::new(), Vec::new());
         for _ in 0..decoder.count(1)? {
             if let Some(step) = self.step(usize::try_from(decoder.number()?).ok()?)? {

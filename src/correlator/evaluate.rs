@@ -1,6 +1,7 @@
 //! Evaluates records: parses each candidate, matches it against the rules, joins it into chains, and gives a verdict.
 
 use super::budget::OutputBudget;
+use super::evaluation::{Evaluation, Nesting};
 use super::inputs::Examples;
 use super::metrics::Counters;
 use super::search::Places;
@@ -45,50 +46,6 @@ pub(crate) struct Evaluator<'e> {
     pub places: Option<Places<'e>>,
     /// Records of this batch that were not recognised.
     pub examples: &'e mut Examples,
-}
-
-/// What is around a record.
-#[derive(Clone)]
-pub(super) struct Nesting<'e> {
-    /// The number of texts, encoded or not.
-    pub depth: usize,
-    /// The number of objects and arrays in which records were searched for.
-    pub levels: usize,
-    /// Where records are looked for in this one.
-    pub places: Option<Places<'e>>,
-    /// Whether the text is known to hold records, so that anything else in it is an error.
-    pub is_certain: bool,
-    /// An enclosing envelope would itself match a rule, so this record must be parsed to see whether it supersedes the
-    /// envelope.
-    pub envelope_matches: bool,
-}
-
-/// The result of evaluating a record, or several records of one envelope together.
-pub(super) struct Evaluation<'e> {
-    verdict: Verdict<'e>,
-    /// Whether a cloud's record was recognised, whether or not it matches a rule.
-    is_recognised: bool,
-}
-
-impl Default for Evaluation<'_> {
-    fn default() -> Self {
-        Self { verdict: Verdict::Irrelevant, is_recognised: false }
-    }
-}
-
-impl Evaluation<'_> {
-    fn rejected(reason: Reason, detail: String) -> Self {
-        Self { verdict: Verdict::Rejected(reason, detail), is_recognised: false }
-    }
-
-    pub(super) fn and(self, other: Self) -> Self {
-        Self { verdict: self.verdict.merge(other.verdict), is_recognised: self.is_recognised || other.is_recognised }
-    }
-
-    /// Whether there was nothing.
-    fn is_nothing(&self) -> bool {
-        !self.is_recognised && matches!(self.verdict, Verdict::Irrelevant)
-    }
 }
 
 impl<'e> Evaluator<'e> {
@@ -293,9 +250,9 @@ impl<'e> Evaluator<'e> {
         drop(evidence);
         let admission = self.chains.admit(&id, recurrence, time);
         let admitted = Admitted { id, exception, admission };
-        let build = |this: &Self, further| {
+        let build = |this: &Self, id: &str, further| {
             let evidence = this.evidence(rule, &completion.chain);
-            finding::finding(rule, &evidence, &subject, exception, further, this.writer)
+            finding::finding(id, rule, &evidence, &subject, exception, further, this.writer)
         };
         self.emit(admitted, build, findings)
     }
@@ -332,8 +289,9 @@ impl<'e> Evaluator<'e> {
                 false => Admission::New,
             };
             let admitted = Admitted { id, exception, admission };
-            let build =
-                |this: &Self, further| finding::finding(rule, evidence, &subject, exception, further, this.writer);
+            let build = |this: &Self, id: &str, further| {
+                finding::finding(id, rule, evidence, &subject, exception, further, this.writer)
+            };
             named.extend(self.emit(admitted, build, findings));
         }
         if more > 0 && !duplicate {
@@ -347,7 +305,7 @@ impl<'e> Evaluator<'e> {
     fn emit(
         &mut self,
         finding: Admitted<'e>,
-        build: impl FnOnce(&Self, Option<u64>) -> Finding,
+        build: impl FnOnce(&Self, &str, Option<u64>) -> Finding,
         findings: &mut Vec<Finding>,
     ) -> Option<String> {
         let Admitted { id, exception, admission } = finding;
@@ -363,7 +321,7 @@ impl<'e> Evaluator<'e> {
         if !emitted {
             return None;
         }
-        let finding = build(self, further);
+        let finding = build(self, &id, further);
         self.budget.spend(finding.body.len() + finding.id.len() + finding.rule.len());
         findings.push(finding);
         Some(id)

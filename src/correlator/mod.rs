@@ -3,6 +3,7 @@
 mod budget;
 mod checkpoint;
 mod evaluate;
+mod evaluation;
 mod inputs;
 mod metrics;
 mod route;

@@ -6,7 +6,8 @@
 
 use std::ops::Range;
 
-use super::evaluate::{Evaluation, Evaluator, Nesting};
+use super::evaluate::Evaluator;
+use super::evaluation::{Evaluation, Nesting};
 use crate::config::RecordSearch;
 use crate::event;
 use crate::finding::Finding;

@@ -81,16 +81,23 @@ impl<'a> Annotation<'a> {
 
     /// The annotation as JSON text: the last member of a record that has other members, with a leading comma.
     pub(super) fn member(&self, member: AnnotationMember<'_>) -> String {
-        let annotated = |Match { rule, step, findings }: &Match<'_>| {
-            member.writer.annotation(&AnnotatedMatch { rule, step, findings })
-        };
         let name = serde_json::to_string(member.name).invariant("a name is JSON");
-        let matches: Vec<_> = self.matches.iter().map(annotated).collect();
-        let duplicate = if self.duplicate { r#","duplicate":true"# } else { "" };
-        let omitted = match (self.omitted_matches, self.omitted_findings) {
-            (0, 0) => String::new(),
-            (matches, findings) => format!(r#","omitted":{{"matches":{matches},"findings":{findings}}}"#),
-        };
-        format!(r#",{name}:{{"matches":[{}]{duplicate}{omitted}}}"#, matches.join(","))
+        let mut text = format!(r#",{name}:{{"matches":["#);
+        for (number, Match { rule, step, findings }) in self.matches.iter().enumerate() {
+            if number > 0 {
+                text.push(',');
+            }
+            member.writer.annotate(&AnnotatedMatch { rule, step, findings }, &mut text);
+        }
+        text.push(']');
+        if self.duplicate {
+            text.push_str(r#","duplicate":true"#);
+        }
+        if (self.omitted_matches, self.omitted_findings) != (0, 0) {
+            let (matches, findings) = (self.omitted_matches, self.omitted_findings);
+            text.push_str(&format!(r#","omitted":{{"matches":{matches},"findings":{findings}}}"#));
+        }
+        text.push('}');
+        text
     }
 }

@@ -1,16 +1,14 @@
 //! Findings as documents of the Elastic Common Schema (ECS 8.17). Values that have no ECS field go under `labels`.
 
-use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::effect::Effect;
-use super::format::{AnnotatedMatch, Format};
+use super::format::{AnnotationForm, Format};
 use super::report::Report;
 use crate::event::cloud_of;
-use crate::util::invariant::Invariant as _;
 use crate::vocab::{AttackVersion, IdAndName, ResolvedTechnique, Severity};
 
-pub(super) const FORMAT: Format = Format { body, annotation };
+pub(super) const FORMAT: Format = Format { body, annotation: ANNOTATION };
 
 /// The ECS version of the documents.
 const ECS_VERSION: &str = "8.17.0";
@@ -91,21 +89,13 @@ fn body(report: &Report<'_>, version: AttackVersion) -> String {
 }
 
 /// `{"rule": {"id": …}, "step": …, "event": {"id": […]}}`.
-fn annotation(matched: &AnnotatedMatch<'_>) -> String {
-    #[derive(Serialize)]
-    struct Id<T> {
-        id: T,
-    }
-    #[derive(Serialize)]
-    struct Annotation<'a> {
-        rule: Id<&'a str>,
-        step: &'a str,
-        event: Id<&'a [String]>,
-    }
-    let annotation =
-        Annotation { rule: Id { id: matched.rule }, step: matched.step, event: Id { id: matched.findings } };
-    serde_json::to_string(&annotation).invariant("an annotation is JSON")
-}
+const ANNOTATION: AnnotationForm = AnnotationForm {
+    rule: r#"{"rule":{"id":""#,
+    step: r#""},"step":""#,
+    findings: r#"","event":{"id":["#,
+    finding: ["\"", "\""],
+    end: "]}}",
+};
 
 /// ECS does not define a severity scale. This is the scale of Elastic's own rules: 21, 47, 73, 99.
 fn severity(severity: Severity) -> u8 {

@@ -50,9 +50,10 @@ pub struct Finding {
     pub body: String,
 }
 
-/// Makes the finding of a rule from the evidence of its steps, in step order. `further` is the number of events that
+/// Makes the finding of a rule from the evidence of its steps, in step order. `id` is that of its subject. `further` is the number of events that
 /// completed it since, if it is an update.
 pub(crate) fn finding(
+    id: &str,
     rule: &RulePlan,
     evidence: &[Evidence<'_>],
     subject: &Subject<'_>,
@@ -60,7 +61,6 @@ pub(crate) fn finding(
     further: Option<u64>,
     writer: FindingWriter,
 ) -> Finding {
-    let id = subject.id(rule, evidence, exception);
     let times = || evidence.iter().map(|evidence| evidence.time);
     let first_seen = Timestamp::from_event_time(times().min().unwrap_or_default());
     let last_seen = Timestamp::from_event_time(times().max().unwrap_or_default());
@@ -68,7 +68,7 @@ pub(crate) fn finding(
     let (resources, omitted) = resources(rule, evidence, subject);
     let instances = subject.values(evidence).filter(|(name, _)| *name == INSTANCE).map(|(_, value)| value);
     let report = Report {
-        id: &id,
+        id,
         rule: &rule.rule.id,
         version: rule.rule.version,
         title: &rule.rule.title,
@@ -96,7 +96,7 @@ pub(crate) fn finding(
         last_seen,
         start: 0,
         end: 0,
-        id,
+        id: id.to_owned(),
     }
 }
 

@@ -5,13 +5,13 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::Evidence;
-use super::format::{AnnotatedMatch, Format};
+use super::format::{AnnotationForm, Format};
 use super::report::{Columns, Report};
 use crate::event::cloud_of;
 use crate::util::invariant::Invariant as _;
 use crate::vocab::{Attack, AttackVersion, CallOutcome, Confidence, IdAndName, ResolvedTechnique, Severity, Timestamp};
 
-pub(super) const FORMAT: Format = Format { body, annotation };
+pub(super) const FORMAT: Format = Format { body, annotation: ANNOTATION };
 
 /// The version of the OCSF schema.
 const OCSF_VERSION: &str = "1.8.0";
@@ -345,21 +345,13 @@ fn body(report: &Report<'_>, version: AttackVersion) -> String {
 }
 
 /// `{"analytic": {"uid": …}, "step": …, "finding_info": [{"uid": …}]}`.
-fn annotation(matched: &AnnotatedMatch<'_>) -> String {
-    #[derive(Serialize)]
-    struct Uid<'a> {
-        uid: &'a str,
-    }
-    #[derive(Serialize)]
-    struct Annotation<'a> {
-        analytic: Uid<'a>,
-        step: &'a str,
-        finding_info: Vec<Uid<'a>>,
-    }
-    let finding_info = matched.findings.iter().map(|uid| Uid { uid }).collect();
-    let annotation = Annotation { analytic: Uid { uid: matched.rule }, step: matched.step, finding_info };
-    serde_json::to_string(&annotation).invariant("an annotation is JSON")
-}
+const ANNOTATION: AnnotationForm = AnnotationForm {
+    rule: r#"{"analytic":{"uid":""#,
+    step: r#""},"step":""#,
+    findings: r#"","finding_info":["#,
+    finding: [r#"{"uid":""#, "\"}"],
+    end: "]}",
+};
 
 /// OCSF's `severity_id` and `severity`.
 fn severity(severity: Severity) -> (u8, &'static str) {

@@ -4,7 +4,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::format::{AnnotatedMatch, Format};
+use super::format::{AnnotationForm, Format};
 use super::ocsf;
 use super::report::{Columns, Report};
 use crate::event::cloud_of;
@@ -12,7 +12,7 @@ use crate::util::invariant::Invariant as _;
 use crate::util::sorted;
 use crate::vocab::{AttackVersion, CallOutcome, ResolvedTechnique, Severity};
 
-pub(super) const FORMAT: Format = Format { body, annotation };
+pub(super) const FORMAT: Format = Format { body, annotation: ANNOTATION };
 
 /// One row: one finding.
 #[derive(Serialize)]
@@ -98,17 +98,13 @@ fn body(report: &Report<'_>, version: AttackVersion) -> String {
 }
 
 /// `{"RuleId": …, "Step": …, "FindingId": […]}`.
-fn annotation(matched: &AnnotatedMatch<'_>) -> String {
-    #[derive(Serialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Annotation<'a> {
-        rule_id: &'a str,
-        step: &'a str,
-        finding_id: &'a [String],
-    }
-    let annotation = Annotation { rule_id: matched.rule, step: matched.step, finding_id: matched.findings };
-    serde_json::to_string(&annotation).invariant("an annotation is JSON")
-}
+const ANNOTATION: AnnotationForm = AnnotationForm {
+    rule: r#"{"RuleId":""#,
+    step: r#"","Step":""#,
+    findings: r#"","FindingId":["#,
+    finding: ["\"", "\""],
+    end: "]}",
+};
 
 /// The account, the IP address and the resources, as Sentinel entities.
 fn entities(report: &Report<'_>) -> Vec<Value> {

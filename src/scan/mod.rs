@@ -8,10 +8,12 @@ mod anchors;
 mod batch;
 mod blocks;
 mod children;
+mod gap;
 mod json_scan;
 mod prefilter;
 mod sniff;
 mod spelling;
+mod word;
 
 pub(crate) use batch::{Defect, Piece, Pieces, RecordSpan};
 pub(crate) use blocks::{is_space, skip_space};

@@ -20,10 +20,8 @@
 use memchr::memchr;
 
 use super::anchors::Anchors;
-use super::blocks;
-
-/// The longest gap between a key and its value that is skipped, in bytes; beyond it, the parser decides.
-const MAX_GAP: usize = 64;
+use super::gap::Gap;
+use super::word::{CASE, Word, first_eight, has_backslash, last_eight};
 
 /// The longest version prefix of a GCP method, such as `v1` or `beta`, in bytes.
 pub(crate) const MAX_VERSION: usize = 16;
@@ -90,9 +88,6 @@ struct Action {
     start: Word,
 }
 
-/// The bit that turns a letter into lower case, for each of eight bytes.
-const CASE: u64 = 0x2020_2020_2020_2020;
-
 impl Action {
     fn new(text: &[u8]) -> Self {
         Self { text: text.into(), start: Word::new(first_eight(text) | CASE, text.len()).masked() }
@@ -110,74 +105,6 @@ struct Key {
     expected: ExpectedValue,
     /// Its place among the keys.
     place: u8,
-}
-
-/// Up to eight bytes of a key as a number: comparing them is one operation and no call. Longer parts are compared as
-/// far as their eight bytes next to the anchor, which lets more through and never less.
-#[derive(Clone, Copy, Debug)]
-struct Word {
-    bytes: u64,
-    mask: u64,
-    /// The bit that turns the first letter into lower case, if it may be in either.
-    fold: u64,
-    /// The length of the whole part.
-    length: usize,
-}
-
-impl Word {
-    /// The bytes before an anchor.
-    fn before(part: &[u8]) -> Self {
-        let word = Self::new(last_eight(part), part.len());
-        let is_letter = part.first().is_some_and(u8::is_ascii_alphabetic);
-        let fold = if is_letter && part.len() <= 8 { 0x20 << (8 * (part.len() - 1)) } else { 0 };
-        Self { bytes: word.bytes | fold, fold, ..word }
-    }
-
-    /// The bytes after an anchor.
-    fn after(part: &[u8]) -> Self {
-        Self::new(first_eight(part), part.len())
-    }
-
-    fn new(bytes: u64, length: usize) -> Self {
-        let mask = if length < 8 { (1 << (8 * length)) - 1 } else { u64::MAX };
-        Self { bytes, mask, fold: 0, length }
-    }
-
-    /// The word without the bytes beyond its length.
-    fn masked(self) -> Self {
-        Self { bytes: self.bytes & self.mask, ..self }
-    }
-
-    #[inline(always)]
-    fn is(self, bytes: u64) -> bool {
-        (bytes | self.fold) & self.mask == self.bytes
-    }
-}
-
-/// Whether one of eight bytes is a backslash (Warren, "Hacker's Delight", 6-1).
-#[inline(always)]
-fn has_backslash(bytes: u64) -> bool {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let zero_where = bytes ^ (ONES * u64::from(b'\\'));
-    zero_where.wrapping_sub(ONES) & !zero_where & (ONES << 7) != 0
-}
-
-/// The first eight bytes, the first one lowest; zeros if there are fewer.
-#[inline(always)]
-fn first_eight(bytes: &[u8]) -> u64 {
-    match bytes.first_chunk() {
-        Some(eight) => u64::from_le_bytes(*eight),
-        None => bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
-    }
-}
-
-/// The last eight bytes, the last one lowest; zeros if there are fewer.
-#[inline(always)]
-fn last_eight(bytes: &[u8]) -> u64 {
-    match bytes.last_chunk() {
-        Some(eight) => u64::from_be_bytes(*eight),
-        None => bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)),
-    }
 }
 
 impl Prefilter {
@@ -304,8 +231,8 @@ impl Prefilter {
             return matches!(after.first(), Some(b'"' | b'\\'));
         };
         match text.pass(b'"') {
-            Some(text) if expected == ExpectedValue::VersionedAction => self.is_versioned_action(text.rest),
-            Some(text) => self.is_action(text.rest),
+            Some(text) if expected == ExpectedValue::VersionedAction => self.is_versioned_action(text.rest()),
+            Some(text) => self.is_action(text.rest()),
             // An object that holds the action in a member, as in Azure's REST API, or an irrelevant value: the parser
             // decides.
             None => true,
@@ -383,47 +310,4 @@ fn is_text_with_backslashes(text: &[u8], action: &[u8]) -> bool {
     let mut text = text.iter().filter(|byte| **byte != b'\\');
     action.iter().all(|byte| text.next().is_some_and(|other| other.eq_ignore_ascii_case(byte)))
         && text.next() == Some(&b'"')
-}
-
-/// Skips the gaps within a member: white space, its escapes, and the backslashes of a string that holds JSON.
-#[derive(Clone, Copy)]
-pub(super) struct Gap<'a> {
-    rest: &'a [u8],
-    /// How many more bytes may be skipped.
-    left: usize,
-}
-
-impl<'a> Gap<'a> {
-    pub(super) fn new(rest: &'a [u8]) -> Self {
-        Self { rest, left: MAX_GAP }
-    }
-
-    /// The bytes after what was passed.
-    pub(super) fn rest(self) -> &'a [u8] {
-        self.rest
-    }
-
-    /// Whether `bytes` begin with a gap that is too long to skip, so that what follows it is unknown.
-    pub(super) fn is_too_long(bytes: &[u8]) -> bool {
-        let start = bytes.get(..MAX_GAP).unwrap_or_default();
-        !start.is_empty() && start.iter().all(|byte| blocks::is_space(*byte) || b"\\nrt".contains(byte))
-    }
-
-    /// Moves past `byte`, if only a gap precedes it.
-    pub(super) fn pass(mut self, byte: u8) -> Option<Self> {
-        loop {
-            let (first, rest) = self.rest.split_first()?;
-            self.left = self.left.checked_sub(1)?;
-            self.rest = rest;
-            match first {
-                first if *first == byte => return Some(self),
-                b'\\' => {
-                    self.rest =
-                        rest.strip_prefix(b"n").or(rest.strip_prefix(b"r")).or(rest.strip_prefix(b"t")).unwrap_or(rest);
-                }
-                first if blocks::is_space(*first) => {}
-                _ => return None,
-            }
-        }
-    }
 }

@@ -7,7 +7,8 @@
 
 use memchr::memchr_iter;
 
-use super::prefilter::{Gap, Prefilter};
+use super::gap::Gap;
+use super::prefilter::Prefilter;
 use crate::util::spelling::reversed_letters;
 
 /// The names of members that hold an action, in any schema: their letters, last first.

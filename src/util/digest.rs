@@ -1,7 +1,6 @@
 //! Short ids for long content: the first 128 bits of its SHA-256. They are the same on every machine and in every
 //! version, and an attacker who controls the content cannot produce a collision.
 
-use std::fmt::Write as _;
 use std::hash::Hasher;
 
 use sha2::{Digest as _, Sha256};
@@ -38,11 +37,8 @@ impl Digest {
 
 /// Bytes as lower-case hexadecimal digits.
 pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    let digit = |value: u8| char::from(if value < 10 { b'0' + value } else { b'a' - 10 + value });
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// Digests [`Hash`](std::hash::Hash) values. Unlike the standard hashers, it gives the same result on machines of any

@@ -34,10 +34,11 @@ fn in_words(rule: &Rule) -> String {
     words.push(String::new());
     words.push(match rule.steps.len() {
         1 => "One finding for each record that matches:".to_owned(),
-        count => {
+        _ => {
+            let count = rule.steps.iter().filter(|step| !step.optional && !step.absent).count();
             let order = if rule.ordered { "in this order" } else { "in any order" };
             let within = rule.within.map_or_else(String::new, |within| format!(" within {within}"));
-            format!("One finding for each set of {count} records of the same identity, {order},{within}:")
+            format!("A finding for {count} records of the same identity, {order},{within}:")
         }
     });
     for (number, step) in rule.steps.iter().enumerate() {
