@@ -116,6 +116,26 @@ fn the_error_names_an_invalid_part_of_a_rule() {
             "\"id\":\"one\",\"each\":\"key\"",
             "at rules[0].steps[0].each: `each` is for rules of one step",
         ),
+        (
+            "\"id\":\"one\"",
+            "\"id\":\"one\",\"absent\":true",
+            "at rules[0].steps: a chain needs at least two steps that are not optional",
+        ),
+        (
+            "{\"id\":\"one\"",
+            "{\"id\":\"no\",\"absent\":true,\"provider\":\"aws\",\"service\":\"x\",\"actions\":[\"A\"]},{\"id\":\"one\"",
+            "at rules[0].steps[0].bind: an absent step must bind a name that a required step binds",
+        ),
+        (
+            "{\"id\":\"one\"",
+            "{\"id\":\"no\",\"absent\":true,\"optional\":true,\"provider\":\"aws\",\"service\":\"x\",\"actions\":[\"A\"]},{\"id\":\"one\"",
+            "at rules[0].steps[0].absent: `absent` and `optional` exclude each other",
+        ),
+        (
+            "\"severity\":\"low\"",
+            "\"severity\":\"low\",\"attack\":[{\"technique\":\"T1537\",\"name\":\"n\",\"tactic\":\"exfiltration\"}]",
+            "at rules[0].attack[0].tactic: expected the id of a tactic, such as TA0010",
+        ),
     ] {
         let refusal = refusal(&rule(part, by));
         assert!(refusal.contains(expected), "{part} -> {by}: {refusal}");
