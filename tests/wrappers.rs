@@ -217,3 +217,18 @@ fn the_input_is_counted_by_cloud_and_form() {
         [("unknown", r#"{"msg":"hello"}"#), ("names-action", r#"{"eventName":"RunInstances","mine":true}"#)]
     );
 }
+
+/// Regression: an annotation lists at most 32 matches, and those of the first records displaced the one with the finding.
+#[test]
+fn the_annotation_of_a_wrapper_names_the_findings_of_all_its_records() {
+    let records: Vec<_> = (0..8).flat_map(|_| chain()).collect();
+    let batch = format!("{}\n", json!({"w": records}));
+    let outcome = Both::open("{}").process(batch.as_bytes());
+    let annotated: Value = serde_json::from_slice(&outcome.apply(batch.as_bytes())).unwrap();
+    let matches = annotated["catena"]["matches"].as_array().unwrap();
+    assert_eq!(matches.len(), 32);
+    for rule in FOUND {
+        let named = |one: &&Value| one["analytic"]["uid"] == rule && one["finding_info"] != json!([]);
+        assert!(matches.iter().any(|one| named(&one)), "{rule}: {annotated:#}");
+    }
+}

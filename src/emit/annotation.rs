@@ -68,6 +68,11 @@ impl<'a> Annotation<'a> {
     }
 
     fn push(&mut self, mut matched: Match<'a>) {
+        // A match with findings is worth more than one without.
+        if self.matches.len() == MAX_MATCHES && !matched.findings.is_empty() {
+            let idle = self.matches.iter().rposition(|listed| listed.findings.is_empty());
+            self.omitted_matches += usize::from(idle.map(|idle| self.matches.remove(idle)).is_some());
+        }
         let listed = self.matches.iter().map(|matched| matched.findings.len()).sum::<usize>();
         let most = if self.matches.len() < MAX_MATCHES { MAX_FINDINGS.saturating_sub(listed) } else { 0 };
         self.omitted_findings += matched.findings.len().saturating_sub(most);
