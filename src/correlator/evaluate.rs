@@ -44,6 +44,8 @@ pub(crate) struct Evaluator<'e> {
     pub inflatable: usize,
     /// Where records are looked for in a record that is none. `None`: nowhere.
     pub places: Option<Places<'e>>,
+    /// What records are read into.
+    pub buffers: &'e mut event::Buffers,
     /// Records of this batch that were not recognised.
     pub examples: &'e mut Examples,
 }
@@ -88,7 +90,7 @@ impl<'e> Evaluator<'e> {
     ) -> Evaluation<'e> {
         let RecordSpan { ref bytes, candidate, envelope, .. } = *span;
         let record = batch.get(bytes.clone()).unwrap_or_default();
-        let read = match event::read(record, envelope, span.is_searched(), &self.rules.projection) {
+        let read = match event::read(record, envelope, span.is_searched(), &self.rules.projection, self.buffers) {
             Ok(read) => read,
             Err(error) if candidate && nesting.is_certain => {
                 return Evaluation::rejected(Reason::MalformedJson, error.to_string());
@@ -132,6 +134,7 @@ impl<'e> Evaluator<'e> {
                 Verdict::Rejected(Reason::BadEventTime, detail)
             }
         };
+        *self.buffers = event.values.into_buffers();
         Evaluation { verdict, is_recognised: true }
     }
 

@@ -52,6 +52,7 @@ pub struct Correlator {
     chains: Chains,
     counters: Counters,
     budget: OutputBudget,
+    buffers: event::Buffers,
     /// The rules whose state a checkpoint held and [`resume`](Self::resume) could not restore.
     reset_rules: Vec<String>,
 }
@@ -90,6 +91,7 @@ impl Correlator {
             ),
             counters: Counters::new(&rules),
             budget: OutputBudget::new(rules.rules.len()),
+            buffers: event::Buffers::default(),
             reset_rules: Vec::new(),
             rules,
             config,
@@ -195,6 +197,7 @@ impl Correlator {
             max_inflatable: self.config.limits.batch_bytes,
             inflatable: 0,
             places: Places::of(&self.config.record_search),
+            buffers: &mut self.buffers,
             examples: &mut examples,
         };
         for piece in Pieces::new(batch, &self.scanner) {
@@ -222,6 +225,17 @@ impl Correlator {
     #[doc(hidden)]
     pub fn check(&self) {
         self.chains.check(&self.rules);
+    }
+
+    /// Checks that the reader and a visitor of serde_json make the same of a record.
+    ///
+    /// # Panics
+    ///
+    /// If they differ.
+    #[cfg(fuzzing)]
+    #[doc(hidden)]
+    pub fn check_reader(&self, record: &[u8]) {
+        event::oracle::check(&self.rules.projection, record);
     }
 
     fn check_length(&self, batch: &[u8]) -> Result<(), Error> {

@@ -54,6 +54,7 @@ impl Correlator {
         }
         let mut routes: Vec<Route> = Vec::new();
         let mut container_is_empty = false;
+        let mut buffers = std::mem::take(&mut self.buffers);
         for piece in Pieces::new(batch, &self.scanner) {
             let length = piece.record().map_or(0, |span| span.bytes.len());
             let mut inflatable = event::inflatable(length, self.config.limits.batch_bytes);
@@ -64,7 +65,8 @@ impl Correlator {
                 // A record without an identity can match a detection, but joins no chain: any partition will do.
                 _ => piece.record().filter(|span| span.candidate).map(|span| {
                     let places = Places::of(&self.config.record_search);
-                    let mut inner = Inner { depth: 0, levels: 0, places, inflatable: &mut inflatable };
+                    let mut inner =
+                        Inner { depth: 0, levels: 0, places, inflatable: &mut inflatable, buffers: &mut buffers };
                     self.partition(batch, span, partitions, &mut inner).unwrap_or_default()
                 }),
             };
@@ -91,6 +93,7 @@ impl Correlator {
                 _ => routes.push(Route { start, end, records, partition }),
             }
         }
+        self.buffers = buffers;
         Ok(routes)
     }
 
@@ -98,7 +101,8 @@ impl Correlator {
     fn partition(&self, batch: &[u8], span: &RecordSpan, partitions: u32, inner: &mut Inner<'_>) -> Option<u32> {
         let span = Some(span).filter(|span| span.candidate)?;
         let record = batch.get(span.bytes.clone())?;
-        let read = event::read(record, span.envelope, span.is_searched(), &self.rules.projection).ok()?;
+        let read =
+            event::read(record, span.envelope, span.is_searched(), &self.rules.projection, inner.buffers).ok()?;
         for records in read.embedded {
             let found = self.partition_of_embedded(records, partitions, inner);
             if found.is_some() {
@@ -116,10 +120,13 @@ impl Correlator {
             // together.
             _ => &IdentityKey::DEFAULT[..],
         };
-        let (_, identity) = event.actor.identity(keys)?;
-        let mut hasher = SipHasher13::new_with_key(&self.config.hash_key);
-        hasher.write(identity.as_bytes());
-        u32::try_from(hasher.finish() % u64::from(partitions)).ok()
+        let partition = event.actor.identity(keys).map(|(_, identity)| {
+            let mut hasher = SipHasher13::new_with_key(&self.config.hash_key);
+            hasher.write(identity.as_bytes());
+            hasher.finish() % u64::from(partitions)
+        });
+        *inner.buffers = event.values.into_buffers();
+        u32::try_from(partition?).ok()
     }
 
     /// The partition of the first record in a text.
@@ -170,4 +177,5 @@ struct Inner<'c> {
     levels: usize,
     places: Option<Places<'c>>,
     inflatable: &'c mut usize,
+    buffers: &'c mut event::Buffers,
 }

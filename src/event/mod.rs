@@ -3,10 +3,13 @@
 mod cloud;
 mod clouds;
 mod common;
+mod edges;
 mod embedded;
 mod fields;
 mod form;
 mod mappings;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod oracle;
 mod path;
 mod projection;
 mod reader;
@@ -28,8 +31,9 @@ pub(crate) use mappings::MAPPINGS;
 pub use path::Path;
 pub(crate) use path::Segment;
 pub(crate) use projection::{Projection, Slot};
+use reader::Reading;
 pub(crate) use timestamp::TimeProblem;
-pub(crate) use values::{EmbeddedRecords, Values};
+pub(crate) use values::{Buffers, EmbeddedRecords, Values};
 
 /// A record that a rule may match. Text without escapes is borrowed from the record.
 #[derive(Debug)]
@@ -140,8 +144,8 @@ impl RecordKind<'_> {
 /// Parses one record. `envelope` says whether it may hold others in base64; `any_spelling`, whether names are read in any
 /// spelling if no cloud recognises the record otherwise.
 ///
-/// Text that is not Unicode is [repaired](repair). Costs one pass over the bytes, or up to four; only the values on paths
-/// of the [`Projection`] are kept.
+/// Text that is not Unicode is read as U+FFFD. Costs one pass over the bytes, or two; only the values on paths of the
+/// [`Projection`] are kept, in `buffers`, which are returned empty.
 ///
 /// # Errors
 ///
@@ -151,12 +155,16 @@ pub(crate) fn read<'a>(
     envelope: bool,
     any_spelling: bool,
     projection: &Projection,
+    buffers: &mut Buffers,
 ) -> Result<Record<'a>, serde_json::Error> {
-    let mut values = projection.read_repaired(record, envelope, false)?;
+    let reading = Reading { envelope, any_spelling: false };
+    let mut values = projection.read(record, reading, std::mem::take(buffers))?;
     let mut embedded = values.take_embedded();
-    let mut kind = recognise(values, projection);
+    let mut kind = recognise(values, projection, buffers);
     if any_spelling && matches!(kind, RecordKind::Unknown) {
-        kind = recognise(projection.read_repaired(record, envelope, true)?, projection);
+        let reading = Reading { envelope, any_spelling };
+        let values = projection.read(record, reading, std::mem::take(buffers))?;
+        kind = recognise(values, projection, buffers);
         if let RecordKind::Call(event) = &mut kind {
             event.form = Form::Respelled;
         }
@@ -167,8 +175,8 @@ pub(crate) fn read<'a>(
     Ok(Record { kind, embedded })
 }
 
-/// What the values of a record make it.
-fn recognise<'a>(mut values: Values<'a>, projection: &Projection) -> RecordKind<'a> {
+/// What the values of a record make it. Those that make no event are put back into `buffers`.
+fn recognise<'a>(mut values: Values<'a>, projection: &Projection, buffers: &mut Buffers) -> RecordKind<'a> {
     for (cloud, slots) in projection.clouds() {
         values = match (cloud.recognise)(values, slots) {
             Recognition::Call(event) => return RecordKind::Call(event),
@@ -176,6 +184,7 @@ fn recognise<'a>(mut values: Values<'a>, projection: &Projection) -> RecordKind<
             Recognition::Unknown(values) => values,
         };
     }
+    *buffers = values.into_buffers();
     RecordKind::Unknown
 }
 

@@ -1,14 +1,17 @@
 //! The projection of a record onto the paths of interest, in one pass.
 //!
 //! An envelope, or another schema for the same record, is expressed as a few [aliases](Alias): alternative locations of
-//! the record's members. All paths are merged into a tree, and the JSON parser walks the record and the tree together.
+//! the record's members. All paths are merged into a tree, and the [reader](super::reader) walks the record and the tree together.
 //! It skips values that no path leads to and keeps values at which a path ends. As in most JSON parsers, the last of
 //! duplicate members wins.
+
+use std::borrow::Cow;
 
 use hashbrown::HashMap;
 
 use super::cloud::{Alias, Embedded};
 use super::common::{COMMON_FIELDS, Common};
+use super::edges::Edges;
 use super::path::{Path, Segment};
 use super::{CLOUDS, Cloud, MAPPINGS, Values};
 use crate::util::spelling::letters;
@@ -47,7 +50,7 @@ pub(crate) struct Projection {
 #[derive(Debug, Default)]
 pub(super) struct Node {
     /// The edges to members, by name; in lower case if case is ignored.
-    members: HashMap<Box<str>, Edge>,
+    members: Edges,
     /// The same edges by the [letters] of their names, for records whose exporter spells names in its own way. The first
     /// of several that share their letters.
     by_letters: HashMap<Box<str>, Edge>,
@@ -63,11 +66,12 @@ pub(super) struct Node {
 
 impl Node {
     /// The edge to a member, by its name in a record.
+    #[inline(always)]
     pub(super) fn edge(&self, name: &str) -> Option<Edge> {
         if self.ignore_case && name.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            return self.members.get(&*name.to_ascii_lowercase()).copied();
+            return self.members.get(name.to_ascii_lowercase().as_bytes());
         }
-        self.members.get(name).copied()
+        self.members.get(name.as_bytes())
     }
 
     /// The edge to a member whose name has the same letters, in any spelling.
@@ -78,8 +82,8 @@ impl Node {
     /// Adds an edge to a member.
     fn connect(&mut self, name: &str, edge: Edge) {
         self.by_letters.entry(letters(name).into()).or_insert(edge);
-        let name = if self.ignore_case { name.to_ascii_lowercase().into() } else { name.into() };
-        self.members.insert(name, edge);
+        let name = if self.ignore_case { Cow::Owned(name.to_ascii_lowercase()) } else { Cow::Borrowed(name) };
+        self.members.insert(&name, edge);
     }
 }
 

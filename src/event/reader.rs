@@ -1,260 +1,529 @@
-//! Walks the JSON of a record and the tree of paths together: skips values that no path leads to, and keeps values at
-//! which a path ends.
+//! Walks the JSON of a record and the tree of paths together: keeps values at which a path ends, and checks the others.
+//!
+//! It accepts what serde_json accepts, and keeps what a visitor of serde_json would keep; a fuzz target and a property
+//! test hold it to that. It is five times as fast, because it finds the end of a string without looking at each byte,
+//! and copies no text that stands in the record as it is.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Error as _, IgnoredAny};
 
 use super::cloud::Embedded;
 use super::embedded::MAX_DEPTH;
 use super::projection::{Edge, Node, Projection, ROOT};
-use super::repair::repair;
-use super::values::{EmbeddedRecords, Value, Values};
+use super::repair::unescape;
+use super::values::{Buffers, EmbeddedRecords, Source, Text, Value, Values};
+use crate::scan::{Strings, is_space};
+
+/// How deep the values that paths lead through may be nested. serde_json's limit; values that no path leads to may be
+/// nested as deep as they are long.
+const MAX_LEVELS: usize = 127;
+
+/// How a record is read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Reading {
+    /// It may hold records in base64.
+    pub envelope: bool,
+    /// Names are read in any spelling, and a list in place of a value as its values.
+    pub any_spelling: bool,
+}
+
+/// A member that was read: the number of its edge, and the range of its values in [`Buffers::found`], so that a
+/// duplicate member replaces them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Member {
+    edge: usize,
+    from: usize,
+    to: usize,
+}
 
 impl Projection {
-    /// [`read`](Self::read), after a repair if there is something to repair.
-    pub(super) fn read_repaired<'a>(
-        &self,
-        record: &'a [u8],
-        envelope: bool,
-        any_spelling: bool,
-    ) -> Result<Values<'a>, serde_json::Error> {
-        self.read(record, envelope, any_spelling).or_else(|error| match repair(record) {
-            Some(repaired) => self.read(&repaired, envelope, any_spelling).map(Values::into_owned),
-            None => Err(error),
-        })
-    }
-
-    /// Parses a record. `envelope` says whether it may hold records in base64, and `any_spelling` whether names are read in
-    /// any spelling.
+    /// Parses a record into empty `buffers`. Bytes that are not UTF-8, and escapes of lone surrogates, are read as U+FFFD.
     ///
     /// # Errors
     ///
     /// If the bytes are not exactly one well-formed JSON value.
-    fn read<'a>(&self, record: &'a [u8], envelope: bool, any_spelling: bool) -> Result<Values<'a>, serde_json::Error> {
-        let mut values = Values { envelope, any_spelling, ..Values::default() };
-        let mut json = serde_json::Deserializer::from_slice(record);
-        Reader { nodes: &self.nodes, node: ROOT, values: &mut values }.deserialize(&mut json)?;
-        json.end()?;
-        Ok(values)
+    pub(super) fn read<'a>(
+        &self,
+        record: &'a [u8],
+        reading: Reading,
+        mut buffers: Buffers,
+    ) -> Result<Values<'a>, serde_json::Error> {
+        let read = match std::str::from_utf8(record) {
+            Ok(text) => self.read_text(text, Source::Record, reading, &mut buffers).map(|()| text),
+            Err(_) => {
+                let Text { source, .. } = buffers.decode(String::new());
+                let text = String::from_utf8_lossy(record).into_owned();
+                let read = self.read_text(&text, source, reading, &mut buffers);
+                if let Some(decoded) = buffers.decoded.first_mut() {
+                    *decoded = text;
+                }
+                read.map(|()| "")
+            }
+        };
+        match read {
+            Ok(text) => Ok(Values::new(text, buffers)),
+            Err(why) => Err(explain(record, why)),
+        }
+    }
+
+    fn read_text(
+        &self,
+        text: &str,
+        source: Source,
+        reading: Reading,
+        buffers: &mut Buffers,
+    ) -> Result<(), &'static str> {
+        let nodes = &*self.nodes;
+        let root = nodes.get(ROOT).ok_or(MALFORMED)?;
+        let mut reader = Reader::new(nodes, text, source, reading, buffers);
+        reader.document(root).ok_or(reader.why)
     }
 }
 
-/// Deserializes the value at one node.
-struct Reader<'r, 'a> {
+const MALFORMED: &str = "it is not JSON";
+
+/// The error of a record that was refused: where it is malformed, in the words of serde_json, or why it cannot be read.
+#[cold]
+fn explain(record: &[u8], why: &'static str) -> serde_json::Error {
+    match serde_json::from_slice::<IgnoredAny>(record) {
+        Err(error) => error,
+        Ok(_) => serde_json::Error::custom(why),
+    }
+}
+
+/// Reads one text.
+struct Reader<'r> {
     nodes: &'r [Node],
-    node: usize,
-    values: &'r mut Values<'a>,
+    text: &'r str,
+    source: Source,
+    strings: Strings<'r>,
+    reading: Reading,
+    /// How many embedded texts enclose this one. Each may be nested to the full depth, so their number is limited.
+    depth: usize,
+    /// Why it is refused, if it is.
+    why: &'static str,
+    out: &'r mut Buffers,
 }
 
-impl<'a> Reader<'_, 'a> {
-    /// The node that is being read.
-    fn node(&self) -> Option<&Node> {
-        self.nodes.get(self.node)
+impl<'r> Reader<'r> {
+    fn new(nodes: &'r [Node], text: &'r str, source: Source, reading: Reading, out: &'r mut Buffers) -> Self {
+        let strings = Strings::new(text.as_bytes());
+        Self { nodes, text, source, strings, reading, depth: 0, why: MALFORMED, out }
     }
 
-    /// A reader for another node.
-    fn at(&mut self, node: usize) -> Reader<'_, 'a> {
-        Reader { nodes: self.nodes, node, values: self.values }
+    /// Reads the value that is all of the text. `None` if it is refused.
+    fn document(&mut self, node: &'r Node) -> Option<()> {
+        let (at, first) = self.token(0)?;
+        let behind = self.value(node, at, first, 0)?;
+        self.token(behind).is_none().then_some(())
     }
 
-    /// Keeps a text, unless it is empty.
-    fn keep(&mut self, text: Cow<'a, str>) {
-        if !text.is_empty() {
-            self.keep_found(&Value::Text(text));
+    #[inline(always)]
+    fn byte(&self, at: usize) -> Option<u8> {
+        self.text.as_bytes().get(at).copied()
+    }
+
+    /// The next byte from `at` on that is not white space, with its offset.
+    #[inline(always)]
+    fn token(&self, at: usize) -> Option<(usize, u8)> {
+        match self.byte(at)? {
+            byte if byte > b' ' => Some((at, byte)),
+            _ => self.token_after_space(at),
         }
     }
 
-    /// Keeps a string, or the content that is embedded in it.
-    fn keep_text(&mut self, text: Cow<'a, str>) {
-        let like_json = || matches!(without_mark(&text).as_bytes().first(), Some(b'{' | b'['));
-        match self.node().map(|node| node.embedded).unwrap_or_default() {
-            Embedded::Json if like_json() => self.read_embedded_json(&text),
-            Embedded::Records if like_json() => {
-                self.values.embedded.push(EmbeddedRecords::Json(text.into_owned().into_bytes()))
-            }
-            Embedded::Original if like_json() => {
-                self.values.embedded.push(EmbeddedRecords::Original(text.into_owned().into_bytes()))
-            }
-            Embedded::Base64 if self.values.envelope => {
-                self.values.embedded.push(EmbeddedRecords::Base64(text.into_owned()))
-            }
-            _ => self.keep(text),
+    #[cold]
+    #[inline(never)]
+    fn token_after_space(&self, mut at: usize) -> Option<(usize, u8)> {
+        while is_space(self.byte(at)?) {
+            at += 1;
         }
+        Some((at, self.byte(at)?))
     }
 
-    /// Parses a string as embedded JSON. If it is truncated or nested too deep, only its presence is kept.
-    fn read_embedded_json(&mut self, text: &str) {
-        if self.values.depth == MAX_DEPTH {
-            return self.keep_found(&Value::Composite);
-        }
-        let text = without_mark(text).as_bytes();
-        let values = self.read_text(text).or_else(|| self.read_text(&repair(text)?));
-        let Some(Values { found, embedded, .. }) = values else { return self.keep_found(&Value::Composite) };
-        self.values.found.extend(found);
-        self.values.embedded.extend(embedded);
-    }
-
-    /// The values of a text that holds JSON.
-    fn read_text(&self, text: &[u8]) -> Option<Values<'static>> {
-        let Values { depth, any_spelling, .. } = *self.values;
-        let mut values = Values { depth: depth + 1, any_spelling, ..Values::default() };
-        let mut json = serde_json::Deserializer::from_slice(text);
-        Reader { nodes: self.nodes, node: self.node, values: &mut values }.deserialize(&mut json).ok()?;
-        json.end().ok()?;
-        Some(values.into_owned())
+    /// The value after a member's name, which ends with the quote at `quote`.
+    #[inline(always)]
+    fn after_name(&self, quote: usize) -> Option<(usize, u8)> {
+        let (colon, byte) = self.token(quote + 1)?;
+        if byte == b':' { self.token(colon + 1) } else { None }
     }
 
     /// Keeps a value under every slot of the node.
-    fn keep_found(&mut self, value: &Value<'a>) {
-        let Some(node) = self.nodes.get(self.node) else { return };
-        self.values.found.extend(node.slots.iter().map(|slot| (*slot, value.clone())));
+    #[inline(always)]
+    fn keep(&mut self, node: &Node, value: Value) {
+        for slot in &node.slots {
+            self.out.keep(*slot, value);
+        }
+    }
+
+    /// Reads the value at `at`, which begins with `first`. `levels` is the number of objects and arrays around it. Returns
+    /// the offset after it.
+    #[inline(always)]
+    fn value(&mut self, node: &'r Node, at: usize, first: u8, levels: usize) -> Option<usize> {
+        match first {
+            b'"' => {
+                let end = self.strings.end(at)?;
+                if end.special || node.embedded != Embedded::Nothing {
+                    self.special_text(node, at, end.quote, end.special)?;
+                } else if end.quote > at + 1 {
+                    self.keep(node, Value::Text(Text::new(self.source, at + 1, end.quote)));
+                }
+                Some(end.quote + 1)
+            }
+            b'{' => self.object(node, at, levels),
+            b'[' => self.array(node, at, levels),
+            b't' | b'f' => {
+                let end = self.word(at, first)?;
+                self.keep(node, Value::Text(Text::new(self.source, at, end)));
+                Some(end)
+            }
+            b'n' => self.word(at, first),
+            _ => self.number(node, at),
+        }
+    }
+
+    #[inline(never)]
+    fn object(&mut self, node: &'r Node, open: usize, levels: usize) -> Option<usize> {
+        self.enter(levels)?;
+        let (mut at, mut byte) = self.token(open + 1)?;
+        if byte == b'}' {
+            return Some(at + 1);
+        }
+        let before = self.out.members.len();
+        let mut seen = [0_u64; 4];
+        loop {
+            if byte != b'"' {
+                return None;
+            }
+            let end = self.strings.end(at)?;
+            let edge = self.edge(node, at, end.quote, end.special)?;
+            let (value, first) = self.after_name(end.quote)?;
+            let behind = match edge {
+                None => self.skip(value, first)?,
+                Some(Edge { number, node }) => {
+                    let (word, bit) = (number / 64 % 4, 1 << (number % 64));
+                    if seen.get(word).is_some_and(|word| word & bit != 0) {
+                        self.forget(before, number);
+                    }
+                    if let Some(word) = seen.get_mut(word) {
+                        *word |= bit;
+                    }
+                    let from = self.out.found.len();
+                    let behind = self.value(self.nodes.get(node)?, value, first, levels + 1)?;
+                    self.out.members.push(Member { edge: number, from, to: self.out.found.len() });
+                    behind
+                }
+            };
+            (at, byte) = self.token(behind)?;
+            match byte {
+                b',' => (at, byte) = self.token(at + 1)?,
+                b'}' => break,
+                _ => return None,
+            }
+        }
+        self.out.members.truncate(before);
+        self.keep(node, Value::Composite);
+        Some(at + 1)
+    }
+
+    #[inline(never)]
+    fn array(&mut self, node: &'r Node, open: usize, levels: usize) -> Option<usize> {
+        self.enter(levels)?;
+        let (mut at, mut first) = self.token(open + 1)?;
+        if first == b']' {
+            return Some(at + 1);
+        }
+        let elements = node.elements.and_then(|elements| self.nodes.get(elements));
+        let elements = elements.or(self.reading.any_spelling.then_some(node));
+        loop {
+            let behind = match elements {
+                Some(elements) => self.value(elements, at, first, levels + 1)?,
+                None => self.skip(at, first)?,
+            };
+            (at, first) = self.token(behind)?;
+            match first {
+                b',' => (at, first) = self.token(at + 1)?,
+                b']' => break,
+                _ => return None,
+            }
+        }
+        self.keep(node, Value::Composite);
+        Some(at + 1)
+    }
+
+    #[inline(always)]
+    fn enter(&mut self, levels: usize) -> Option<()> {
+        if levels < MAX_LEVELS {
+            return Some(());
+        }
+        self.why = "it is nested more than 127 levels deep";
+        None
+    }
+
+    /// Removes the values of the member with this edge of the current object, if there is one. As in most JSON parsers,
+    /// the last of duplicate members wins.
+    #[cold]
+    fn forget(&mut self, before: usize, edge: usize) {
+        let Buffers { members, found, .. } = &mut *self.out;
+        let mut own = (before..).zip(members.iter().skip(before));
+        let Some((place, Member { from, to, .. })) = own.find(|(_, member)| member.edge == edge) else { return };
+        let (from, to) = (*from, *to);
+        members.remove(place);
+        found.drain(from..to);
+        for later in members.iter_mut().skip(before).filter(|member| member.from >= to) {
+            later.from -= to - from;
+            later.to -= to - from;
+        }
+    }
+
+    /// The edge of the member whose name stands between two quotes. The outer `None`: it is not a string.
+    #[inline(always)]
+    fn edge(&self, node: &Node, open: usize, quote: usize, special: bool) -> Option<Option<Edge>> {
+        let name = self.text.get(open + 1..quote)?;
+        if special || self.reading.any_spelling {
+            let string = self.text.as_bytes().get(open..=quote)?;
+            let name = if special { Cow::Owned(unescape(string)?) } else { Cow::Borrowed(name) };
+            return Some(self.edge_of(node, &name));
+        }
+        match node.edge(name) {
+            None if name.as_bytes().contains(&b'.') => Some(self.edge_of_joined(node, name)),
+            edge => Some(edge),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn edge_of(&self, node: &Node, name: &str) -> Option<Edge> {
+        self.edge_in_any_spelling(node, name).or_else(|| self.edge_of_joined(node, name))
+    }
+
+    fn edge_in_any_spelling(&self, node: &Node, name: &str) -> Option<Edge> {
+        node.edge(name).or_else(|| self.reading.any_spelling.then(|| node.edge_by_letters(name)).flatten())
+    }
+
+    /// The edge at the end of the names that a flat record joins with dots: `userIdentity.arn`.
+    #[cold]
+    #[inline(never)]
+    fn edge_of_joined(&self, node: &Node, names: &str) -> Option<Edge> {
+        let (first, rest) = names.split_once('.')?;
+        let first = self.edge_in_any_spelling(node, first)?;
+        rest.split('.').try_fold(first, |edge, name| self.edge_in_any_spelling(self.nodes.get(edge.node)?, name))
+    }
+
+    /// Keeps a string with escapes, or one that may hold embedded content. `None` if it is not a string.
+    #[inline(never)]
+    fn special_text(&mut self, node: &'r Node, open: usize, quote: usize, special: bool) -> Option<()> {
+        let text = match special {
+            true => Cow::Owned(unescape(self.text.as_bytes().get(open..=quote)?)?),
+            false => Cow::Borrowed(self.text.get(open + 1..quote)?),
+        };
+        let like_json = || matches!(without_mark(&text).as_bytes().first(), Some(b'{' | b'['));
+        match node.embedded {
+            Embedded::Json if like_json() => self.embedded_json(node, without_mark(&text)),
+            Embedded::Records if like_json() => self.embedded(EmbeddedRecords::Json(text.into_owned().into_bytes())),
+            Embedded::Original if like_json() => {
+                self.embedded(EmbeddedRecords::Original(text.into_owned().into_bytes()))
+            }
+            Embedded::Base64 if self.reading.envelope => self.embedded(EmbeddedRecords::Base64(text.into_owned())),
+            _ if text.is_empty() => {}
+            _ => {
+                let text = match text {
+                    Cow::Borrowed(_) => Text::new(self.source, open + 1, quote),
+                    Cow::Owned(text) => self.out.decode(text),
+                };
+                self.keep(node, Value::Text(text));
+            }
+        }
+        Some(())
+    }
+
+    fn embedded(&mut self, records: EmbeddedRecords) {
+        self.out.embedded.push(records);
+    }
+
+    /// Reads a string as embedded JSON. If it is truncated or nested too deep, only its presence is kept.
+    fn embedded_json(&mut self, node: &'r Node, text: &str) {
+        if self.depth == MAX_DEPTH {
+            return self.keep(node, Value::Composite);
+        }
+        let out = &mut *self.out;
+        let before = (out.found.len(), out.embedded.len(), out.members.len(), out.open.len(), out.decoded.len());
+        let text = text.to_owned();
+        let Text { source, .. } = out.decode(String::new());
+        let reading = Reading { envelope: false, ..self.reading };
+        let mut reader = Reader { depth: self.depth + 1, ..Reader::new(self.nodes, &text, source, reading, out) };
+        match reader.document(node) {
+            Some(()) => {
+                if let Some(decoded) = self.out.decoded.get_mut(before.4) {
+                    *decoded = text;
+                }
+            }
+            None => {
+                let out = &mut *self.out;
+                out.found.truncate(before.0);
+                out.embedded.truncate(before.1);
+                out.members.truncate(before.2);
+                out.open.truncate(before.3);
+                out.decoded.truncate(before.4);
+                self.keep(node, Value::Composite);
+            }
+        }
+    }
+
+    /// Reads a number, and keeps its text as Rust writes the number that it is.
+    fn number(&mut self, node: &Node, at: usize) -> Option<usize> {
+        let end = self.end_of_number(at)?;
+        let text = self.text.get(at..end)?;
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        let as_it_is = digits.len() <= 18 && text != "-0" && digits.bytes().all(|byte| byte.is_ascii_digit());
+        let text = match as_it_is {
+            true => Text::new(self.source, at, end),
+            false => self.other_number(text)?,
+        };
+        self.keep(node, Value::Text(text));
+        Some(end)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn other_number(&mut self, text: &str) -> Option<Text> {
+        self.why = "a number is out of range";
+        let number: serde_json::Number = serde_json::from_str(text).ok()?;
+        self.why = MALFORMED;
+        let integer =
+            number.as_u64().map(|number| number.to_string()).or(number.as_i64().map(|number| number.to_string()));
+        Some(self.out.decode(integer.or(number.as_f64().map(|number| number.to_string()))?))
+    }
+
+    /// The offset after a number.
+    #[inline(always)]
+    fn end_of_number(&self, at: usize) -> Option<usize> {
+        let digits = |from: usize| {
+            let mut at = from;
+            while self.byte(at).is_some_and(|byte| byte.is_ascii_digit()) {
+                at += 1;
+            }
+            if at > from { Some(at) } else { None }
+        };
+        let at = if self.byte(at)? == b'-' { at + 1 } else { at };
+        let mut end = if self.byte(at)? == b'0' { at + 1 } else { digits(at)? };
+        if self.byte(end) == Some(b'.') {
+            end = digits(end + 1)?;
+        }
+        if matches!(self.byte(end), Some(b'e' | b'E')) {
+            let sign = matches!(self.byte(end + 1), Some(b'+' | b'-'));
+            end = digits(end + 1 + usize::from(sign))?;
+        }
+        Some(end)
+    }
+
+    /// The offset after `true`, `false` or `null`, which begins with `first`.
+    #[inline(always)]
+    fn word(&self, at: usize, first: u8) -> Option<usize> {
+        let word: &[u8] = match first {
+            b't' => b"true",
+            b'f' => b"false",
+            _ => b"null",
+        };
+        let end = at + word.len();
+        (self.text.as_bytes().get(at..end)? == word).then_some(end)
+    }
+
+    /// Checks a value that no path leads to. Returns the offset after it.
+    #[inline(always)]
+    fn skip(&mut self, at: usize, first: u8) -> Option<usize> {
+        match first {
+            b'"' => self.skip_string(at),
+            b'{' | b'[' => self.skip_nested(at, first),
+            _ => self.skip_scalar(at, first),
+        }
+    }
+
+    #[inline(always)]
+    fn skip_scalar(&self, at: usize, first: u8) -> Option<usize> {
+        match first {
+            b't' | b'f' | b'n' => self.word(at, first),
+            _ => self.end_of_number(at),
+        }
+    }
+
+    #[inline(always)]
+    fn skip_string(&mut self, open: usize) -> Option<usize> {
+        let end = self.strings.end(open)?;
+        if end.special {
+            self.check_string(open, end.quote)?;
+        }
+        Some(end.quote + 1)
+    }
+
+    /// `None` if a string has a control character, or an escape that is none.
+    #[cold]
+    #[inline(never)]
+    fn check_string(&self, open: usize, quote: usize) -> Option<()> {
+        let string = self.text.as_bytes().get(open..=quote)?;
+        serde_json::from_slice::<IgnoredAny>(string).ok().map(|_| ())
+    }
+
+    /// The value of a member that no path leads to, whose name begins at `at`.
+    #[inline(always)]
+    fn skip_name(&mut self, at: usize, first: u8) -> Option<(usize, u8)> {
+        if first != b'"' {
+            return None;
+        }
+        let behind = self.skip_string(at)?;
+        self.after_name(behind - 1)
+    }
+
+    /// Checks an object or array without recursion, because it may be nested as deep as it is long.
+    #[inline(never)]
+    fn skip_nested(&mut self, mut at: usize, mut first: u8) -> Option<usize> {
+        let before = self.out.open.len();
+        loop {
+            let mut behind = match first {
+                b'"' => self.skip_string(at)?,
+                b'{' => match self.token(at + 1)? {
+                    (end, b'}') => end + 1,
+                    (name, byte) => {
+                        self.out.open.push(b'}');
+                        (at, first) = self.skip_name(name, byte)?;
+                        continue;
+                    }
+                },
+                b'[' => match self.token(at + 1)? {
+                    (end, b']') => end + 1,
+                    element => {
+                        self.out.open.push(b']');
+                        (at, first) = element;
+                        continue;
+                    }
+                },
+                _ => self.skip_scalar(at, first)?,
+            };
+            loop {
+                if self.out.open.len() == before {
+                    return Some(behind);
+                }
+                let close = *self.out.open.last()?;
+                let (next, byte) = self.token(behind)?;
+                if byte == b',' {
+                    (at, first) = self.token(next + 1)?;
+                    if close == b'}' {
+                        (at, first) = self.skip_name(at, first)?;
+                    }
+                    break;
+                }
+                if byte != close {
+                    return None;
+                }
+                self.out.open.pop();
+                behind = next + 1;
+            }
+        }
     }
 }
 
 /// A text without white space and byte order marks at its beginning.
-fn without_mark(text: &str) -> &str {
+pub(super) fn without_mark(text: &str) -> &str {
     text.trim_start_matches(|letter: char| letter.is_whitespace() || letter == '\u{FEFF}')
-}
-
-impl<'a> DeserializeSeed<'a> for Reader<'_, 'a> {
-    type Value = ();
-
-    fn deserialize<D: serde::Deserializer<'a>>(self, json: D) -> Result<(), D::Error> {
-        json.deserialize_any(self)
-    }
-}
-
-impl<'a> Visitor<'a> for Reader<'_, 'a> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_bool<E>(mut self, value: bool) -> Result<(), E> {
-        self.keep(Cow::Borrowed(if value { "true" } else { "false" }));
-        Ok(())
-    }
-
-    fn visit_i64<E>(mut self, value: i64) -> Result<(), E> {
-        self.keep(Cow::Owned(value.to_string()));
-        Ok(())
-    }
-
-    fn visit_u64<E>(mut self, value: u64) -> Result<(), E> {
-        self.keep(Cow::Owned(value.to_string()));
-        Ok(())
-    }
-
-    fn visit_f64<E>(mut self, value: f64) -> Result<(), E> {
-        self.keep(Cow::Owned(value.to_string()));
-        Ok(())
-    }
-
-    fn visit_borrowed_str<E>(mut self, value: &'a str) -> Result<(), E> {
-        self.keep_text(Cow::Borrowed(value));
-        Ok(())
-    }
-
-    fn visit_str<E>(mut self, value: &str) -> Result<(), E> {
-        self.keep_text(Cow::Owned(value.to_owned()));
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'a>>(mut self, mut list: A) -> Result<(), A::Error> {
-        let here = self.values.any_spelling.then_some(self.node);
-        let elements = self.node().and_then(|node| node.elements).or(here);
-        let mut empty = true;
-        while match elements {
-            Some(elements) => list.next_element_seed(self.at(elements))?.is_some(),
-            None => list.next_element::<IgnoredAny>()?.is_some(),
-        } {
-            empty = false;
-        }
-        if !empty {
-            self.keep_found(&Value::Composite);
-        }
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'a>>(mut self, mut map: A) -> Result<(), A::Error> {
-        // For each member, by edge number: the range of its values in `found`, so that a duplicate member replaces
-        // them.
-        let mut read: Vec<(usize, usize, usize)> = Vec::new();
-        let mut empty = true;
-        let (nodes, any_spelling) = (self.nodes, self.values.any_spelling);
-        while let Some(member) = map.next_key_seed(MemberName { nodes, node: self.node, any_spelling })? {
-            empty = false;
-            let Some(Edge { number: member, node }) = member else {
-                map.next_value::<IgnoredAny>()?;
-                continue;
-            };
-            let mut start = self.values.found.len();
-            if let Some(at) = read.iter().position(|(known, ..)| *known == member) {
-                let (_, from, to) = read.remove(at);
-                if from > to || to > start {
-                    return Err(A::Error::custom("members out of order"));
-                }
-                self.values.found.drain(from..to);
-                let gone = to - from;
-                start -= gone;
-                for (_, later_from, later_to) in read.iter_mut().filter(|(_, later, _)| *later >= to) {
-                    *later_from -= gone;
-                    *later_to -= gone;
-                }
-            }
-            map.next_value_seed(self.at(node))?;
-            read.push((member, start, self.values.found.len()));
-        }
-        if !empty {
-            self.keep_found(&Value::Composite);
-        }
-        Ok(())
-    }
-}
-
-/// Deserializes a member name into the edge it leads along, if any.
-struct MemberName<'r> {
-    nodes: &'r [Node],
-    node: usize,
-    any_spelling: bool,
-}
-
-impl MemberName<'_> {
-    fn edge(&self, node: usize, name: &str) -> Option<Edge> {
-        let node = self.nodes.get(node)?;
-        node.edge(name).or_else(|| self.any_spelling.then(|| node.edge_by_letters(name)).flatten())
-    }
-
-    /// The edge at the end of the names that a flat record joins with dots: `userIdentity.arn`.
-    fn edge_of_joined(&self, names: &str) -> Option<Edge> {
-        let (first, rest) = names.split_once('.')?;
-        rest.split('.').try_fold(self.edge(self.node, first)?, |edge, name| self.edge(edge.node, name))
-    }
-}
-
-impl<'a> DeserializeSeed<'a> for MemberName<'_> {
-    type Value = Option<Edge>;
-
-    fn deserialize<D: serde::Deserializer<'a>>(self, json: D) -> Result<Self::Value, D::Error> {
-        json.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for MemberName<'_> {
-    type Value = Option<Edge>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a member's name")
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(self.edge(self.node, name).or_else(|| self.edge_of_joined(name)))
-    }
 }

@@ -115,6 +115,22 @@ impl StructuralMasks {
     }
 }
 
+/// The bytes of a block that are escaped by one of its backslashes. `carry` is one if the block's first byte is escaped by
+/// the block before, else zero; it is set for the next block.
+#[inline(always)]
+pub(super) fn escaped_by(backslash: Mask, carry: &mut Mask) -> Mask {
+    const EVEN: Mask = 0x5555_5555_5555_5555;
+    if backslash == 0 {
+        return std::mem::take(carry);
+    }
+    let backslash = backslash & !*carry;
+    let follows = backslash << 1 | *carry;
+    let odd_starts = backslash & !EVEN & !follows;
+    let (even_runs, overflow) = odd_starts.overflowing_add(backslash);
+    *carry = Mask::from(overflow);
+    (EVEN ^ (even_runs << 1)) & follows
+}
+
 /// The bits of `mask` below `bit`; all bits if `bit` is 64 or more.
 #[inline(always)]
 pub(crate) fn below(mask: Mask, bit: usize) -> Mask {

@@ -1,6 +1,6 @@
 //! Finds the end of a JSON value without parsing it.
 
-use super::blocks::{self, BLOCK, Mask, StructuralMasks, below};
+use super::blocks::{self, BLOCK, Mask, StructuralMasks, below, escaped_by};
 
 /// Finds the end of one JSON object or array by matching brackets outside strings.
 ///
@@ -68,7 +68,7 @@ impl JsonScanner {
     /// Scans the first `length` bytes of a block. Returns the offset in the block just past the closing bracket.
     #[inline(always)]
     fn step(&mut self, masks: StructuralMasks, length: usize) -> Option<usize> {
-        let quote = below(masks.quote, length) & !self.escaped_by(below(masks.backslash, length));
+        let quote = below(masks.quote, length) & !escaped_by(below(masks.backslash, length), &mut self.escaped);
         let in_string = prefix_xor(quote) ^ self.in_string;
         self.in_string = if in_string >> (BLOCK - 1) == 1 { Mask::MAX } else { 0 };
         let mut open = below(masks.open, length) & !in_string;
@@ -91,21 +91,6 @@ impl JsonScanner {
         }
         self.depth += u64::from(open.count_ones());
         None
-    }
-
-    /// The bytes of the block that are escaped by a backslash.
-    #[inline(always)]
-    fn escaped_by(&mut self, backslash: Mask) -> Mask {
-        const EVEN: Mask = 0x5555_5555_5555_5555;
-        if backslash == 0 {
-            return std::mem::take(&mut self.escaped);
-        }
-        let backslash = backslash & !self.escaped;
-        let follows = backslash << 1 | self.escaped;
-        let odd_starts = backslash & !EVEN & !follows;
-        let (even_runs, overflow) = odd_starts.overflowing_add(backslash);
-        self.escaped = Mask::from(overflow);
-        (EVEN ^ (even_runs << 1)) & follows
     }
 }
 

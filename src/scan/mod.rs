@@ -13,6 +13,7 @@ mod json_scan;
 mod prefilter;
 mod sniff;
 mod spelling;
+mod strings;
 mod word;
 
 pub(crate) use batch::{Defect, Piece, Pieces, RecordSpan};
@@ -21,6 +22,7 @@ pub(crate) use children::{Child, children};
 pub use json_scan::JsonScanner;
 pub(crate) use prefilter::{ActionKey, ExpectedValue, MAX_VERSION, Prefilter};
 pub(crate) use sniff::{ContainerMembers, Sniffer};
+pub(crate) use strings::Strings;
 
 /// Everything needed to cut a batch into records: the keys and actions to search for, and the known line members.
 #[derive(Debug)]

@@ -19,11 +19,13 @@ mod files;
 mod random;
 mod record;
 pub mod shapes;
+mod workload;
 
 pub use cloud::{azure_line, gcp_line};
 pub use files::{File, files};
 pub use random::Random;
 pub use record::{Call, Record, chain, time_text};
+pub use workload::Workload;
 
 /// Splits bytes into batches of whole lines of at most `size` bytes; a longer line is a batch of its own.
 pub fn batches(bytes: &[u8], size: usize) -> Vec<&[u8]> {
