@@ -5,6 +5,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::cloud::Embedded;
+use super::edges::Name;
 use super::embedded::MAX_DEPTH;
 use super::projection::{Edge, Node, Projection, ROOT, Slot};
 use super::reader::{Reading, without_mark};
@@ -186,7 +187,7 @@ impl<'a> Visitor<'a> for Reader<'_> {
     fn visit_map<A: MapAccess<'a>>(mut self, mut map: A) -> Result<(), A::Error> {
         // For each member, by edge number: the range of its values in `found`, so that a duplicate member replaces
         // them.
-        let mut read: Vec<(usize, usize, usize)> = Vec::new();
+        let mut read: Vec<(u32, usize, usize)> = Vec::new();
         let mut empty = true;
         let (nodes, any_spelling) = (self.nodes, self.values.reading.any_spelling);
         while let Some(member) = map.next_key_seed(MemberName { nodes, node: self.node, any_spelling })? {
@@ -209,7 +210,7 @@ impl<'a> Visitor<'a> for Reader<'_> {
                     *later_to -= gone;
                 }
             }
-            map.next_value_seed(self.at(node))?;
+            map.next_value_seed(self.at(node as usize))?;
             read.push((member, start, self.values.found.len()));
         }
         if !empty {
@@ -229,13 +230,13 @@ struct MemberName<'r> {
 impl MemberName<'_> {
     fn edge(&self, node: usize, name: &str) -> Option<Edge> {
         let node = self.nodes.get(node)?;
-        node.edge(name).or_else(|| self.any_spelling.then(|| node.edge_by_letters(name)).flatten())
+        node.edge(Name::of(name.as_bytes())).or_else(|| self.any_spelling.then(|| node.edge_by_letters(name)).flatten())
     }
 
     /// The edge at the end of the names that a flat record joins with dots: `userIdentity.arn`.
     fn edge_of_joined(&self, names: &str) -> Option<Edge> {
         let (first, rest) = names.split_once('.')?;
-        rest.split('.').try_fold(self.edge(self.node, first)?, |edge, name| self.edge(edge.node, name))
+        rest.split('.').try_fold(self.edge(self.node, first)?, |edge, name| self.edge(edge.node as usize, name))
     }
 }
 

@@ -11,7 +11,7 @@ use hashbrown::HashMap;
 
 use super::cloud::{Alias, Embedded};
 use super::common::{COMMON_FIELDS, Common};
-use super::edges::Edges;
+use super::edges::{Edges, Name};
 use super::path::{Path, Segment};
 use super::{CLOUDS, Cloud, MAPPINGS, Values};
 use crate::util::spelling::letters;
@@ -36,7 +36,7 @@ pub(crate) struct Projection {
     /// The nodes of the tree; the first is [`ROOT`].
     pub(super) nodes: Vec<Node>,
     /// The number of edges, which is also the number of the next one.
-    edges: usize,
+    edges: u32,
     /// The slots of each cloud's fields, in the order of [`CLOUDS`].
     fields: Vec<Vec<Slot>>,
     /// The slots of the common fields.
@@ -67,11 +67,11 @@ pub(super) struct Node {
 impl Node {
     /// The edge to a member, by its name in a record.
     #[inline(always)]
-    pub(super) fn edge(&self, name: &str) -> Option<Edge> {
-        if self.ignore_case && name.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            return self.members.get(name.to_ascii_lowercase().as_bytes());
+    pub(super) fn edge(&self, name: Name<'_>) -> Option<Edge> {
+        if self.ignore_case {
+            return self.members.get(Name::of(&name.bytes().to_ascii_lowercase()));
         }
-        self.members.get(name.as_bytes())
+        self.members.get(name)
     }
 
     /// The edge to a member whose name has the same letters, in any spelling.
@@ -91,9 +91,9 @@ impl Node {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Edge {
     /// Unique among all edges.
-    pub number: usize,
+    pub number: u32,
     /// The node it leads to, as an index.
-    pub node: usize,
+    pub node: u32,
 }
 
 /// The index of the node of the record itself.
@@ -220,13 +220,13 @@ impl Projection {
 
     /// The node of a member of `node`, which is added if it does not exist.
     fn member(&mut self, node: usize, name: &str) -> usize {
-        let (fresh, number) = (self.nodes.len(), self.edges);
+        let fresh = self.nodes.len();
         let Some(here) = self.nodes.get_mut(node) else { return node };
-        if let Some(edge) = here.edge(name) {
-            return edge.node;
+        if let Some(edge) = here.edge(Name::of(name.as_bytes())) {
+            return edge.node as usize;
         }
         let ignore_case = here.ignore_case;
-        here.connect(name, Edge { number, node: fresh });
+        here.connect(name, Edge { number: self.edges, node: fresh as u32 });
         self.edges += 1;
         self.nodes.push(Node { ignore_case, ..Node::default() });
         fresh
@@ -246,7 +246,7 @@ impl Projection {
         let number = self.edges;
         self.edges += 1;
         if let Some(from) = self.nodes.get_mut(from) {
-            from.connect(name, Edge { number, node });
+            from.connect(name, Edge { number, node: node as u32 });
         }
     }
 }

@@ -9,10 +9,11 @@ use std::borrow::Cow;
 use serde::de::{Error as _, IgnoredAny};
 
 use super::cloud::Embedded;
+use super::edges::Name;
 use super::embedded::MAX_DEPTH;
 use super::projection::{Edge, Node, Projection, ROOT};
 use super::repair::unescape;
-use super::values::{Buffers, EmbeddedRecords, Source, Text, Value, Values};
+use super::values::{Buffers, EmbeddedRecords, Source, Value, Values};
 use crate::scan::{Strings, is_space};
 
 /// How deep the values that paths lead through may be nested. serde_json's limit; values that no path leads to may be
@@ -32,9 +33,9 @@ pub(super) struct Reading {
 /// duplicate member replaces them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Member {
-    edge: usize,
-    from: usize,
-    to: usize,
+    edge: u32,
+    from: u32,
+    to: u32,
 }
 
 impl Projection {
@@ -50,9 +51,9 @@ impl Projection {
         mut buffers: Buffers,
     ) -> Result<Values<'a>, serde_json::Error> {
         let read = match std::str::from_utf8(record) {
-            Ok(text) => self.read_text(text, Source::Record, reading, &mut buffers).map(|()| text),
+            Ok(text) => self.read_text(text, Source::RECORD, reading, &mut buffers).map(|()| text),
             Err(_) => {
-                let Text { source, .. } = buffers.decode(String::new());
+                let source = buffers.decode(String::new()).source();
                 let text = String::from_utf8_lossy(record).into_owned();
                 let read = self.read_text(&text, source, reading, &mut buffers);
                 if let Some(decoded) = buffers.decoded.first_mut() {
@@ -167,7 +168,7 @@ impl<'r> Reader<'r> {
                 if end.special || node.embedded != Embedded::Nothing {
                     self.special_text(node, at, end.quote, end.special)?;
                 } else if end.quote > at + 1 {
-                    self.keep(node, Value::Text(Text::new(self.source, at + 1, end.quote)));
+                    self.keep(node, Value::text(self.source, at + 1, end.quote));
                 }
                 Some(end.quote + 1)
             }
@@ -175,7 +176,7 @@ impl<'r> Reader<'r> {
             b'[' => self.array(node, at, levels),
             b't' | b'f' => {
                 let end = self.word(at, first)?;
-                self.keep(node, Value::Text(Text::new(self.source, at, end)));
+                self.keep(node, Value::text(self.source, at, end));
                 Some(end)
             }
             b'n' => self.word(at, first),
@@ -202,16 +203,16 @@ impl<'r> Reader<'r> {
             let behind = match edge {
                 None => self.skip(value, first)?,
                 Some(Edge { number, node }) => {
-                    let (word, bit) = (number / 64 % 4, 1 << (number % 64));
+                    let (word, bit) = (number as usize / 64 % 4, 1 << (number % 64));
                     if seen.get(word).is_some_and(|word| word & bit != 0) {
                         self.forget(before, number);
                     }
                     if let Some(word) = seen.get_mut(word) {
                         *word |= bit;
                     }
-                    let from = self.out.found.len();
-                    let behind = self.value(self.nodes.get(node)?, value, first, levels + 1)?;
-                    self.out.members.push(Member { edge: number, from, to: self.out.found.len() });
+                    let from = self.out.found.len() as u32;
+                    let behind = self.value(self.nodes.get(node as usize)?, value, first, levels + 1)?;
+                    self.out.members.push(Member { edge: number, from, to: self.out.found.len() as u32 });
                     behind
                 }
             };
@@ -223,7 +224,7 @@ impl<'r> Reader<'r> {
             }
         }
         self.out.members.truncate(before);
-        self.keep(node, Value::Composite);
+        self.keep(node, Value::COMPOSITE);
         Some(at + 1)
     }
 
@@ -248,7 +249,7 @@ impl<'r> Reader<'r> {
                 _ => return None,
             }
         }
-        self.keep(node, Value::Composite);
+        self.keep(node, Value::COMPOSITE);
         Some(at + 1)
     }
 
@@ -264,13 +265,13 @@ impl<'r> Reader<'r> {
     /// Removes the values of the member with this edge of the current object, if there is one. As in most JSON parsers,
     /// the last of duplicate members wins.
     #[cold]
-    fn forget(&mut self, before: usize, edge: usize) {
+    fn forget(&mut self, before: usize, edge: u32) {
         let Buffers { members, found, .. } = &mut *self.out;
         let mut own = (before..).zip(members.iter().skip(before));
         let Some((place, Member { from, to, .. })) = own.find(|(_, member)| member.edge == edge) else { return };
         let (from, to) = (*from, *to);
         members.remove(place);
-        found.drain(from..to);
+        found.drain(from as usize..to as usize);
         for later in members.iter_mut().skip(before).filter(|member| member.from >= to) {
             later.from -= to - from;
             later.to -= to - from;
@@ -280,14 +281,13 @@ impl<'r> Reader<'r> {
     /// The edge of the member whose name stands between two quotes. The outer `None`: it is not a string.
     #[inline(always)]
     fn edge(&self, node: &Node, open: usize, quote: usize, special: bool) -> Option<Option<Edge>> {
-        let name = self.text.get(open + 1..quote)?;
         if special || self.reading.any_spelling {
             let string = self.text.as_bytes().get(open..=quote)?;
-            let name = if special { Cow::Owned(unescape(string)?) } else { Cow::Borrowed(name) };
-            return Some(self.edge_of(node, &name));
+            return Some(self.edge_of(node, &unescape(string)?));
         }
+        let name = Name::of(self.text.as_bytes().get(open + 1..quote)?);
         match node.edge(name) {
-            None if name.as_bytes().contains(&b'.') => Some(self.edge_of_joined(node, name)),
+            None if name.may_have_a_dot() => Some(self.edge_of_joined(node, self.text.get(open + 1..quote)?)),
             edge => Some(edge),
         }
     }
@@ -299,7 +299,8 @@ impl<'r> Reader<'r> {
     }
 
     fn edge_in_any_spelling(&self, node: &Node, name: &str) -> Option<Edge> {
-        node.edge(name).or_else(|| self.reading.any_spelling.then(|| node.edge_by_letters(name)).flatten())
+        node.edge(Name::of(name.as_bytes()))
+            .or_else(|| self.reading.any_spelling.then(|| node.edge_by_letters(name)).flatten())
     }
 
     /// The edge at the end of the names that a flat record joins with dots: `userIdentity.arn`.
@@ -308,7 +309,8 @@ impl<'r> Reader<'r> {
     fn edge_of_joined(&self, node: &Node, names: &str) -> Option<Edge> {
         let (first, rest) = names.split_once('.')?;
         let first = self.edge_in_any_spelling(node, first)?;
-        rest.split('.').try_fold(first, |edge, name| self.edge_in_any_spelling(self.nodes.get(edge.node)?, name))
+        rest.split('.')
+            .try_fold(first, |edge, name| self.edge_in_any_spelling(self.nodes.get(edge.node as usize)?, name))
     }
 
     /// Keeps a string with escapes, or one that may hold embedded content. `None` if it is not a string.
@@ -329,10 +331,10 @@ impl<'r> Reader<'r> {
             _ if text.is_empty() => {}
             _ => {
                 let text = match text {
-                    Cow::Borrowed(_) => Text::new(self.source, open + 1, quote),
+                    Cow::Borrowed(_) => Value::text(self.source, open + 1, quote),
                     Cow::Owned(text) => self.out.decode(text),
                 };
-                self.keep(node, Value::Text(text));
+                self.keep(node, text);
             }
         }
         Some(())
@@ -345,12 +347,12 @@ impl<'r> Reader<'r> {
     /// Reads a string as embedded JSON. If it is truncated or nested too deep, only its presence is kept.
     fn embedded_json(&mut self, node: &'r Node, text: &str) {
         if self.depth == MAX_DEPTH {
-            return self.keep(node, Value::Composite);
+            return self.keep(node, Value::COMPOSITE);
         }
         let out = &mut *self.out;
         let before = (out.found.len(), out.embedded.len(), out.members.len(), out.open.len(), out.decoded.len());
         let text = text.to_owned();
-        let Text { source, .. } = out.decode(String::new());
+        let source = out.decode(String::new()).source();
         let reading = Reading { envelope: false, ..self.reading };
         let mut reader = Reader { depth: self.depth + 1, ..Reader::new(self.nodes, &text, source, reading, out) };
         match reader.document(node) {
@@ -366,7 +368,7 @@ impl<'r> Reader<'r> {
                 out.members.truncate(before.2);
                 out.open.truncate(before.3);
                 out.decoded.truncate(before.4);
-                self.keep(node, Value::Composite);
+                self.keep(node, Value::COMPOSITE);
             }
         }
     }
@@ -378,16 +380,16 @@ impl<'r> Reader<'r> {
         let digits = text.strip_prefix('-').unwrap_or(text);
         let as_it_is = digits.len() <= 18 && text != "-0" && digits.bytes().all(|byte| byte.is_ascii_digit());
         let text = match as_it_is {
-            true => Text::new(self.source, at, end),
+            true => Value::text(self.source, at, end),
             false => self.other_number(text)?,
         };
-        self.keep(node, Value::Text(text));
+        self.keep(node, text);
         Some(end)
     }
 
     #[cold]
     #[inline(never)]
-    fn other_number(&mut self, text: &str) -> Option<Text> {
+    fn other_number(&mut self, text: &str) -> Option<Value> {
         self.why = "a number is out of range";
         let number: serde_json::Number = serde_json::from_str(text).ok()?;
         self.why = MALFORMED;

@@ -47,29 +47,26 @@ pub(super) struct Found {
     next: u32,
 }
 
-/// A value.
+/// A value: the place of a text, which is a string or the text of a number or boolean, or [`Value::COMPOSITE`].
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Value {
-    /// A string, or the text of a number or boolean.
-    Text(Text),
-    /// An object or an array.
-    Composite,
+pub(super) struct Value {
+    source: Source,
+    start: u32,
+    end: u32,
 }
 
-/// The place of a text.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Text {
-    pub source: Source,
-    pub start: u32,
-    pub end: u32,
-}
-
-/// Where a text stands.
+/// Where a text stands: in the record, or in one of [`Buffers::decoded`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Source {
-    Record,
-    /// In a text of [`Buffers::decoded`].
-    Decoded(u32),
+pub(super) struct Source(u32);
+
+impl Source {
+    pub(super) const RECORD: Self = Self(0);
+    const COMPOSITE: Self = Self(u32::MAX);
+
+    /// The text at this index of [`Buffers::decoded`].
+    fn decoded(index: usize) -> Self {
+        Self(place(index + 1))
+    }
 }
 
 /// The values of one slot: its first and last, and its last text, as indices.
@@ -85,10 +82,26 @@ const NONE: u32 = u32::MAX;
 
 const EMPTY: Chain = Chain { first: NONE, last: NONE, last_text: NONE };
 
-impl Text {
-    pub(super) fn new(source: Source, start: usize, end: usize) -> Self {
-        let place = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+fn place(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+impl Value {
+    /// An object or an array.
+    pub(super) const COMPOSITE: Self = Self { source: Source::COMPOSITE, start: 0, end: 0 };
+
+    /// The text at these bytes of a source.
+    #[inline(always)]
+    pub(super) fn text(source: Source, start: usize, end: usize) -> Self {
         Self { source, start: place(start), end: place(end) }
+    }
+
+    pub(super) fn source(self) -> Source {
+        self.source
+    }
+
+    fn is_text(self) -> bool {
+        self.source != Source::COMPOSITE
     }
 }
 
@@ -100,10 +113,10 @@ impl Buffers {
     }
 
     /// Keeps a text that does not stand in the record, and returns its place.
-    pub(super) fn decode(&mut self, text: String) -> Text {
-        let length = text.len();
+    pub(super) fn decode(&mut self, text: String) -> Value {
+        let value = Value::text(Source::decoded(self.decoded.len()), 0, text.len());
         self.decoded.push(text);
-        Text::new(Source::Decoded((self.decoded.len() - 1) as u32), 0, length)
+        value
     }
 
     /// Links the values of each slot.
@@ -116,7 +129,7 @@ impl Buffers {
     #[inline(always)]
     fn link_one(&mut self, at: usize) {
         let Some(Found { slot, value, .. }) = self.found.get(at).copied() else { return };
-        let (number, here) = (usize::from(slot.number()), at as u32);
+        let (number, here) = (usize::from(slot.number()), place(at));
         if number >= self.chains.len() {
             self.chains.resize(number + 1, EMPTY);
         }
@@ -125,7 +138,7 @@ impl Buffers {
         if chain.first == NONE {
             chain.first = here;
         }
-        if matches!(value, Value::Text(_)) {
+        if value.is_text() {
             chain.last_text = here;
         }
         if let Some(before) = self.found.get_mut(before as usize) {
@@ -176,12 +189,14 @@ impl<'a> Values<'a> {
         self.read.chains.get(usize::from(slot.number())).copied().unwrap_or(EMPTY)
     }
 
-    fn str_of(&self, text: Text) -> &str {
-        let all = match text.source {
-            Source::Record => self.record,
-            Source::Decoded(number) => self.read.decoded.get(number as usize).map_or("", String::as_str),
+    /// The text that a value is; `None` for an object or an array.
+    #[inline]
+    fn str_of(&self, value: Value) -> Option<&str> {
+        let all = match value.source {
+            Source::RECORD => self.record,
+            Source(number) => self.read.decoded.get(number as usize - 1)?,
         };
-        all.get(text.start as usize..text.end as usize).unwrap_or_default()
+        all.get(value.start as usize..value.end as usize)
     }
 
     /// Replaces all values of a slot by one text.
@@ -189,18 +204,18 @@ impl<'a> Values<'a> {
         self.read.unlink();
         self.read.found.retain(|found| found.slot != slot);
         let text = self.read.decode(text.into());
-        self.read.keep(slot, Value::Text(text));
+        self.read.keep(slot, text);
         self.read.link();
     }
 
     /// Replaces every text for which `rewrite` returns a new one.
     pub(super) fn rewrite(&mut self, rewrite: impl Fn(&str) -> Option<String>) {
         for at in 0..self.read.found.len() {
-            let Some(Found { value: Value::Text(text), .. }) = self.read.found.get(at).copied() else { continue };
-            let Some(other) = rewrite(self.str_of(text)) else { continue };
+            let text = self.read.found.get(at).and_then(|found| self.str_of(found.value));
+            let Some(other) = text.and_then(&rewrite) else { continue };
             let other = self.read.decode(other);
             if let Some(found) = self.read.found.get_mut(at) {
-                found.value = Value::Text(other);
+                found.value = other;
             }
         }
     }
@@ -208,13 +223,10 @@ impl<'a> Values<'a> {
     /// The text of a slot, the last if there are several; `None` if it is absent or empty.
     #[inline]
     pub(crate) fn text(&self, slot: Slot) -> Option<Cow<'a, str>> {
-        let found = self.read.found.get(self.chain(slot).last_text as usize)?;
-        match found.value {
-            Value::Text(Text { source: Source::Record, start, end }) => {
-                self.record.get(start as usize..end as usize).map(Cow::Borrowed)
-            }
-            Value::Text(text) => Some(Cow::Owned(self.str_of(text).to_owned())),
-            Value::Composite => None,
+        let value = self.read.found.get(self.chain(slot).last_text as usize)?.value;
+        match value.source {
+            Source::RECORD => self.record.get(value.start as usize..value.end as usize).map(Cow::Borrowed),
+            _ => self.str_of(value).map(|text| Cow::Owned(text.to_owned())),
         }
     }
 
@@ -222,10 +234,7 @@ impl<'a> Values<'a> {
     pub(crate) fn all(&self, slot: Slot) -> impl Iterator<Item = &str> {
         let found = |at: u32| self.read.found.get(at as usize);
         let values = std::iter::successors(found(self.chain(slot).first), move |value| found(value.next));
-        values.filter_map(|found| match found.value {
-            Value::Text(text) => Some(self.str_of(text)),
-            Value::Composite => None,
-        })
+        values.filter_map(|found| self.str_of(found.value))
     }
 
     /// The distinct texts of the slots, sorted.
@@ -240,10 +249,7 @@ impl<'a> Values<'a> {
     /// All values in byte order with their slots; `None` for an object or an array.
     #[cfg(any(test, fuzzing))]
     pub(super) fn in_order(&self) -> Vec<(Slot, Option<String>)> {
-        let text = |value| match value {
-            Value::Text(text) => Some(self.str_of(text).to_owned()),
-            Value::Composite => None,
-        };
+        let text = |value| self.str_of(value).map(str::to_owned);
         self.read.found.iter().map(|found| (found.slot, text(found.value))).collect()
     }
 

@@ -4,14 +4,14 @@ use super::blocks::{self, BLOCK, Lanes, Mask, escaped_by, splat};
 
 /// Finds the ends of the strings in a JSON text, from left to right.
 ///
-/// The quotes of 64 bytes are found at once, when the first of those bytes is asked for. So a string costs a few
+/// The quotes of 64 bytes are found at once, when the first of those bytes is reached. So a string costs a few
 /// instructions, whatever its length.
 pub(crate) struct Strings<'b> {
     bytes: &'b [u8],
     /// The start of the current block.
     at: usize,
-    /// The block's quotes that no backslash escapes.
-    quote: Mask,
+    /// The block's quotes that no backslash escapes and that have not been passed.
+    quotes: Mask,
     /// The block's backslashes and control characters.
     special: Mask,
     /// One if the next block's first byte is escaped, else zero.
@@ -30,35 +30,51 @@ pub(crate) struct StringEnd {
 impl<'b> Strings<'b> {
     /// The strings of `bytes`.
     pub(crate) fn new(bytes: &'b [u8]) -> Self {
-        let mut strings = Self { bytes, at: 0_usize.wrapping_sub(BLOCK), quote: 0, special: 0, escaped: 0 };
+        let at = 0_usize.wrapping_sub(BLOCK);
+        let mut strings = Self { bytes, at, quotes: 0, special: 0, escaped: 0 };
         strings.next_block();
         strings
     }
 
-    /// The end of the string whose opening quote is at `open`. `None` if it has none. The calls must be in the order of
-    /// the strings, and none may be left out.
+    /// The end of the next string, whose opening quote is at `open`. `None` if it has none.
+    ///
+    /// The calls must be in the order of the strings, and none may be left out.
     #[inline(always)]
     pub(crate) fn end(&mut self, open: usize) -> Option<StringEnd> {
-        while open.wrapping_sub(self.at) >= BLOCK {
+        while self.quotes == 0 {
             if !self.next_block() {
                 return None;
             }
         }
-        let mut behind = !1 << (open - self.at);
+        debug_assert_eq!(self.at + self.quotes.trailing_zeros() as usize, open, "no string is left out");
+        let after = self.quotes & (self.quotes - 1);
+        if after == 0 || self.special != 0 {
+            return self.end_beyond(after);
+        }
+        self.quotes = after & (after - 1);
+        Some(StringEnd { quote: self.at + after.trailing_zeros() as usize, special: false })
+    }
+
+    /// The end of a string that goes beyond the block, or of one in a block with special characters. `after` are the
+    /// quotes after its opening quote.
+    #[inline(never)]
+    fn end_beyond(&mut self, mut after: Mask) -> Option<StringEnd> {
+        let opening = self.quotes & !after;
+        let mut behind = !(opening | (opening - 1));
         let mut special = 0;
-        loop {
-            let quotes = self.quote & behind;
-            if quotes != 0 {
-                let inside = behind & ((quotes & quotes.wrapping_neg()) - 1);
-                special |= self.special & inside;
-                return Some(StringEnd { quote: self.at + quotes.trailing_zeros() as usize, special: special != 0 });
-            }
+        while after == 0 {
             special |= self.special & behind;
             behind = Mask::MAX;
             if !self.next_block() {
                 return None;
             }
+            after = self.quotes;
         }
+        let closing = after & after.wrapping_neg();
+        special |= self.special & behind & (closing - 1);
+        self.quotes = after & !closing;
+        let quote = self.at + closing.trailing_zeros() as usize;
+        Some(StringEnd { quote, special: special != 0 })
     }
 
     /// Moves to the next block; `false` if there is none.
@@ -77,7 +93,7 @@ impl<'b> Strings<'b> {
     fn scan(&mut self, at: usize, block: &[u8; BLOCK]) {
         let lanes = Lanes::of(block);
         self.at = at;
-        self.quote = lanes.equal(b'"').mask();
+        self.quotes = lanes.equal(b'"').mask();
         self.special = 0;
         let backslash = lanes.equal(b'\\');
         // Only a control character has none of the three highest bits.
@@ -85,7 +101,7 @@ impl<'b> Strings<'b> {
         if self.escaped != 0 || (backslash.union() | control.union()).to_bitmask() != 0 {
             let backslash = backslash.mask();
             self.special = backslash | control.mask();
-            self.quote &= !escaped_by(backslash, &mut self.escaped);
+            self.quotes &= !escaped_by(backslash, &mut self.escaped);
         }
     }
 }
