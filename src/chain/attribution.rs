@@ -65,7 +65,7 @@ impl<'a> Attribution<'a> {
     }
 
     /// Encodes all fields but the identity, which is stored separately.
-    pub(super) fn encode_rest(&self) -> Vec<u8> {
+    pub(super) fn encode_rest(&self, to: &mut Vec<u8>) {
         let Self {
             identity: _,
             identity_key,
@@ -80,15 +80,13 @@ impl<'a> Attribution<'a> {
             level,
             user_agent,
         } = *self;
-        let mut encoded = Vec::new();
         let fields = [identity_key, caller, actor_kind, actor_name, actor_account, account, region, source];
         // Those at the end that are empty are left out.
         let more = [scope, level, user_agent];
         let used = more.iter().rposition(|field| !field.is_empty()).map_or(0, |last| last + 1);
         for field in fields.into_iter().chain(more.into_iter().take(used)) {
-            encode_bytes(&mut encoded, field.as_bytes());
+            encode_bytes(to, field.as_bytes());
         }
-        encoded
     }
 
     pub(super) fn decode(identity: &'a str, rest: &'a [u8]) -> Option<Self> {

@@ -1,8 +1,7 @@
 use super::interner::Share;
+use super::plan::Plan;
 use super::{KeyedHash, Matched};
-use crate::event::Slot;
 use crate::rule::Rules;
-use crate::util::sorted;
 use crate::vocab::CallOutcome;
 
 /// A call, the steps it matches, and the exceptions that apply to it. There are few distinct ones, unless the rules have
@@ -14,8 +13,8 @@ pub(super) struct Call {
     pub outcome: CallOutcome,
     pub steps: Vec<usize>,
     pub exceptions: Vec<u16>,
-    /// The slots that its steps bind, in order, each with whether all of its values are needed. They follow from the steps.
-    pub slots: Vec<(Slot, bool)>,
+    /// What the steps ask of an event.
+    pub plan: Plan,
 }
 
 impl Call {
@@ -26,7 +25,7 @@ impl Call {
             outcome: matched.event.outcome,
             steps: matched.steps.into(),
             exceptions: matched.exceptions.into(),
-            slots: slots_of(rules, matched.steps),
+            plan: Plan::of(rules, matched.steps),
         }
     }
 
@@ -51,22 +50,9 @@ impl Share for Call {
     }
 
     fn bytes(&self) -> usize {
-        let Self { service, action, outcome: _, steps, exceptions, slots } = self;
-        service.len() + action.len() + size_of_val(&**steps) + size_of_val(&**exceptions) + size_of_val(&**slots)
+        let Self { service, action, outcome: _, steps, exceptions, plan } = self;
+        service.len() + action.len() + size_of_val(&**steps) + size_of_val(&**exceptions) + plan.bytes()
     }
-}
-
-/// The slots that steps bind, in order. All values of a slot are needed if a join or a finding's key uses them.
-pub(super) fn slots_of(rules: &Rules, steps: &[usize]) -> Vec<(Slot, bool)> {
-    let plans = steps.iter().filter_map(|step| rules.step(*step));
-    let bindings = plans.flat_map(|(_, plan)| &plan.bindings);
-    let slots = bindings.flat_map(|binding| binding.slots.iter().map(|slot| (*slot, binding.joins || binding.in_key)));
-    let mut slots = sorted::collect(slots);
-    // Of each slot the last, which is the one that needs all values if there is one.
-    slots.reverse();
-    slots.dedup_by_key(|(slot, _)| *slot);
-    slots.reverse();
-    slots
 }
 
 fn hash_parts(

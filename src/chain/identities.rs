@@ -20,15 +20,12 @@ struct Identity {
     events: List,
     /// The candidates that searches for its events may still try.
     allowance: u32,
+    /// The attribution of its last event: most likely, that of the next one.
+    attribution: u32,
     /// The hash of its text, see [`hash_of`]. Unlike its number, it is the same after a restart.
     hash: u32,
-    /// The steps that its events have matched since it had none, as the bits that [`step_bit`] gives.
+    /// The steps that its events have matched since it had none, as bits; see [`step_bit`](crate::rule::step_bit).
     steps: [u32; 2],
-}
-
-/// The bit that stands for a step, and for others: a set of steps in one number.
-pub(super) fn step_bit(step: usize) -> u64 {
-    1 << (step as u64 % u64::from(u64::BITS))
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -48,35 +45,27 @@ impl Hashed for Entry {
 const OVERHEAD: usize = size_of::<Option<Identity>>() + size_of::<Entry>() + table::OVERHEAD;
 
 impl Identities {
-    /// Finds an identity by its text.
-    pub(super) fn find(&self, hash: &KeyedHash, text: &str) -> Option<u32> {
-        self.find_hashed(hash_of(hash, text.as_bytes()), text)
-    }
-
-    fn find_hashed(&self, hash: u32, text: &str) -> Option<u32> {
+    /// Finds an identity by its text and the [hash](hash_of) of it.
+    pub(super) fn find(&self, hash: u32, text: &str) -> Option<u32> {
         let is = |entry: &Entry| entry.hash == hash && self.text(entry.slot) == text.as_bytes();
         self.by_text.find(high_bits(hash), is).map(|entry| entry.slot)
     }
 
     /// Finds an identity by its text, or inserts it with an empty list. `None` only if two billion are alive.
-    pub(super) fn find_or_insert(&mut self, hash: &KeyedHash, text: &str) -> Option<u32> {
-        let hash = hash_of(hash, text.as_bytes());
-        if let Some(known) = self.find_hashed(hash, text) {
+    pub(super) fn find_or_insert(&mut self, hash: u32, text: &str) -> Option<u32> {
+        if let Some(known) = self.find(hash, text) {
             return Some(known);
         }
-        let slot = self.insert_hashed(hash, text)?;
+        let slot = self.insert_unindexed(hash, text)?;
         self.by_text.insert(Entry { hash, slot });
         Some(slot)
     }
 
     /// Inserts an identity that [`Self::find`] does not return until [`Self::index_all`] is called.
-    pub(super) fn insert_unindexed(&mut self, hash: &KeyedHash, text: &str) -> Option<u32> {
-        self.insert_hashed(hash_of(hash, text.as_bytes()), text)
-    }
-
-    fn insert_hashed(&mut self, hash: u32, text: &str) -> Option<u32> {
+    pub(super) fn insert_unindexed(&mut self, hash: u32, text: &str) -> Option<u32> {
         let text = self.texts.insert(text.as_bytes())?;
-        self.slots.insert(Identity { text, events: List::default(), allowance: 0, hash, steps: [0; 2] })
+        let (events, attribution) = (List::default(), u32::MAX);
+        self.slots.insert(Identity { text, events, allowance: 0, attribution, hash, steps: [0; 2] })
     }
 
     /// Indexes all identities by their texts. The index must be empty.
@@ -133,6 +122,17 @@ impl Identities {
         }
     }
 
+    /// The attribution that was noted last.
+    pub(super) fn attribution(&self, slot: u32) -> u32 {
+        self.slots.get(slot).map_or(u32::MAX, |identity| identity.attribution)
+    }
+
+    pub(super) fn note_attribution(&mut self, slot: u32, attribution: u32) {
+        if let Some(identity) = self.slots.get_mut(slot) {
+            identity.attribution = attribution;
+        }
+    }
+
     /// The text of an identity, as UTF-8.
     pub(super) fn text(&self, slot: u32) -> &[u8] {
         self.texts.get(self.slots.get(slot).invariant("an identity in use is stored").text)
@@ -164,7 +164,7 @@ fn joined([high, low]: [u32; 2]) -> u64 {
     u64::from(high) << 32 | u64::from(low)
 }
 
-/// The high half of the keyed hash of a text.
-fn hash_of(hash: &KeyedHash, text: &[u8]) -> u32 {
-    (hash.of(&[b"identity", text]) >> 32) as u32
+/// The high half of the keyed hash of an identity.
+pub(super) fn hash_of(hash: &KeyedHash, identity: &str) -> u32 {
+    (hash.of(&[b"identity", identity.as_bytes()]) >> 32) as u32
 }

@@ -4,7 +4,7 @@ use super::KeyedHash;
 use super::draft::{Draft, Key};
 use super::pending::{PendingId, Store};
 use super::pending_event::PendingEvent;
-use crate::rule::{JoinStep, Rules, Shared};
+use crate::rule::{JoinStep, Rules, Shared, StepPlan};
 use crate::util::invariant::Invariant as _;
 use crate::util::packed::PackedStr;
 
@@ -49,6 +49,12 @@ pub(super) struct Search<'a> {
     pending: &'a Store,
     hash: &'a KeyedHash,
     rules: &'a Rules,
+    /// The event that the chains are to have.
+    new: PendingId,
+    /// The keys of the bindings under which other events have one of its values.
+    shared: &'a [u16],
+    /// The steps of its identity's events, as bits.
+    steps: u64,
     /// Candidates that may be tried beyond those allowed for each rule.
     allowance: usize,
     /// Candidates that may still be tried for this rule.
@@ -59,9 +65,17 @@ pub(super) struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    /// A search that tries at most `allowance` candidates more than the few allowed for each rule.
-    pub(super) fn new(pending: &'a Store, hash: &'a KeyedHash, rules: &'a Rules, allowance: usize) -> Self {
-        Self { pending, hash, rules, allowance, left_for_rule: 0, repeats: 0, cut: false }
+    /// A search for the chains that `new` is part of, which other events share values with under the keys `shared`. It tries
+    /// at most `allowance` candidates more than the few allowed for each rule.
+    pub(super) fn new(
+        pending: &'a Store,
+        hash: &'a KeyedHash,
+        rules: &'a Rules,
+        (new, shared): (PendingId, &'a [u16]),
+        allowance: usize,
+    ) -> Self {
+        let steps = pending.event(new).map_or(0, |event| pending.steps(event.identity().0));
+        Self { pending, hash, rules, new, shared, steps, allowance, left_for_rule: 0, repeats: 0, cut: false }
     }
 
     /// What is left of the allowance.
@@ -69,18 +83,16 @@ impl<'a> Search<'a> {
         self.allowance
     }
 
-    /// The findings that `new` completes as `step`, and whether the search ran out of candidates before it was complete.
-    pub(super) fn completed_by(&mut self, new: PendingId, step: usize) -> (Vec<Completion>, bool) {
-        let (Some((rule, plan)), Some(event)) = (self.rules.step(step), self.pending.event(new)) else {
+    /// The findings that the event completes as `step`, and whether the search ran out of candidates before it was complete.
+    pub(super) fn completed_by(&mut self, step: usize) -> (Vec<Completion>, bool) {
+        let Some((rule, plan)) = self.rules.step(step).filter(|(_, plan)| self.may_complete(plan)) else {
             return (Vec::new(), false);
         };
+        let new = self.new;
+        let Some(event) = self.pending.event(new) else { return (Vec::new(), false) };
         let (identity, _) = event.identity();
         let steps = self.rules.steps.get(rule.first_step..).unwrap_or_default();
         let steps = steps.get(..rule.rule.steps.len()).invariant("a rule has its steps");
-        let others = (rule.first_step..).zip(steps).filter(|(other, plan)| *other != step && !plan.optional);
-        if plan.optional || !others.into_iter().all(|(other, _)| self.pending.may_have(identity, other)) {
-            return (Vec::new(), false);
-        }
         let mut placed = vec![None; steps.len()];
         if let Some(place) = placed.get_mut(plan.position) {
             *place = Some((new, event));
@@ -102,6 +114,14 @@ impl<'a> Search<'a> {
             self.extend(&mut draft, 0);
         }
         (draft.completed, self.cut)
+    }
+
+    /// Whether there may be an event for each other step that a chain needs. `false` is certain, and nearly always the answer.
+    #[inline]
+    fn may_complete(&self, plan: &StepPlan) -> bool {
+        !plan.optional
+            && self.steps & plan.others == plan.others
+            && plan.direct.iter().all(|key| self.shared.contains(key))
     }
 
     /// Counts work that costs as much as `candidates`; `false` if it may not be done.

@@ -4,15 +4,16 @@ use std::ops::RangeInclusive;
 use super::arena::{Arena, Handle};
 use super::attribution::Attribution;
 use super::call::Call;
-use super::identities::{Identities, step_bit};
+use super::identities::{self, Identities};
 use super::index::Index;
 use super::interner::Interner;
 use super::list::{Links, List};
-use super::pending_event::{PendingEvent, content, linking_values};
+use super::pending_event::{PendingEvent, write_content};
 use super::slab::Slab;
 use super::{KeyedHash, Matched, bucket, table};
 use crate::rule::{Binding, Rules};
 use crate::util::packed::PackedStr;
+use crate::util::sorted;
 
 /// The id of a pending event. Ids are unique within four billion insertions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,7 +39,11 @@ pub(super) struct Store {
     /// Encoded, without the identity.
     attributions: Interner<Box<[u8]>>,
     calls: Interner<Call>,
+    /// By an event's first step: a call that an event with it was, most likely the one of the next.
+    recent_calls: Vec<u32>,
     next: u32,
+    /// What an event is encoded in before it is stored.
+    encoded: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -98,17 +103,47 @@ pub(super) struct New<'a> {
 const OVERHEAD: usize = size_of::<Option<Pending>>() + 2 * (size_of::<u64>() + table::OVERHEAD);
 
 impl Store {
-    /// Inserts an event, indexes it under each value that links it, and appends it to `bucket`. `None` only if two
-    /// billion are alive.
+    /// Inserts an event, indexes it under each value that links it, and appends it to `bucket`. Its identity comes with its
+    /// [hash](identities::hash_of). Returns its id, and the keys of the bindings under which others have one of its values.
+    /// `None` only if two billion are alive.
     pub(super) fn insert(
         &mut self,
         hash: &KeyedHash,
         rules: &Rules,
         matched: &Matched<'_>,
-        attribution: &Attribution<'_>,
+        (identity_hash, attribution): (u32, &Attribution<'_>),
         bucket: &mut List,
-    ) -> Option<PendingId> {
-        let identity = self.identities.find_or_insert(hash, attribution.identity)?;
+    ) -> Option<(PendingId, Vec<u16>)> {
+        let identity = self.identities.find_or_insert(identity_hash, attribution.identity)?;
+        let call = self.call_of(hash, rules, matched)?;
+        let mut encoded = std::mem::take(&mut self.encoded);
+        encoded.clear();
+        attribution.encode_rest(&mut encoded);
+        let attribution = self.attribution_of(hash, identity, &encoded)?;
+        encoded.clear();
+        if let Some(call) = self.calls.get(call) {
+            write_content(&call.plan, matched, &mut encoded);
+        }
+        let content = Cow::Borrowed(&*encoded);
+        let new = New { time: matched.time, identity, attribution, call, linked: false, content };
+        let slot = self.insert_unindexed(new, bucket);
+        self.encoded = encoded;
+        let slot = slot?;
+        let links = self.links(hash, slot);
+        // First, so that the index knows the event as linked.
+        let shared = self.link(hash, slot, &links, false);
+        self.index(self.keys(hash, slot, &links), slot);
+        Some((self.id(slot)?, shared))
+    }
+
+    /// Interns the call of an event and counts it as its user.
+    fn call_of(&mut self, hash: &KeyedHash, rules: &Rules, matched: &Matched<'_>) -> Option<u32> {
+        let first = matched.steps.first().copied().unwrap_or_default();
+        let recent = self.recent_calls.get(first).copied();
+        if let Some(recent) = recent.filter(|call| self.calls.get(*call).is_some_and(|call| call.is_of(matched))) {
+            self.calls.acquire_again(recent);
+            return Some(recent);
+        }
         let call = match self.calls.find(Call::hash_of(hash, matched), |call| call.is_of(matched)) {
             Some(known) => {
                 self.calls.acquire_again(known);
@@ -116,21 +151,25 @@ impl Store {
             }
             None => self.call(hash, Call::of(rules, matched))?,
         };
-        let slots = self.calls.get(call).map_or(&[][..], |call| &call.slots);
-        let content = content(slots, matched).into();
-        let new = New {
-            time: matched.time,
-            identity,
-            attribution: self.attribution(hash, attribution.encode_rest())?,
-            call,
-            linked: false,
-            content,
-        };
-        let slot = self.insert_unindexed(new, bucket)?;
-        // First, so that the index knows the event as linked.
-        self.link(hash, rules, slot, false);
-        self.index(self.keys(hash, rules, slot), slot);
-        self.id(slot)
+        if self.recent_calls.len() <= first {
+            self.recent_calls.resize(first + 1, u32::MAX);
+        }
+        if let Some(recent) = self.recent_calls.get_mut(first) {
+            *recent = call;
+        }
+        Some(call)
+    }
+
+    /// Interns the encoded attribution of an identity's event and counts it as its user.
+    fn attribution_of(&mut self, hash: &KeyedHash, identity: u32, encoded: &[u8]) -> Option<u32> {
+        let recent = self.identities.attribution(identity);
+        if self.attributions.get(recent).is_some_and(|known| **known == *encoded) {
+            self.attributions.acquire_again(recent);
+            return Some(recent);
+        }
+        let attribution = self.attribution(hash, encoded)?;
+        self.identities.note_attribution(identity, attribution);
+        Some(attribution)
     }
 
     fn index(&mut self, keys: Vec<u64>, slot: u32) {
@@ -141,57 +180,80 @@ impl Store {
         }
     }
 
+    /// The values that link an event to others, as hashes, each with the place of its slot in the plan of the event's call.
+    fn links(&self, hash: &KeyedHash, slot: u32) -> Vec<(usize, u64)> {
+        let Some(event) = self.slot(slot) else { return Vec::new() };
+        let mut links = Vec::with_capacity(event.plan.slots.len());
+        // Values often come twice, from the request and from the response.
+        let mut last: Option<(PackedStr<'_>, u64)> = None;
+        for (number, value) in event.values() {
+            let Some((place, _)) = event.plan.slot(number).filter(|(_, plan)| !plan.keys.is_empty()) else { continue };
+            let hashed = match last {
+                Some((same, hashed)) if same == value => hashed,
+                _ => value_hash(hash, event.identity_hash, value),
+            };
+            last = Some((value, hashed));
+            links.push((place, hashed));
+        }
+        links
+    }
+
     /// Marks an event, and the events that it shares a value with, as linked if there are any. Amortised, costs a lookup
-    /// for each value and each binding that may share it. `indexed` says whether the event itself is.
-    fn link(&mut self, hash: &KeyedHash, rules: &Rules, slot: u32, indexed: bool) {
-        let Some(event) = self.slot(slot) else { return };
-        let identity = event.identity_hash;
-        let with_partners = linking_values(rules, event).flat_map(|(binding, value)| {
-            rules.partners(binding).iter().map(move |partner| value_key(hash, identity, *partner, value))
-        });
-        let keys: Vec<_> = with_partners.collect();
-        let mut linked = Vec::new();
-        for key in keys {
-            let others = self.by_value.get(key);
-            if others.iter().any(|other| *other != slot) {
-                linked.push(slot);
-                let from = linked.len();
-                linked.extend(others);
-                if !self.by_value.set_linked(key) {
-                    linked.truncate(from);
+    /// for each value and each binding that may share it. `links` are those of the event, and `indexed` says whether it is
+    /// indexed. Returns the keys of the bindings under which others have one of its values, each once.
+    fn link(&mut self, hash: &KeyedHash, slot: u32, links: &[(usize, u64)], indexed: bool) -> Vec<u16> {
+        let (mut linked, mut shared) = (Vec::new(), Vec::new());
+        let Self { slots, calls, by_value, .. } = self;
+        let call = slots.get(slot).and_then(|pending| calls.get(pending.call & !LINKED));
+        let Some(plan) = call.map(|call| &call.plan) else { return shared };
+        for (place, value) in links {
+            let partners = plan.slots.get(*place).map_or(&[][..], |slot| &slot.partners);
+            for partner in partners {
+                let key = link_key(*value, *partner);
+                let others = by_value.get(key);
+                if others.iter().any(|other| *other != slot) {
+                    sorted::insert(&mut shared, *partner);
+                    linked.push(slot);
+                    let from = linked.len();
+                    linked.extend(others);
+                    if !by_value.set_linked(key) {
+                        linked.truncate(from);
+                    }
                 }
             }
         }
-        linked.into_iter().for_each(|other| self.mark_linked(hash, rules, other, indexed || other != slot));
+        linked.into_iter().for_each(|other| self.mark_linked(hash, other, indexed || other != slot));
+        shared
     }
 
-    fn mark_linked(&mut self, hash: &KeyedHash, rules: &Rules, slot: u32, indexed: bool) {
+    fn mark_linked(&mut self, hash: &KeyedHash, slot: u32, indexed: bool) {
         let Some(pending) = self.slots.get_mut(slot).filter(|pending| !pending.is_linked()) else { return };
         pending.call |= LINKED;
         let Some(event) = self.slot(slot).filter(|_| indexed) else { return };
-        let found_now =
-            |step: &&usize| rules.step(**step).is_some_and(|(_, plan)| plan.found_by_identity && plan.linked);
-        let found_now = event.steps.iter().filter(found_now);
-        let keys = found_now.map(|step| step_key(hash, event.identity_hash, *step)).collect();
+        let found_now = event.plan.by_identity.iter().filter(|step| step.linked);
+        let keys = found_now.map(|step| step_key(hash, event.identity_hash, step.step)).collect();
         self.index(keys, slot);
     }
 
     /// Marks events as linked, for state that was saved without the marks.
-    pub(super) fn link_all(&mut self, hash: &KeyedHash, rules: &Rules) {
+    pub(super) fn link_all(&mut self, hash: &KeyedHash) {
         let slots: Vec<_> = self.slots.iter().map(|(slot, _)| slot).collect();
-        slots.into_iter().for_each(|slot| self.link(hash, rules, slot, true));
+        for slot in slots {
+            let links = self.links(hash, slot);
+            self.link(hash, slot, &links, true);
+        }
     }
 
     /// Adds an identity that the store does not have yet, for [`Self::insert_unindexed`].
     pub(super) fn new_identity(&mut self, hash: &KeyedHash, text: &str, allowance: u32, steps: u64) -> Option<u32> {
-        let identity = self.identities.insert_unindexed(hash, text)?;
+        let identity = self.identities.insert_unindexed(identities::hash_of(hash, text), text)?;
         self.identities.set_allowance(identity, allowance);
         self.identities.add_steps(identity, steps);
         Some(identity)
     }
 
     /// Interns an attribution and counts one event as its user. The caller must insert that event.
-    pub(super) fn attribution(&mut self, hash: &KeyedHash, encoded: Vec<u8>) -> Option<u32> {
+    pub(super) fn attribution(&mut self, hash: &KeyedHash, encoded: &[u8]) -> Option<u32> {
         self.attributions.acquire(hash, encoded.into())
     }
 
@@ -219,8 +281,7 @@ impl Store {
             of_bucket: Links::default(),
         })?;
         self.next = self.next.wrapping_add(1);
-        let steps =
-            self.calls.get(new.call).map_or(0, |call| call.steps.iter().fold(0, |all, step| all | step_bit(*step)));
+        let steps = self.calls.get(new.call).map_or(0, |call| call.plan.bits);
         self.identities.add_steps(new.identity, steps);
         self.identities.events_mut(new.identity)?.push(&mut self.slots, slot, of_identity);
         bucket.push(&mut self.slots, slot, of_bucket);
@@ -230,11 +291,15 @@ impl Store {
     /// Indexes all events. The index must be empty.
     ///
     /// Inserts in the order of the index: in the order of the events, every insertion would be a cache miss.
-    pub(super) fn index_all(&mut self, hash: &KeyedHash, rules: &Rules) {
+    pub(super) fn index_all(&mut self, hash: &KeyedHash) {
         let mut keys: Vec<(u32, i64, u32, u32)> = Vec::with_capacity(self.len());
         for (slot, pending) in self.slots.iter() {
             let place = (pending.time(), pending.number);
-            keys.extend(self.keys(hash, rules, slot).into_iter().map(|key| (key as u32, place.0, place.1, slot)));
+            keys.extend(
+                self.keys(hash, slot, &self.links(hash, slot))
+                    .into_iter()
+                    .map(|key| (key as u32, place.0, place.1, slot)),
+            );
         }
         self.identities.index_all();
         keys.sort_unstable();
@@ -249,24 +314,26 @@ impl Store {
         self.calls.acquire(hash, call).filter(|number| number & LINKED == 0)
     }
 
-    /// Whether an identity may have a pending event that matches `step`. `false` is certain.
-    pub(super) fn may_have(&self, identity: u32, step: usize) -> bool {
-        self.identities.steps(identity) & step_bit(step) != 0
+    /// The steps that an identity may have pending events of, as bits.
+    pub(super) fn steps(&self, identity: u32) -> u64 {
+        self.identities.steps(identity)
     }
 
-    /// The index keys of an event: one per distinct value that links it to another step, and one per step that other
-    /// steps look up by identity alone.
-    fn keys(&self, hash: &KeyedHash, rules: &Rules, slot: u32) -> Vec<u64> {
+    /// The index keys of an event with these links: one per distinct value that links it to another step, and one per step
+    /// that other steps look up by identity alone.
+    fn keys(&self, hash: &KeyedHash, slot: u32, links: &[(usize, u64)]) -> Vec<u64> {
         let Some(event) = self.slot(slot) else { return Vec::new() };
-        let mut keys = Vec::new();
-        for step in event.steps {
-            let Some((_, plan)) = rules.step(*step) else { continue };
+        let mut keys = Vec::with_capacity(links.len() + event.plan.by_identity.len());
+        for step in &event.plan.by_identity {
             // A step that shares names with others is only worth finding once another shares a value.
-            if plan.found_by_identity && (event.linked || !plan.linked) {
-                keys.push(step_key(hash, event.identity_hash, *step));
+            if event.linked || !step.linked {
+                keys.push(step_key(hash, event.identity_hash, step.step));
             }
         }
-        keys.extend(linking_values(rules, event).map(|(key, value)| value_key(hash, event.identity_hash, key, value)));
+        for (place, value) in links {
+            let of_slot = event.plan.slots.get(*place).map_or(&[][..], |slot| &slot.keys);
+            keys.extend(of_slot.iter().map(|key| link_key(*value, *key)));
+        }
         keys.sort_unstable();
         keys.dedup();
         keys
@@ -282,7 +349,7 @@ impl Store {
         value: PackedStr<'_>,
         times: RangeInclusive<i64>,
     ) -> &[u32] {
-        self.lookup(value_key(hash, self.identities.hash(identity), binding.key, value), times)
+        self.lookup(link_key(value_hash(hash, self.identities.hash(identity), value), binding.key), times)
     }
 
     /// The pending events of an identity that match `step`, which must have
@@ -313,6 +380,7 @@ impl Store {
             action: &call.action,
             outcome: call.outcome,
             steps: &call.steps,
+            plan: &call.plan,
             exceptions: &call.exceptions,
             identity: pending.identity,
             identity_hash: self.identities.hash(pending.identity),
@@ -336,8 +404,8 @@ impl Store {
     }
 
     /// Removes the event in a slot from the store and from its `bucket`.
-    pub(super) fn remove(&mut self, hash: &KeyedHash, rules: &Rules, slot: u32, bucket: &mut List) {
-        for key in self.keys(hash, rules, slot) {
+    pub(super) fn remove(&mut self, hash: &KeyedHash, slot: u32, bucket: &mut List) {
+        for key in self.keys(hash, slot, &self.links(hash, slot)) {
             let slots = &self.slots;
             self.by_value.remove(key, slot, |slot| place_of(slots, slot));
         }
@@ -354,14 +422,14 @@ impl Store {
     }
 
     /// The number of pending events of an identity.
-    pub(super) fn of_identity(&self, hash: &KeyedHash, identity: &str) -> usize {
+    pub(super) fn of_identity(&self, hash: u32, identity: &str) -> usize {
         let events = self.identities.find(hash, identity).and_then(|identity| self.identities.events(identity));
         events.map_or(0, |events| events.len as usize)
     }
 
     /// The slot of an identity's event to evict: the first in order of arrival that is not linked to another, or the
     /// first. Costs a look at each linked event before it.
-    pub(super) fn first_to_evict(&self, hash: &KeyedHash, identity: &str) -> Option<u32> {
+    pub(super) fn first_to_evict(&self, hash: u32, identity: &str) -> Option<u32> {
         let events = self.identities.events(self.identities.find(hash, identity)?)?;
         let mut slots = events.iter(&self.slots, |pending| &pending.of_identity);
         slots.find(|slot| self.slots.get(*slot).is_some_and(|pending| !pending.is_linked())).or(Some(events.first))
@@ -392,7 +460,7 @@ impl Store {
     }
 
     /// Panics if any index disagrees with the pending events. `buckets` gives those of each minute.
-    pub(super) fn check<'b>(&self, hash: &KeyedHash, rules: &Rules, buckets: impl Iterator<Item = (i64, &'b List)>) {
+    pub(super) fn check<'b>(&self, hash: &KeyedHash, buckets: impl Iterator<Item = (i64, &'b List)>) {
         self.slots.check();
         self.by_value.check(|slot| self.time(slot));
         self.attributions.check(self.slots.iter().map(|(_, pending)| pending.attribution));
@@ -416,7 +484,7 @@ impl Store {
         for (slot, _) in self.slots.iter() {
             let found = |key: u64| self.by_value.get(key).contains(&slot);
             assert!(
-                self.keys(hash, rules, slot).into_iter().all(found),
+                self.keys(hash, slot, &self.links(hash, slot)).into_iter().all(found),
                 "a pending event is found by each of its keys"
             );
         }
@@ -440,8 +508,15 @@ impl Store {
     }
 }
 
-fn value_key(hash: &KeyedHash, identity: u32, key: u16, value: PackedStr<'_>) -> u64 {
-    hash.of(&[&identity.to_le_bytes(), &key.to_le_bytes(), value.0])
+/// The hash of a value of an identity's event.
+fn value_hash(hash: &KeyedHash, identity: u32, value: PackedStr<'_>) -> u64 {
+    hash.of(&[&identity.to_le_bytes(), value.0])
+}
+
+/// The index key of a value under the key of a binding. Those of one value differ in the bits that the index stores: the
+/// factor is odd, and the lowest bit is not stored.
+fn link_key(value: u64, key: u16) -> u64 {
+    value ^ (u64::from(key) << 1).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
 fn step_key(hash: &KeyedHash, identity: u32, step: usize) -> u64 {

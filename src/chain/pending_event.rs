@@ -5,8 +5,8 @@ use std::cmp::Ordering;
 
 use super::Matched;
 use super::attribution::Attribution;
+use super::plan::{Plan, SlotPlan};
 use crate::event::Slot;
-use crate::rule::Rules;
 use crate::util::invariant::Invariant as _;
 use crate::util::packed::{Decoder, PackedStr, encode_number, encode_text};
 use crate::vocab::CallOutcome;
@@ -29,6 +29,7 @@ pub(crate) struct PendingEvent<'a> {
     /// How the call ended.
     pub outcome: CallOutcome,
     pub(super) steps: &'a [usize],
+    pub(super) plan: &'a Plan,
     /// The exceptions that apply to it.
     pub exceptions: &'a [u16],
     pub(super) identity: u32,
@@ -50,7 +51,7 @@ impl<'a> PendingEvent<'a> {
     }
 
     /// All values with their slot numbers.
-    fn values(self) -> impl Iterator<Item = (u16, PackedStr<'a>)> {
+    pub(super) fn values(self) -> impl Iterator<Item = (u16, PackedStr<'a>)> {
         let mut decoder = Decoder::new(self.content);
         let id = decoder.packed();
         std::iter::from_fn(move || {
@@ -155,39 +156,31 @@ fn merge<'a>(left: Vec<PackedStr<'a>>, right: Vec<PackedStr<'a>>) -> Vec<PackedS
     }
 }
 
-/// The values that link an event to other steps, each with its binding's key. Steps of different rules mostly bind the
-/// same slots; their values come once.
-pub(super) fn linking_values<'a>(rules: &Rules, event: PendingEvent<'a>) -> impl Iterator<Item = (u16, PackedStr<'a>)> {
-    let mut bound = Vec::new();
-    let plans = event.steps.iter().filter_map(|step| rules.step(*step));
-    let bindings = plans.flat_map(|(_, plan)| plan.bindings.iter().filter(|binding| binding.joins));
-    let new = bindings.filter(move |binding| {
-        let new = !bound.contains(&binding.key);
-        bound.push(binding.key);
-        new
-    });
-    new.flat_map(move |binding| event.values_of(&binding.slots).into_iter().map(|value| (binding.key, value)))
-}
-
-/// The stored content of an event: its id and the distinct values of the slots that its steps bind.
-pub(super) fn content(slots: &[(Slot, bool)], matched: &Matched<'_>) -> Vec<u8> {
-    let mut content = Vec::new();
-    encode_text(&mut content, matched.report_id);
+/// Writes the stored content of an event: its id and the distinct values of the slots that its steps bind.
+pub(super) fn write_content(plan: &Plan, matched: &Matched<'_>, to: &mut Vec<u8>) {
+    encode_text(to, matched.report_id);
     let mut omitted = Vec::new();
-    for (slot, all) in slots {
-        let most = if *all { usize::MAX } else { MAX_UNJOINED_VALUES };
-        let values = matched.event.values.distinct(&[*slot]);
-        if values.len() > most {
-            omitted.push((OMITTED + u64::from(slot.number()), (values.len() - most).to_string()));
-        }
-        for value in values.into_iter().take(most) {
-            encode_number(&mut content, slot.number().into());
-            encode_text(&mut content, value);
+    for SlotPlan { slot, all, .. } in &plan.slots {
+        let mut write = |value: &str| {
+            encode_number(to, slot.number().into());
+            encode_text(to, value);
+        };
+        let mut values = matched.event.values.all(*slot);
+        match (values.next(), values.next()) {
+            (None, _) => {}
+            (Some(only), None) => write(only),
+            (Some(_), Some(_)) => {
+                let most = if *all { usize::MAX } else { MAX_UNJOINED_VALUES };
+                let values = matched.event.values.distinct(&[*slot]);
+                if values.len() > most {
+                    omitted.push((OMITTED + u64::from(slot.number()), (values.len() - most).to_string()));
+                }
+                values.into_iter().take(most).for_each(write);
+            }
         }
     }
     for (number, count) in omitted {
-        encode_number(&mut content, number);
-        encode_text(&mut content, &count);
+        encode_number(to, number);
+        encode_text(to, &count);
     }
-    content
 }

@@ -9,9 +9,10 @@ use hashbrown::HashMap;
 
 use super::attribution::Attribution;
 use super::bucket::Buckets;
-use super::call::{Call, slots_of};
+use super::call::Call;
 use super::pending::{New, Store};
 use super::pending_event::{OMITTED, PendingEvent};
+use super::plan::Plan;
 use super::reported::Tally;
 use super::table::Table;
 use super::{Chains, Counts, Loss, LossKind};
@@ -171,7 +172,7 @@ impl Chains {
         let mut calls = Vec::new();
         for _ in 0..decoder.count(4)? {
             let call = renumbering.call(decoder)?;
-            calls.push(Part::Saved(Call { slots: slots_of(rules, &call.steps), ..call }));
+            calls.push(Part::Saved(Call { plan: Plan::of(rules, &call.steps), ..call }));
         }
         for _ in 0..decoder.count(5)? {
             let time = decoder.signed()?;
@@ -193,9 +194,7 @@ impl Chains {
                         pending.same_attribution(*attribution);
                         *attribution
                     }
-                    Part::Saved(_) => {
-                        attribution.intern(|encoded| pending.attribution(&self.hash, encoded.to_vec()))?
-                    }
+                    Part::Saved(_) => attribution.intern(|encoded| pending.attribution(&self.hash, encoded))?,
                 },
                 call: match call {
                     Part::Known(call) => {
@@ -212,12 +211,12 @@ impl Chains {
                 // The limit has been lowered, or the checkpoint was made up. An event has an entry for each list of
                 // keys.
                 let earliest = self.buckets.earliest_pending().map(|pending| pending.first)?;
-                self.counts.evicted_total += u64::from(self.remove_pending(rules, earliest));
+                self.counts.evicted_total += u64::from(self.remove_pending(earliest));
             }
         }
-        self.pending.index_all(&self.hash, rules);
+        self.pending.index_all(&self.hash);
         if !has_links {
-            self.pending.link_all(&self.hash, rules);
+            self.pending.link_all(&self.hash);
         }
         Some(())
     }
@@ -307,7 +306,8 @@ impl Renumbering {
         let (service, action) = (decoder.text()?.into(), decoder.text()?.into());
         let saved = if self.outcomes { usize::try_from(decoder.number()?).ok()? } else { 0 };
         let outcome = *CallOutcome::ALL.get(saved)?;
-        let mut call = Call { service, action, outcome, steps: Vec::new(), exceptions: Vec::new(), slots: Vec::new() };
+        let mut call =
+            Call { service, action, outcome, steps: Vec::new(), exceptions: Vec::new(), plan: Plan::default() };
         let (mut steps, mut exceptions) = (Vec::new(), Vec::new());
         for _ in 0..decoder.count(1)? {
             if let Some(step) = self.step(usize::try_from(decoder.number()?).ok()?)? {

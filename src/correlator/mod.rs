@@ -224,7 +224,7 @@ impl Correlator {
     /// If one is broken.
     #[doc(hidden)]
     pub fn check(&self) {
-        self.chains.check(&self.rules);
+        self.chains.check();
     }
 
     /// Checks that the reader and a visitor of serde_json make the same of a record.

@@ -81,6 +81,16 @@ pub(crate) struct StepPlan {
     pub found_by_identity: bool,
     /// Whether it joins another required step on a name.
     pub linked: bool,
+    /// The other steps that a chain needs, as bits; see [`step_bit`].
+    pub others: u64,
+    /// The keys of the bindings of other required steps that an event of this one joins directly: each must have an event
+    /// with one of its values.
+    pub direct: Vec<u16>,
+}
+
+/// The bit that stands for a step, and for others: a set of steps in one number.
+pub(crate) fn step_bit(step: usize) -> u64 {
+    1 << (step as u64 % u64::from(u64::BITS))
 }
 
 /// A name bound to the values at some paths.
@@ -212,6 +222,8 @@ impl Rules {
             joins: JoinOrder::default(),
             found_by_identity: false,
             linked: false,
+            others: 0,
+            direct: Vec::new(),
         })
     }
 
@@ -240,10 +252,17 @@ impl Rules {
         let by_identity = sorted::collect(joins().filter(|join| join.by.is_none()).map(|join| join.to));
         let required = orders.iter().flat_map(|order| order.joins.iter().take(order.required));
         let linked = sorted::collect(required.filter(|join| join.by.is_some()).flat_map(|join| [join.from, join.to]));
-        for ((position, step), order) in self.steps.iter_mut().skip(first_step).enumerate().zip(orders) {
+        let required: Vec<_> =
+            (first_step..).zip(&steps).filter(|(_, step)| !step.optional).map(|(at, _)| at).collect();
+        let direct: Vec<_> = orders.iter().enumerate().map(|(start, order)| order.direct_keys(start, &steps)).collect();
+        let of_step = self.steps.iter_mut().skip(first_step).enumerate().zip(orders).zip(direct);
+        for (((position, step), order), direct) in of_step {
             step.found_by_identity = by_identity.contains(&position);
             step.linked = linked.contains(&position);
             step.joins = order;
+            let others = required.iter().filter(|other| **other != first_step + position);
+            step.others = others.fold(0, |all, other| all | step_bit(*other));
+            step.direct = direct;
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! The order in which a search looks for the steps of a chain.
 
 use super::{FindingKey, StepPlan};
+use crate::util::sorted;
 
 /// The joins of a search from one step to all others.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +38,15 @@ pub(crate) struct Shared {
     pub there: usize,
     /// The index in the step to look for.
     pub here: usize,
+}
+
+impl JoinOrder {
+    /// The keys of the bindings that the search looks up values of the starting step under.
+    pub(super) fn direct_keys(&self, start: usize, steps: &[&StepPlan]) -> Vec<u16> {
+        let direct = self.joins.iter().take(self.required).filter(|join| join.from == start);
+        let key = |join: &JoinStep| Some(steps.get(join.to)?.bindings.get(join.by?.here)?.key);
+        sorted::collect(direct.filter_map(key))
+    }
 }
 
 /// The join order from `start`: shared names before identity alone, required steps before optional ones, and later

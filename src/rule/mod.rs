@@ -12,7 +12,7 @@ pub use condition::{Condition, Operator, Scalar};
 pub use exception::{Day, Exception, ExceptionAction, TimeOfDay, TimeOfWeek};
 pub use format::{Ignored, OneOrMany, Rule, Step};
 
-pub(crate) use compile::{Binding, RulePlan, Rules, StepPlan};
+pub(crate) use compile::{Binding, RulePlan, Rules, StepPlan, step_bit};
 pub(crate) use exception::ExceptionPlan;
 pub(crate) use finding_key::{FindingKey, KeyName};
 pub(crate) use join_order::{JoinOrder, JoinStep, Shared};
