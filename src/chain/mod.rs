@@ -52,6 +52,10 @@ pub(crate) struct Chains {
     /// How often a finding is updated with further evidence; `None` for never.
     updates: Option<Duration>,
     tallies: reported::Tallies,
+    /// The lists of keys that give the current event an identity, with the [hash](identities::hash_of) of it, and the steps
+    /// of one of them. Empty between events.
+    entries: Vec<(usize, u32)>,
+    steps: Vec<usize>,
 }
 
 /// A day, in ms.
@@ -169,6 +173,8 @@ impl Chains {
             losses: loss::Losses::default(),
             updates,
             tallies: reported::Tallies::default(),
+            entries: Vec::new(),
+            steps: Vec::new(),
         }
     }
 
@@ -192,30 +198,33 @@ impl Chains {
         let forgotten = self.buckets.evict_ids_above(self.limits.event_ids);
         self.counts.forgotten_ids += forgotten;
         self.losses.add(LossKind::EventIds, forgotten, time, "", "");
-        let mut entries = Vec::new();
-        for (identity, keys) in rules.identities.iter().enumerate() {
-            let asks =
-                |step: &usize| rules.step(*step).is_some_and(|(rule, _)| rule.is_chain() && rule.identity == identity);
-            let steps: Vec<usize> = matched.steps.iter().copied().filter(asks).collect();
-            let attribution = Attribution::of(event, keys);
-            match steps.is_empty() {
-                true => {}
-                false if attribution.identity.is_empty() => self.counts.unidentified += 1,
-                false => {
-                    let hash = identities::hash_of(&self.hash, attribution.identity);
-                    entries.push((steps, attribution, hash));
-                }
+        let mut entries = std::mem::take(&mut self.entries);
+        let identity_of = |list: usize| {
+            let (_, identity) = event.actor.identity(rules.identities.get(list)?)?;
+            Some(identity)
+        };
+        let asks =
+            |list: usize| move |step: &usize| rules.step(*step).is_some_and(|(_, plan)| plan.chain == Some(list));
+        for list in (0..rules.identities.len()).filter(|list| matched.steps.iter().any(asks(*list))) {
+            match identity_of(list) {
+                Some(identity) => entries.push((list, identities::hash_of(&self.hash, identity))),
+                None => self.counts.unidentified += 1,
             }
         }
         // Room for all first: what is inserted and joined may not evict what was just joined.
-        for (_, attribution, hash) in &entries {
-            let identity = attribution.identity;
-            let same = entries.iter().filter(|(_, other, _)| other.identity == identity).count();
+        for (list, hash) in &entries {
+            let identity = identity_of(*list).unwrap_or_default();
+            let same = entries.iter().filter(|(other, _)| identity_of(*other) == Some(identity)).count();
             self.evict(time, (*hash, identity), (same, entries.len()));
         }
-        for (steps, attribution, hash) in &entries {
-            self.insert_and_join(rules, &Matched { steps, ..*matched }, (*hash, attribution), &mut observed);
+        let mut steps = std::mem::take(&mut self.steps);
+        for (list, hash) in entries.drain(..) {
+            steps.clear();
+            steps.extend(matched.steps.iter().copied().filter(asks(list)));
+            let attribution = Attribution::of(event, rules.identities.get(list).map_or(&[][..], Vec::as_slice));
+            self.insert_and_join(rules, &Matched { steps: &steps, ..*matched }, (hash, &attribution), &mut observed);
         }
+        (self.entries, self.steps) = (entries, steps);
         observed
     }
 

@@ -4,7 +4,6 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::emit::AnnotationMember;
 use crate::finding::{FindingFormat, FindingWriter};
 use crate::rule::{self, Exception, Rule};
 use crate::util::digest::hexadecimal;
@@ -142,11 +141,6 @@ impl Config {
     /// The writer of findings, as configured.
     pub(crate) fn finding_writer(&self) -> FindingWriter {
         FindingWriter { format: self.findings, attack: self.attack_version }
-    }
-
-    /// The member that holds annotations, as configured.
-    pub(crate) fn annotation_member(&self) -> AnnotationMember<'_> {
-        AnnotationMember { name: &self.annotation, writer: self.finding_writer() }
     }
 
     /// The enabled rules, built-in ones first, each with its path in the configuration.

@@ -6,7 +6,7 @@ use super::inputs::Examples;
 use super::metrics::Counters;
 use super::search::Places;
 use crate::chain::{Admission, Chain, Chains, Completion, Matched};
-use crate::emit::{Annotation, Reason, Verdict};
+use crate::emit::{AnnotatedStep, Annotation, Reason, Verdict};
 use crate::event::{self, EmbeddedRecords, Event, RecordKind, TimeProblem};
 use crate::finding::{self, Evidence, Finding, FindingWriter, Subject};
 use crate::rule::{ExceptionAction, ExceptionPlan, RulePlan, Rules, StepPlan};
@@ -31,8 +31,8 @@ pub(crate) struct Evaluator<'e> {
     /// If off, every record is parsed. For tests only.
     pub prefilter_on: bool,
     pub writer: FindingWriter,
-    /// Whether matched records are annotated.
-    pub annotates: bool,
+    /// What the annotation of a matched record says of each step. `None` if records are not annotated.
+    pub annotated: Option<&'e [AnnotatedStep]>,
     pub chains: &'e mut Chains,
     pub counters: &'e mut Counters,
     pub budget: &'e mut OutputBudget,
@@ -46,6 +46,8 @@ pub(crate) struct Evaluator<'e> {
     pub places: Option<Places<'e>>,
     /// What records are read into.
     pub buffers: &'e mut event::Buffers,
+    /// Room for the steps that a record matches.
+    pub steps: &'e mut Vec<usize>,
     /// Records of this batch that were not recognised.
     pub examples: &'e mut Examples,
 }
@@ -97,10 +99,11 @@ impl<'e> Evaluator<'e> {
             }
             Err(_) => return Evaluation::default(),
         };
-        let steps = match &read.kind {
-            RecordKind::Call(event) => self.rules.steps_of(event),
-            _ => Vec::new(),
-        };
+        let mut steps = std::mem::take(self.steps);
+        match &read.kind {
+            RecordKind::Call(event) => self.rules.steps_of(event, &mut steps),
+            _ => steps.clear(),
+        }
         if candidate && !read.embedded.is_empty() {
             // An envelope repeats the events of its records in other terms. It counts only if none of them is an event.
             let envelope_matches = nesting.envelope_matches || !steps.is_empty();
@@ -134,7 +137,7 @@ impl<'e> Evaluator<'e> {
                 Verdict::Rejected(Reason::BadEventTime, detail)
             }
         };
-        *self.buffers = event.values.into_buffers();
+        (*self.buffers, *self.steps) = (event.values.into_buffers(), steps);
         Evaluation { verdict, is_recognised: true }
     }
 
@@ -193,26 +196,27 @@ impl<'e> Evaluator<'e> {
         let report_id = event.operation.as_ref().unwrap_or(&id);
         let matched = Matched { event, id: &id, report_id, time, steps, exceptions: &exceptions };
         let observed = self.chains.observe(self.rules, &matched);
-        let mut annotation = Annotation::new(observed.duplicate);
+        let mut annotation = Annotation::new(steps.len(), observed.duplicate);
         self.report_losses(event.provider, findings);
         for step in steps {
             let Some((rule, plan)) = self.rules.step(*step) else { continue };
             let mut named = Vec::new();
-            if rule.is_chain() {
+            if !rule.is_chain() {
+                named = self.report_detection(rule, plan, &matched, observed.duplicate, findings);
+            } else if !observed.completions.is_empty() {
                 let keys = self.rules.identities.get(rule.identity).map_or(&[][..], Vec::as_slice);
                 let identity = event.actor.identity(keys).map_or("", |(_, identity)| identity);
                 let of_step = observed.completions.iter().filter(|(completed, _)| completed == step);
                 for completion in of_step.flat_map(|(_, completions)| completions) {
                     named.extend(self.report_chain(rule, completion, (time, identity), findings));
                 }
-            } else {
-                let reported = self.report_detection(rule, plan, &matched, observed.duplicate, findings);
-                named.extend(reported);
             }
-            annotation.add(rule, plan, named);
+            if let Some(annotated) = self.annotated.and_then(|annotated| annotated.get(*step)) {
+                annotation.add(annotated, named);
+            }
         }
         self.report_losses(event.provider, findings);
-        if self.annotates {
+        if self.annotated.is_some() {
             if self.budget.is_open() {
                 self.budget.spend(annotation.length());
             } else {

@@ -45,8 +45,7 @@ impl Counters {
         self.dropped += u64::from(outcome.dropped);
         self.findings += outcome.findings.len() as u64;
         for finding in &outcome.findings {
-            for (count, _) in self.by_rule.iter_mut().zip(&rules.rules).filter(|(_, rule)| rule.rule.id == finding.rule)
-            {
+            if let Some(count) = rules.rule(&finding.rule).and_then(|rule| self.by_rule.get_mut(rule)) {
                 *count += 1;
             }
         }

@@ -11,7 +11,7 @@ mod search;
 
 use crate::chain::{Chains, Watermark};
 use crate::config::Config;
-use crate::emit::{Outcome, Output, offset};
+use crate::emit::{AnnotatedStep, AnnotationMember, Outcome, Output, offset};
 use crate::event;
 use crate::rule::Rules;
 use crate::scan::{Pieces, Prefilter, Scanner, Sniffer};
@@ -52,7 +52,12 @@ pub struct Correlator {
     chains: Chains,
     counters: Counters,
     budget: OutputBudget,
+    /// How records are annotated: the member, and what it says of each step.
+    annotation: AnnotationMember,
+    annotated: Vec<AnnotatedStep>,
+    /// What records are read and matched in, kept so that nothing is allocated for each.
     buffers: event::Buffers,
+    steps: Vec<usize>,
     /// The rules whose state a checkpoint held and [`resume`](Self::resume) could not restore.
     reset_rules: Vec<String>,
 }
@@ -91,7 +96,10 @@ impl Correlator {
             ),
             counters: Counters::new(&rules),
             budget: OutputBudget::new(rules.rules.len()),
+            annotation: AnnotationMember::new(&config.annotation, config.finding_writer()),
+            annotated: AnnotatedStep::all(&rules, config.finding_writer()),
             buffers: event::Buffers::default(),
+            steps: Vec::new(),
             reset_rules: Vec::new(),
             rules,
             config,
@@ -182,14 +190,14 @@ impl Correlator {
     pub fn process(&mut self, batch: &[u8], now: Timestamp) -> Result<Outcome, Error> {
         self.check_length(batch)?;
         self.chains.watermark.set_now(now);
-        let mut output = Output::new(self.config.mode, self.config.annotation_member(), batch.len());
+        let mut output = Output::new(self.config.mode, &self.annotation, batch.len());
         let mut examples = Examples::default();
         let mut evaluator = Evaluator {
             rules: &self.rules,
             scanner: &self.scanner,
             prefilter_on: self.config.prefilter,
             writer: self.config.finding_writer(),
-            annotates: self.config.mode != Mode::Findings,
+            annotated: Some(&*self.annotated).filter(|_| self.config.mode != Mode::Findings),
             chains: &mut self.chains,
             counters: &mut self.counters,
             budget: &mut self.budget,
@@ -198,6 +206,7 @@ impl Correlator {
             inflatable: 0,
             places: Places::of(&self.config.record_search),
             buffers: &mut self.buffers,
+            steps: &mut self.steps,
             examples: &mut examples,
         };
         for piece in Pieces::new(batch, &self.scanner) {

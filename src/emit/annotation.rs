@@ -1,11 +1,12 @@
-use crate::finding::{AnnotatedMatch, FindingWriter};
-use crate::rule::{RulePlan, StepPlan};
-use crate::util::invariant::Invariant as _;
+use crate::finding::FindingWriter;
+use crate::rule::Rules;
 
 /// The annotation of a record that matched a rule.
 #[derive(Default)]
 pub(crate) struct Annotation<'a> {
     matches: Vec<Match<'a>>,
+    /// The number of findings that are listed.
+    findings: usize,
     /// The number of matches that are not listed.
     omitted_matches: usize,
     /// The number of findings that are not listed.
@@ -15,10 +16,18 @@ pub(crate) struct Annotation<'a> {
 }
 
 /// A step that a record matched, and the ids of the findings that the record completed.
-pub(crate) struct Match<'a> {
-    rule: &'a str,
-    step: &'a str,
+struct Match<'a> {
+    step: &'a AnnotatedStep,
     findings: Vec<String>,
+}
+
+/// What the annotation says of any record that matches a step.
+#[derive(Debug)]
+pub(crate) struct AnnotatedStep {
+    /// The beginning of its entry.
+    start: String,
+    /// The length of the ids of its rule and step.
+    ids: usize,
 }
 
 /// Maximum number of matches in an annotation. Together with the maximum length of ids it bounds the annotation.
@@ -27,23 +36,48 @@ const MAX_MATCHES: usize = 32;
 /// Maximum number of finding ids in an annotation.
 const MAX_FINDINGS: usize = 16;
 
-/// The member that holds a record's annotation: its name and its format.
-#[derive(Clone, Copy)]
-pub(crate) struct AnnotationMember<'c> {
-    pub name: &'c str,
-    pub writer: FindingWriter,
+/// Bytes of an entry besides its ids, and of a finding's id, about.
+const EACH: usize = 64;
+
+/// The member that holds a record's annotation: its beginning, which comes after other members, and its format.
+#[derive(Clone, Debug)]
+pub(crate) struct AnnotationMember {
+    start: String,
+    writer: FindingWriter,
+}
+
+impl AnnotatedStep {
+    /// The steps of all rules, in the order of [`Rules::steps`].
+    #[cold]
+    pub(crate) fn all(rules: &Rules, writer: FindingWriter) -> Vec<Self> {
+        let steps =
+            rules.rules.iter().flat_map(|rule| rule.rule.steps.iter().map(move |step| (&rule.rule.id, &step.id)));
+        let annotated = |(rule, step): (&String, &String)| Self {
+            start: writer.annotation_of(rule, step),
+            ids: rule.len() + step.len(),
+        };
+        steps.map(annotated).collect()
+    }
+}
+
+impl AnnotationMember {
+    /// The member with this name.
+    #[cold]
+    pub(crate) fn new(name: &str, writer: FindingWriter) -> Self {
+        Self { start: format!(r#",{}:{{"matches":["#, serde_json::Value::from(name)), writer }
+    }
 }
 
 impl<'a> Annotation<'a> {
-    /// The annotation of an event that may be a duplicate, without matches yet.
-    pub(crate) fn new(duplicate: bool) -> Self {
-        Self { duplicate, ..Self::default() }
+    /// The annotation of an event that matches `steps` steps and may be a duplicate, without matches yet.
+    pub(crate) fn new(steps: usize, duplicate: bool) -> Self {
+        Self { matches: Vec::with_capacity(steps.min(MAX_MATCHES)), duplicate, ..Self::default() }
     }
 
     /// Adds a step that the record matches, and the ids of its findings.
-    pub(crate) fn add(&mut self, rule: &'a RulePlan, plan: &StepPlan, findings: Vec<String>) {
-        let step = rule.rule.steps.get(plan.position).map_or("", |step| &step.id);
-        self.push(Match { rule: &rule.rule.id, step, findings });
+    #[inline]
+    pub(crate) fn add(&mut self, step: &'a AnnotatedStep, findings: Vec<String>) {
+        self.push(Match { step, findings });
     }
 
     /// Adds what another record of the same envelope matches.
@@ -56,28 +90,33 @@ impl<'a> Annotation<'a> {
 
     /// About the length of the annotation as JSON.
     pub(crate) fn length(&self) -> usize {
-        const EACH: usize = 64;
-        let of = |matched: &Match<'_>| EACH + matched.rule.len() + matched.step.len() + EACH * matched.findings.len();
+        let of = |matched: &Match<'_>| EACH + matched.step.ids + EACH * matched.findings.len();
         EACH + self.matches.iter().map(of).sum::<usize>()
     }
 
     /// Leaves out all matches, and counts them.
     pub(crate) fn omit_all(&mut self) {
         self.omitted_matches += self.matches.len();
-        self.omitted_findings += self.matches.drain(..).map(|matched| matched.findings.len()).sum::<usize>();
+        self.omitted_findings += std::mem::take(&mut self.findings);
+        self.matches.clear();
     }
 
+    #[inline]
     fn push(&mut self, mut matched: Match<'a>) {
         // A match with findings is worth more than one without.
-        if self.matches.len() == MAX_MATCHES && !matched.findings.is_empty() {
-            let idle = self.matches.iter().rposition(|listed| listed.findings.is_empty());
-            self.omitted_matches += usize::from(idle.map(|idle| self.matches.remove(idle)).is_some());
+        if self.matches.len() == MAX_MATCHES
+            && !matched.findings.is_empty()
+            && let Some(idle) = self.matches.iter().rposition(|listed| listed.findings.is_empty())
+        {
+            self.matches.remove(idle);
+            self.omitted_matches += 1;
         }
-        let listed = self.matches.iter().map(|matched| matched.findings.len()).sum::<usize>();
-        let most = if self.matches.len() < MAX_MATCHES { MAX_FINDINGS.saturating_sub(listed) } else { 0 };
+        let room = self.matches.len() < MAX_MATCHES;
+        let most = if room { MAX_FINDINGS.saturating_sub(self.findings) } else { 0 };
         self.omitted_findings += matched.findings.len().saturating_sub(most);
-        if self.matches.len() < MAX_MATCHES {
+        if room {
             matched.findings.truncate(most);
+            self.findings += matched.findings.len();
             self.matches.push(matched);
         } else {
             self.omitted_matches += 1;
@@ -85,14 +124,15 @@ impl<'a> Annotation<'a> {
     }
 
     /// The annotation as JSON text: the last member of a record that has other members, with a leading comma.
-    pub(super) fn member(&self, member: AnnotationMember<'_>) -> String {
-        let name = serde_json::to_string(member.name).invariant("a name is JSON");
-        let mut text = format!(r#",{name}:{{"matches":["#);
-        for (number, Match { rule, step, findings }) in self.matches.iter().enumerate() {
+    pub(super) fn member(&self, member: &AnnotationMember) -> String {
+        let mut text = String::with_capacity(2 * EACH + member.start.len() + self.length());
+        text.push_str(&member.start);
+        for (number, Match { step, findings }) in self.matches.iter().enumerate() {
             if number > 0 {
                 text.push(',');
             }
-            member.writer.annotate(&AnnotatedMatch { rule, step, findings }, &mut text);
+            text.push_str(&step.start);
+            member.writer.end_annotation(findings, &mut text);
         }
         text.push(']');
         if self.duplicate {

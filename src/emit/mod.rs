@@ -6,7 +6,7 @@ mod output;
 mod splice;
 mod verdict;
 
-pub(crate) use annotation::{Annotation, AnnotationMember};
+pub(crate) use annotation::{AnnotatedStep, Annotation, AnnotationMember};
 pub use outcome::{Outcome, Reason, Rejection, Unrecognised, UnrecognisedKind};
 pub(crate) use output::Output;
 pub use splice::Splice;

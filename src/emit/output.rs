@@ -9,7 +9,7 @@ use crate::vocab::Mode;
 /// Builds the outcome of a batch from its pieces and their verdicts.
 pub(crate) struct Output<'c> {
     mode: Mode,
-    member: AnnotationMember<'c>,
+    member: &'c AnnotationMember,
     batch_length: usize,
     outcome: Outcome,
     splices: Splices,
@@ -29,7 +29,7 @@ struct OpenContainer {
 
 impl<'c> Output<'c> {
     /// An outcome without pieces yet, for a batch of `batch_length` bytes.
-    pub(crate) fn new(mode: Mode, member: AnnotationMember<'c>, batch_length: usize) -> Self {
+    pub(crate) fn new(mode: Mode, member: &'c AnnotationMember, batch_length: usize) -> Self {
         Self { mode, member, batch_length, outcome: Outcome::default(), splices: Splices::default(), container: None }
     }
 

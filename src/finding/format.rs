@@ -54,28 +54,6 @@ pub(super) struct AnnotationForm {
     pub end: &'static str,
 }
 
-impl AnnotationForm {
-    fn write(&self, matched: &AnnotatedMatch<'_>, to: &mut String) {
-        let Self { rule, step, findings, finding: [before, after], end } = self;
-        for text in [rule, matched.rule, step, matched.step, findings] {
-            to.push_str(text);
-        }
-        for (number, id) in matched.findings.iter().enumerate() {
-            for text in [if number > 0 { "," } else { "" }, before, id, after] {
-                to.push_str(text);
-            }
-        }
-        to.push_str(end);
-    }
-}
-
-/// A step that a record matched: the ids of its rule and step, and of the findings that the record completed.
-pub(crate) struct AnnotatedMatch<'a> {
-    pub rule: &'a str,
-    pub step: &'a str,
-    pub findings: &'a [String],
-}
-
 /// Writes findings and annotations in the configured format.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct FindingWriter {
@@ -89,8 +67,21 @@ impl FindingWriter {
         bounded((self.format.format().body)(report, self.attack))
     }
 
-    /// Appends an annotation under the schema's own names, so that one query matches findings and annotations.
-    pub(crate) fn annotate(self, matched: &AnnotatedMatch<'_>, to: &mut String) {
-        self.format.format().annotation.write(matched, to);
+    /// The beginning of the annotation of a record that matched a step: the ids of rule and step, under the schema's own
+    /// names, so that one query matches findings and annotations.
+    pub(crate) fn annotation_of(self, rule: &str, step: &str) -> String {
+        let AnnotationForm { rule: before, step: between, findings: after, .. } = self.format.format().annotation;
+        [before, rule, between, step, after].concat()
+    }
+
+    /// Appends the rest of an annotation: the ids of the findings that the record completed.
+    pub(crate) fn end_annotation(self, findings: &[String], to: &mut String) {
+        let AnnotationForm { finding: [before, after], end, .. } = self.format.format().annotation;
+        for (number, id) in findings.iter().enumerate() {
+            for text in [if number > 0 { "," } else { "" }, before, id, after] {
+                to.push_str(text);
+            }
+        }
+        to.push_str(end);
     }
 }

@@ -21,7 +21,7 @@ use bounds::MAX_LISTED;
 use evidence::Bound;
 pub(crate) use evidence::Evidence;
 pub use format::FindingFormat;
-pub(crate) use format::{AnnotatedMatch, FindingWriter};
+pub(crate) use format::FindingWriter;
 pub(crate) use pressure::pressure;
 use report::{INSTANCE, Report};
 pub(crate) use subject::Subject;

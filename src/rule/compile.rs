@@ -28,8 +28,11 @@ pub(crate) struct Rules {
     pub identities: Vec<Vec<IdentityKey>>,
     /// The longest window of any chain, in ms.
     pub longest_window: i64,
-    /// The steps that name each action. Actions of clouds that ignore case are in lower case.
-    by_action: HashMap<Box<str>, Vec<usize>>,
+    /// The steps that name each action, in groups that ask the same question: one answer is that of the group. Actions of
+    /// clouds that ignore case are in lower case.
+    by_action: HashMap<Box<str>, Vec<Vec<usize>>>,
+    /// The rules by id.
+    by_id: HashMap<Box<str>, usize>,
     /// The distinct sets of slots that names are bound to, indexed by [`Binding::key`].
     keys: HashMap<Vec<Slot>, u16>,
     /// For each of them, those that a join compares it with.
@@ -66,6 +69,8 @@ pub(crate) struct StepPlan {
     pub services: Vec<Box<str>>,
     pub outcome: WantedOutcome,
     pub conditions: Vec<CompiledCondition>,
+    /// Hash of what the four members above ask.
+    question: [u8; 16],
     /// Whether the chain is complete without it: it is optional or absent.
     pub optional: bool,
     /// Whether an event of it keeps the chain from being reported.
@@ -74,6 +79,8 @@ pub(crate) struct StepPlan {
     pub bindings: Vec<Binding>,
     /// The index in `bindings` of the name that gives one finding per value.
     pub each: Option<usize>,
+    /// The keys of the identity that a chain's steps share, as an index into [`Rules::identities`]. `None` for a detection.
+    pub chain: Option<usize>,
     /// The order in which the search reaches the chain's other steps from this one. Empty for a detection, and for an
     /// optional step, which completes no chain.
     pub joins: JoinOrder,
@@ -123,6 +130,7 @@ impl Rules {
             identities: Vec::new(),
             longest_window: 0,
             by_action: HashMap::new(),
+            by_id: HashMap::new(),
             keys: HashMap::new(),
             partners: Vec::new(),
         };
@@ -151,7 +159,15 @@ impl Rules {
             for action in &step.actions {
                 let ignore_case = cloud_of(step.provider).actions_ignore_case;
                 let action = if ignore_case { action.to_ascii_lowercase() } else { action.clone() };
-                self.by_action.entry(action.into()).or_default().push(self.steps.len());
+                let groups = self.by_action.entry(action.into()).or_default();
+                let alike = |group: &&mut Vec<usize>| {
+                    let first = group.first().and_then(|first| self.steps.get(*first));
+                    first.is_some_and(|first| first.question == plan.question)
+                };
+                match groups.iter_mut().find(alike) {
+                    Some(group) => group.push(self.steps.len()),
+                    None => groups.push(vec![self.steps.len()]),
+                }
             }
             self.steps.push(plan);
         }
@@ -173,6 +189,9 @@ impl Rules {
             self.identities.push(keys.to_vec());
             self.identities.len() - 1
         });
+        let chain = Some(identity).filter(|_| rule.steps.len() > 1);
+        self.steps.iter_mut().skip(first_step).for_each(|step| step.chain = chain);
+        self.by_id.insert(rule.id.as_str().into(), self.rules.len());
         self.rules.push(RulePlan {
             fingerprint: fingerprint(&rule, keys),
             multi_record_operations: rule.steps.iter().any(|step| cloud_of(step.provider).multi_record_operations),
@@ -208,7 +227,10 @@ impl Rules {
             let place = bindings.iter().position(|binding| *binding.name == **name);
             place.ok_or_else(|| Error::config(format!("{at}.each"), format!("the step does not bind {name:?}")))
         });
+        let mut question = Digest::default();
+        (step.provider, &step.service, step.outcome, &step.conditions).hash(&mut question);
         Ok(StepPlan {
+            question: question.digest(),
             rule: self.rules.len(),
             position,
             provider: step.provider,
@@ -219,6 +241,7 @@ impl Rules {
             absent: step.absent,
             bindings,
             each: each.transpose()?,
+            chain: None,
             joins: JoinOrder::default(),
             found_by_identity: false,
             linked: false,
@@ -299,16 +322,30 @@ impl Rules {
         self.by_action.keys().map(|action| &**action)
     }
 
-    /// The steps that an event matches, as indices into [`Rules::steps`]. One hash lookup, then the conditions.
-    pub(crate) fn steps_of(&self, event: &Event<'_>) -> Vec<usize> {
-        let named = self.by_action.get(&*event.action).map_or(&[][..], Vec::as_slice);
-        named.iter().copied().filter(|step| self.steps.get(*step).is_some_and(|step| step.matches(event))).collect()
+    /// Finds the steps that an event matches, as indices into [`Rules::steps`], in order. One hash lookup, then the conditions.
+    pub(crate) fn steps_of(&self, event: &Event<'_>, steps: &mut Vec<usize>) {
+        steps.clear();
+        let groups = self.by_action.get(&*event.action).map_or(&[][..], Vec::as_slice);
+        for group in groups {
+            let first = group.first().and_then(|first| self.steps.get(*first));
+            if first.is_some_and(|first| first.matches(event)) {
+                steps.extend_from_slice(group);
+            }
+        }
+        if groups.len() > 1 {
+            steps.sort_unstable();
+        }
     }
 
     /// The exceptions that hold for an event at `time` (ms since 1970), as indices into [`Rules::exceptions`].
     pub(crate) fn exceptions_for(&self, event: &Event<'_>, time: i64) -> Vec<u16> {
         let holding = (0..).zip(&self.exceptions).filter(|(_, exception)| exception.holds(event, time));
         holding.map(|(place, _)| place).collect()
+    }
+
+    /// The index of the rule with this id.
+    pub(crate) fn rule(&self, id: &str) -> Option<usize> {
+        self.by_id.get(id).copied()
     }
 
     /// The step at an index, with its rule.
