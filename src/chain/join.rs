@@ -84,12 +84,15 @@ impl<'a> Search<'a> {
     }
 
     /// The findings that the event completes as `step`, and whether the search ran out of candidates before it was complete.
+    #[inline]
     pub(super) fn completed_by(&mut self, step: usize) -> (Vec<Completion>, bool) {
-        let Some((rule, plan)) = self.rules.step(step).filter(|(_, plan)| self.may_complete(plan)) else {
+        if !self.rules.steps.get(step).is_some_and(|plan| self.may_complete(plan)) {
+            return (Vec::new(), false);
+        }
+        let new = self.new;
+        let (Some((rule, plan)), Some(event)) = (self.rules.step(step), self.pending.event(new)) else {
             return (Vec::new(), false);
         };
-        let new = self.new;
-        let Some(event) = self.pending.event(new) else { return (Vec::new(), false) };
         let (identity, _) = event.identity();
         let steps = self.rules.steps.get(rule.first_step..).unwrap_or_default();
         let steps = steps.get(..rule.rule.steps.len()).invariant("a rule has its steps");

@@ -24,7 +24,9 @@ struct Match<'a> {
 /// What the annotation says of any record that matches a step.
 #[derive(Debug)]
 pub(crate) struct AnnotatedStep {
-    /// The beginning of its entry.
+    /// Its entry without findings, after another one.
+    idle: String,
+    /// The beginning of its entry up to the findings, after another one.
     start: String,
     /// The length of the ids of its rule and step.
     ids: usize,
@@ -52,9 +54,11 @@ impl AnnotatedStep {
     pub(crate) fn all(rules: &Rules, writer: FindingWriter) -> Vec<Self> {
         let steps =
             rules.rules.iter().flat_map(|rule| rule.rule.steps.iter().map(move |step| (&rule.rule.id, &step.id)));
-        let annotated = |(rule, step): (&String, &String)| Self {
-            start: writer.annotation_of(rule, step),
-            ids: rule.len() + step.len(),
+        let annotated = |(rule, step): (&String, &String)| {
+            let start = format!(",{}", writer.annotation_of(rule, step));
+            let mut idle = start.clone();
+            writer.end_annotation(&[], &mut idle);
+            Self { idle, start, ids: rule.len() + step.len() }
         };
         steps.map(annotated).collect()
     }
@@ -127,12 +131,16 @@ impl<'a> Annotation<'a> {
     pub(super) fn member(&self, member: &AnnotationMember) -> String {
         let mut text = String::with_capacity(2 * EACH + member.start.len() + self.length());
         text.push_str(&member.start);
-        for (number, Match { step, findings }) in self.matches.iter().enumerate() {
-            if number > 0 {
-                text.push(',');
+        // The first comes after no other.
+        let mut comma = 1;
+        for Match { step, findings } in &self.matches {
+            if findings.is_empty() {
+                text.push_str(step.idle.get(comma..).unwrap_or_default());
+            } else {
+                text.push_str(step.start.get(comma..).unwrap_or_default());
+                member.writer.end_annotation(findings, &mut text);
             }
-            text.push_str(&step.start);
-            member.writer.end_annotation(findings, &mut text);
+            comma = 0;
         }
         text.push(']');
         if self.duplicate {

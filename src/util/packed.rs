@@ -66,23 +66,31 @@ pub(crate) fn encode_text(to: &mut Vec<u8>, text: &str) {
     }
 }
 
-/// The value of a lower-case hexadecimal digit; `None` for any other byte.
-fn digit(byte: u8) -> Option<u8> {
-    match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
+/// The values of the lower-case hexadecimal digits; [`NO_DIGIT`] for any other byte.
+const DIGITS: [u8; 256] = {
+    let mut digits = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < 16 {
+        digits[b"0123456789abcdef"[value] as usize] = value as u8;
+        value += 1;
     }
-}
+    digits
+};
 
-/// Packs hexadecimal digits, two per byte, the first in the high half. `None` if a byte is not a lower-case digit or
-/// the digits do not fit into `N` bytes.
-fn pack<const N: usize>(digits: impl Iterator<Item = u8>) -> Option<[u8; N]> {
-    let mut packed = [0; N];
-    for (at, byte) in digits.enumerate() {
-        *packed.get_mut(at / 2)? |= digit(byte)? << if at % 2 == 0 { 4 } else { 0 };
+/// A bit that no digit's value has.
+const NO_DIGIT: u8 = 0x80;
+
+/// Packs hexadecimal digits, two per byte, the first in the high half; an odd one is followed by zero. `None` if a byte is
+/// not a lower-case digit.
+fn pack<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
+    let value = |digit: Option<&u8>| digit.and_then(|digit| DIGITS.get(usize::from(*digit))).copied().unwrap_or(0);
+    let (mut packed, mut all) = ([0; N], 0);
+    for (to, pair) in packed.iter_mut().zip(digits.chunks(2)) {
+        let (high, low) = (value(pair.first()), value(pair.get(1)));
+        all |= high | low;
+        *to = high << 4 | low;
     }
-    Some(packed)
+    (all & NO_DIGIT == 0).then_some(packed)
 }
 
 /// The hexadecimal digits of packed bytes, two per byte.
@@ -93,17 +101,20 @@ fn unpack(packed: &[u8]) -> impl Iterator<Item = char> {
 
 /// The bytes of a UUID in its usual form, with lower-case digits; `None` for any other text.
 fn uuid(text: &str) -> Option<[u8; 16]> {
-    let dashes = |at: &usize| matches!(at, 8 | 13 | 18 | 23);
-    let bytes = text.as_bytes();
-    let well_formed = bytes.len() == 36 && bytes.iter().enumerate().all(|(at, byte)| dashes(&at) == (*byte == b'-'));
-    well_formed.then(|| pack(bytes.iter().copied().filter(|byte| *byte != b'-'))).flatten()
+    let bytes: &[u8; 36] = text.as_bytes().try_into().ok()?;
+    let mut digits = [0; 32];
+    for (to, from) in [(0..8, 0..8), (8..12, 9..13), (12..16, 14..18), (16..20, 19..23), (20..32, 24..36)] {
+        digits.get_mut(to)?.copy_from_slice(bytes.get(from)?);
+    }
+    let has_dashes = [8, 13, 18, 23].iter().all(|dash| bytes.get(*dash) == Some(&b'-'));
+    has_dashes.then(|| pack(&digits)).flatten()
 }
 
 /// Splits a resource id into its prefix and its packed 17 digits; `None` for any other text.
 fn resource(text: &str) -> Option<(&str, [u8; 9])> {
     let (prefix, digits) = text.split_at_checked(text.len().checked_sub(17)?)?;
     let short = !prefix.is_empty() && prefix.len() <= LONGEST_PREFIX;
-    short.then(|| Some((prefix, pack(digits.bytes())?))).flatten()
+    short.then(|| Some((prefix, pack(digits.as_bytes())?))).flatten()
 }
 
 /// A text as [`encode_text`] writes it. Equal texts are equal in this form.
