@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::finding::{FindingFormat, FindingWriter};
+use crate::finding::FindingFormat;
 use crate::rule::{self, Exception, Rule};
 use crate::util::digest::hexadecimal;
 use crate::util::invariant::Invariant as _;
@@ -136,11 +136,6 @@ impl Config {
             return Err(Error::config("identity", "expected at least one key"));
         }
         Ok(())
-    }
-
-    /// The writer of findings, as configured.
-    pub(crate) fn finding_writer(&self) -> FindingWriter {
-        FindingWriter { format: self.findings, attack: self.attack_version }
     }
 
     /// The enabled rules, built-in ones first, each with its path in the configuration.

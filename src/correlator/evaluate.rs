@@ -30,7 +30,7 @@ pub(crate) struct Evaluator<'e> {
     pub scanner: &'e Scanner,
     /// If off, every record is parsed. For tests only.
     pub prefilter_on: bool,
-    pub writer: FindingWriter,
+    pub writer: &'e FindingWriter,
     /// What the annotation of a matched record says of each step. `None` if records are not annotated.
     pub annotated: Option<&'e [AnnotatedStep]>,
     pub chains: &'e mut Chains,

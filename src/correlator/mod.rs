@@ -13,6 +13,7 @@ use crate::chain::{Chains, Watermark};
 use crate::config::Config;
 use crate::emit::{AnnotatedStep, AnnotationMember, Outcome, Output, offset};
 use crate::event;
+use crate::finding::FindingWriter;
 use crate::rule::Rules;
 use crate::scan::{Pieces, Prefilter, Scanner, Sniffer};
 use crate::util::invariant::Invariant as _;
@@ -55,6 +56,7 @@ pub struct Correlator {
     /// How records are annotated: the member, and what it says of each step.
     annotation: AnnotationMember,
     annotated: Vec<AnnotatedStep>,
+    writer: FindingWriter,
     /// What records are read and matched in, kept so that nothing is allocated for each.
     buffers: event::Buffers,
     steps: Vec<usize>,
@@ -80,6 +82,7 @@ impl Correlator {
     pub fn new(config: Config) -> Result<Self, Error> {
         config.check()?;
         let rules = Rules::compile(config.all_rules()?, config.all_exceptions()?, &config.identity)?;
+        let writer = FindingWriter::new(config.findings, config.attack_version, &rules);
         let watermark = Watermark::new(config.allowed_lateness, config.clock_skew);
         let prefilter = Prefilter::new(&event::action_keys(), rules.actions());
         Ok(Self {
@@ -96,8 +99,9 @@ impl Correlator {
             ),
             counters: Counters::new(&rules),
             budget: OutputBudget::new(rules.rules.len()),
-            annotation: AnnotationMember::new(&config.annotation, config.finding_writer()),
-            annotated: AnnotatedStep::all(&rules, config.finding_writer()),
+            annotation: AnnotationMember::new(&config.annotation, writer.annotations()),
+            annotated: AnnotatedStep::all(&rules, writer.annotations()),
+            writer,
             buffers: event::Buffers::default(),
             steps: Vec::new(),
             reset_rules: Vec::new(),
@@ -196,7 +200,7 @@ impl Correlator {
             rules: &self.rules,
             scanner: &self.scanner,
             prefilter_on: self.config.prefilter,
-            writer: self.config.finding_writer(),
+            writer: &self.writer,
             annotated: Some(&*self.annotated).filter(|_| self.config.mode != Mode::Findings),
             chains: &mut self.chains,
             counters: &mut self.counters,

@@ -1,4 +1,4 @@
-use crate::finding::FindingWriter;
+use crate::finding::AnnotationForm;
 use crate::rule::Rules;
 
 /// The annotation of a record that matched a rule.
@@ -45,19 +45,19 @@ const EACH: usize = 64;
 #[derive(Clone, Debug)]
 pub(crate) struct AnnotationMember {
     start: String,
-    writer: FindingWriter,
+    form: &'static AnnotationForm,
 }
 
 impl AnnotatedStep {
     /// The steps of all rules, in the order of [`Rules::steps`].
     #[cold]
-    pub(crate) fn all(rules: &Rules, writer: FindingWriter) -> Vec<Self> {
+    pub(crate) fn all(rules: &Rules, form: &AnnotationForm) -> Vec<Self> {
         let steps =
             rules.rules.iter().flat_map(|rule| rule.rule.steps.iter().map(move |step| (&rule.rule.id, &step.id)));
         let annotated = |(rule, step): (&String, &String)| {
-            let start = format!(",{}", writer.annotation_of(rule, step));
+            let start = format!(",{}", form.start(rule, step));
             let mut idle = start.clone();
-            writer.end_annotation(&[], &mut idle);
+            form.end(&[], &mut idle);
             Self { idle, start, ids: rule.len() + step.len() }
         };
         steps.map(annotated).collect()
@@ -67,8 +67,8 @@ impl AnnotatedStep {
 impl AnnotationMember {
     /// The member with this name.
     #[cold]
-    pub(crate) fn new(name: &str, writer: FindingWriter) -> Self {
-        Self { start: format!(r#",{}:{{"matches":["#, serde_json::Value::from(name)), writer }
+    pub(crate) fn new(name: &str, form: &'static AnnotationForm) -> Self {
+        Self { start: format!(r#",{}:{{"matches":["#, serde_json::Value::from(name)), form }
     }
 }
 
@@ -138,7 +138,7 @@ impl<'a> Annotation<'a> {
                 text.push_str(step.idle.get(comma..).unwrap_or_default());
             } else {
                 text.push_str(step.start.get(comma..).unwrap_or_default());
-                member.writer.end_annotation(findings, &mut text);
+                member.form.end(findings, &mut text);
             }
             comma = 0;
         }

@@ -3,18 +3,18 @@
 use serde_json::{Map, Value, json};
 
 use super::effect::Effect;
-use super::format::{AnnotationForm, Format};
+use super::format::{AnnotationForm, Format, Prepared};
 use super::report::Report;
 use crate::event::cloud_of;
 use crate::vocab::{AttackVersion, IdAndName, ResolvedTechnique, Severity};
 
-pub(super) const FORMAT: Format = Format { body, annotation: ANNOTATION };
+pub(super) const FORMAT: Format = Format { prepare: |_, _| Prepared::default(), body, annotation: ANNOTATION };
 
 /// The ECS version of the documents.
 const ECS_VERSION: &str = "8.17.0";
 
 /// Writes a finding.
-fn body(report: &Report<'_>, version: AttackVersion) -> String {
+fn body(report: &Report<'_>, _: &Prepared, version: AttackVersion) -> String {
     let attribution = report.attribution;
     let last = report.events.last().map(|(_, event)| *event);
     let (category, kind) = last.map_or(("configuration", "info"), |event| Effect::of(event.action).ecs());
@@ -23,7 +23,7 @@ fn body(report: &Report<'_>, version: AttackVersion) -> String {
     let mut document = json!({
         "@timestamp": report.last_seen.to_string(),
         "ecs": {"version": ECS_VERSION},
-        "message": report.title,
+        "message": report.rule.title,
         "event": {
             "kind": if report.exception.is_some() { "event" } else { "alert" },
             "category": [category],
@@ -34,16 +34,16 @@ fn body(report: &Report<'_>, version: AttackVersion) -> String {
             "id": report.id,
             "start": report.first_seen.to_string(),
             "end": report.last_seen.to_string(),
-            "severity": severity(report.severity),
+            "severity": severity(report.rule.severity),
             "action": last.map_or("", |event| event.action),
             "provider": last.map_or("", |event| event.service),
-            "reason": report.confidence_reason,
+            "reason": report.rule.confidence_reason,
         },
         "rule": {
-            "id": report.rule,
-            "name": report.title,
-            "version": report.version.to_string(),
-            "description": report.description,
+            "id": report.rule.id,
+            "name": report.rule.title,
+            "version": report.rule.version.to_string(),
+            "description": report.rule.description,
             "ruleset": "catena",
         },
         "threat": threat(report, version),
@@ -67,7 +67,7 @@ fn body(report: &Report<'_>, version: AttackVersion) -> String {
             "identity_from": attribution.identity_key,
             "scope": attribution.scope(),
             "level": attribution.level,
-            "confidence": report.confidence.as_str(),
+            "confidence": report.rule.confidence.as_str(),
             "steps": steps.join(","),
             "events": report.events.iter().map(|(_, event)| &*event.event_id).collect::<Vec<_>>().join(","),
             "resources": report.resources.iter().map(|(uid, _)| *uid).collect::<Vec<_>>().join(","),
@@ -110,7 +110,7 @@ fn severity(severity: Severity) -> u8 {
 
 /// The ECS `threat` object: tactics, techniques and sub-techniques, each listed once.
 fn threat(report: &Report<'_>, version: AttackVersion) -> Value {
-    let resolved: Vec<_> = report.attack.iter().map(|attack| ResolvedTechnique::of(attack, version)).collect();
+    let resolved: Vec<_> = report.rule.attack.iter().map(|attack| ResolvedTechnique::of(attack, version)).collect();
     let list = |kind: &str, named: Vec<IdAndName<'_>>| {
         let mut unique: Vec<IdAndName<'_>> = Vec::new();
         named.into_iter().for_each(|named| {

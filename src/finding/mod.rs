@@ -5,6 +5,7 @@ mod ecs;
 mod effect;
 mod evidence;
 mod format;
+mod json_text;
 mod ocsf;
 mod pressure;
 mod report;
@@ -21,9 +22,9 @@ use bounds::MAX_LISTED;
 use evidence::Bound;
 pub(crate) use evidence::Evidence;
 pub use format::FindingFormat;
-pub(crate) use format::FindingWriter;
+pub(crate) use format::{AnnotationForm, FindingWriter};
 pub(crate) use pressure::pressure;
-use report::{INSTANCE, Report};
+use report::{INSTANCE, Report, RuleFacts};
 pub(crate) use subject::Subject;
 
 /// A finding of a rule, or of the engine about its own state.
@@ -59,7 +60,7 @@ pub(crate) fn finding(
     subject: &Subject<'_>,
     exception: Option<&ExceptionPlan>,
     further: Option<u64>,
-    writer: FindingWriter,
+    writer: &FindingWriter,
 ) -> Finding {
     let times = || evidence.iter().map(|evidence| evidence.time);
     let first_seen = Timestamp::from_event_time(times().min().unwrap_or_default());
@@ -69,14 +70,7 @@ pub(crate) fn finding(
     let instances = subject.values(evidence).filter(|(name, _)| *name == INSTANCE).map(|(_, value)| value);
     let report = Report {
         id,
-        rule: &rule.rule.id,
-        version: rule.rule.version,
-        title: &rule.rule.title,
-        description: &rule.rule.description,
-        severity: rule.rule.severity,
-        confidence: rule.rule.confidence,
-        confidence_reason: &rule.rule.confidence_reason,
-        attack: &rule.rule.attack,
+        rule: RuleFacts::of(&rule.rule),
         exception: exception.map(|exception| &exception.exception),
         provider: evidence.last().map_or(Provider::Aws, |last| last.step.provider),
         attribution: evidence.last().map_or(Attribution::default(), |last| last.attribution),
@@ -89,7 +83,7 @@ pub(crate) fn finding(
         further,
     };
     Finding {
-        body: writer.body(&report),
+        body: writer.body(&report, rule.number),
         rule: rule.rule.id.clone(),
         severity: rule.rule.severity,
         first_seen,

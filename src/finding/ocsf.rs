@@ -2,346 +2,196 @@
 
 use std::net::IpAddr;
 
-use serde::Serialize;
-
 use super::Evidence;
-use super::format::{AnnotationForm, Format};
-use super::report::{Columns, Report};
+use super::format::{AnnotationForm, Format, Prepared};
+use super::json_text::JsonText;
+use super::report::{Report, RuleFacts};
 use crate::event::cloud_of;
-use crate::util::invariant::Invariant as _;
-use crate::vocab::{Attack, AttackVersion, CallOutcome, Confidence, IdAndName, ResolvedTechnique, Severity, Timestamp};
+use crate::vocab::{AttackVersion, CallOutcome, Confidence, IdAndName, ResolvedTechnique, Severity, Timestamp};
 
-pub(super) const FORMAT: Format = Format { body, annotation: ANNOTATION };
+pub(super) const FORMAT: Format = Format { prepare, body, annotation: ANNOTATION };
 
 /// The version of the OCSF schema.
 const OCSF_VERSION: &str = "1.8.0";
 
-/// OCSF's `detection_finding` class.
-#[derive(Serialize)]
-struct DetectionFinding<'a> {
-    activity_id: u8,
-    activity_name: &'static str,
-    category_uid: u8,
-    category_name: &'static str,
-    class_uid: u16,
-    class_name: &'static str,
-    type_uid: u32,
-    type_name: &'static str,
-    /// The time of the last event: without a clock, the engine cannot report when it made the finding. All times in ms.
-    time: u64,
-    start_time: u64,
-    end_time: u64,
-    severity_id: u8,
-    severity: &'static str,
-    confidence_id: u8,
-    confidence: &'static str,
-    status_id: u8,
-    status: &'static str,
-    /// The reason for the suppression.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status_detail: Option<&'a str>,
-    is_alert: bool,
-    /// For an update: the number of events that completed the finding, the first included.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    count: Option<u64>,
-    message: &'a str,
-    metadata: Metadata,
-    finding_info: FindingInfo<'a>,
-    cloud: Cloud<'a>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    resources: Vec<Resource<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    evidences: Vec<EvidenceObject<'a>>,
-    unmapped: Unmapped<'a>,
+/// Of a rule: severity and confidence; the title; the rest of `finding_info` that is about the rule; the reason why the
+/// confidence is not high.
+const LEVELS: usize = 0;
+const TITLE: usize = 1;
+const INFO: usize = 2;
+const REASON: usize = 3;
+
+fn prepare(rule: &RuleFacts<'_>, version: AttackVersion) -> Prepared {
+    let mut levels = JsonText::default();
+    let (severity_id, severity) = severity(rule.severity);
+    let (confidence_id, confidence) = confidence(rule.confidence);
+    levels.raw(r#","severity_id":"#).number(severity_id).raw(r#","severity":"#).text(severity);
+    levels.raw(r#","confidence_id":"#).number(confidence_id).raw(r#","confidence":"#).text(confidence);
+    let mut title = JsonText::default();
+    title.text(rule.title);
+    let mut info = JsonText::default();
+    info.raw(r#","title":"#).text(rule.title).member(r#","desc":"#, rule.description);
+    info.raw(r#","analytic":{"uid":"#).text(rule.id).raw(r#","name":"#).text(rule.title);
+    info.raw(r#","version":"#).text(&rule.version.to_string()).raw(r#","type_id":1,"type":"Rule"},"attacks":"#);
+    // One object for each tactic, because the list of tactics in one object is deprecated (OCSF 1.8, `attack.tactics`).
+    let attacks = rule.attack.iter().flat_map(|attack| {
+        let resolved = ResolvedTechnique::of(attack, version);
+        let tactics = resolved.tactics.iter().copied().map(Some).collect::<Vec<_>>();
+        let tactics = if tactics.is_empty() { vec![None] } else { tactics };
+        tactics.into_iter().map(move |tactic| (tactic, resolved.technique, resolved.sub_technique))
+    });
+    info.list(attacks, |json, (tactic, technique, sub_technique)| {
+        json.raw(r#"{"version":"#).text(version.as_str());
+        if let Some(tactic) = tactic {
+            json.raw(r#","tactic":"#);
+            id_and_name(json, tactic);
+        }
+        json.raw(r#","technique":{"uid":"#).text(technique.uid).member(r#","name":"#, technique.name).raw("}");
+        if let Some(sub_technique) = sub_technique {
+            json.raw(r#","sub_technique":"#);
+            id_and_name(json, sub_technique);
+        }
+        json.raw("}");
+    });
+    let mut reason = JsonText::default();
+    reason.member(r#","confidence_reason":"#, rule.confidence_reason);
+    Prepared([levels, title, info, reason].map(JsonText::into_string).into())
 }
 
-impl<'a> DetectionFinding<'a> {
-    /// A finding without cloud, resources, evidences and unmapped values.
-    fn new(
-        finding_info: FindingInfo<'a>,
-        severity: Severity,
-        confidence: Confidence,
-        suppressed: Option<&'a str>,
-    ) -> Self {
-        let (severity_id, severity) = self::severity(severity);
-        let (confidence_id, confidence) = self::confidence(confidence);
-        let (status_id, status) = if suppressed.is_some() { (3, "Suppressed") } else { (1, "New") };
-        Self {
-            activity_id: 1,
-            activity_name: "Create",
-            category_uid: 2,
-            category_name: "Findings",
-            class_uid: 2004,
-            class_name: "Detection Finding",
-            type_uid: 200_401,
-            type_name: "Detection Finding: Create",
-            time: finding_info.last_seen_time,
-            start_time: finding_info.first_seen_time,
-            end_time: finding_info.last_seen_time,
-            severity_id,
-            severity,
-            confidence_id,
-            confidence,
-            status_id,
-            status,
-            status_detail: suppressed,
-            is_alert: suppressed.is_none(),
-            count: None,
-            message: finding_info.title,
-            metadata: Metadata {
-                version: OCSF_VERSION,
-                product: Product { name: "Catena", vendor_name: "Catena", version: env!("CARGO_PKG_VERSION") },
-                profiles: ["cloud"],
-            },
-            finding_info,
-            cloud: Cloud { provider: "", region: "", account: None },
-            resources: Vec::new(),
-            evidences: Vec::new(),
-            unmapped: Unmapped::default(),
-        }
+fn id_and_name(json: &mut JsonText, IdAndName { uid, name }: IdAndName<'_>) {
+    json.raw(r#"{"uid":"#).text(uid).raw(r#","name":"#).text(name).raw("}");
+}
+
+/// Writes a finding: a `detection_finding`.
+fn body(report: &Report<'_>, prepared: &Prepared, _: AttackVersion) -> String {
+    let (first_seen, last_seen) = (report.first_seen.as_millis(), report.last_seen.as_millis());
+    let mut json = JsonText::with_capacity(2_048);
+    json.raw(match report.further {
+        None => r#"{"activity_id":1,"activity_name":"Create""#,
+        Some(_) => r#"{"activity_id":2,"activity_name":"Update""#,
+    });
+    json.raw(r#","category_uid":2,"category_name":"Findings","class_uid":2004,"class_name":"Detection Finding""#);
+    json.raw(match report.further {
+        None => r#","type_uid":200401,"type_name":"Detection Finding: Create""#,
+        Some(_) => r#","type_uid":200402,"type_name":"Detection Finding: Update""#,
+    });
+    // Without a clock, the engine cannot report when it made the finding: its time is that of the last event.
+    json.raw(r#","time":"#).number(last_seen);
+    json.raw(r#","start_time":"#).number(first_seen).raw(r#","end_time":"#).number(last_seen);
+    json.raw(prepared.get(LEVELS));
+    match report.exception {
+        None => json.raw(r#","status_id":1,"status":"New","is_alert":true"#),
+        Some(exception) => json
+            .raw(r#","status_id":3,"status":"Suppressed","status_detail":"#)
+            .text(&exception.reason)
+            .raw(r#","is_alert":false"#),
+    };
+    // Of an update, the number of events that completed the finding, the first included.
+    if let Some(further) = report.further {
+        json.raw(r#","count":"#).number(further.saturating_add(1));
+    }
+    json.raw(r#","message":"#).raw(prepared.get(TITLE));
+    json.raw(r#","metadata":{"version":"#).text(OCSF_VERSION);
+    json.raw(concat!(
+        r#","product":{"name":"Catena","vendor_name":"Catena","version":""#,
+        env!("CARGO_PKG_VERSION"),
+        r#""},"profiles":["cloud"]}"#
+    ));
+    json.raw(r#","finding_info":{"uid":"#).text(report.id).raw(prepared.get(INFO));
+    json.raw(r#","first_seen_time":"#).number(first_seen).raw(r#","last_seen_time":"#).number(last_seen);
+    json.raw(r#","related_events":"#)
+        .list(report.events.iter(), |json, (step, event)| related_event(json, step, event));
+    json.raw(r#","related_events_count":"#).number(report.events.len() as u64).raw("}");
+    json.raw(r#","cloud":{"provider":"#).text(cloud_of(report.provider).label);
+    json.member(r#","region":"#, report.attribution.region);
+    account(&mut json, report.attribution.account);
+    json.raw("}");
+    if !report.resources.is_empty() {
+        json.raw(r#","resources":"#).list(report.resources.iter(), |json, (uid, kind)| {
+            json.raw(r#"{"uid":"#).text(uid).member(r#","type":"#, kind).raw("}");
+        });
+    }
+    if !report.events.is_empty() {
+        json.raw(r#","evidences":"#).list(report.events.iter(), |json, (_, event)| evidence(json, event));
+    }
+    unmapped(&mut json, report, prepared);
+    json.raw("}");
+    json.into_string()
+}
+
+/// A `related_event`: an event of the finding. Its title is the step's id.
+fn related_event(json: &mut JsonText, step: &str, event: &Evidence<'_>) {
+    json.raw(r#"{"uid":"#).text(&event.event_id).raw(r#","title":"#).text(step);
+    json.raw(r#","first_seen_time":"#).number(Timestamp::from_event_time(event.time).as_millis());
+    json.raw(match event.outcome {
+        CallOutcome::Success => r#","status":"Success"}"#,
+        CallOutcome::Failure => r#","status":"Failure"}"#,
+        CallOutcome::Unknown => r#","status":"Unknown"}"#,
+    });
+}
+
+/// The `account` member of an object that has other members, unless it is unknown.
+fn account(json: &mut JsonText, uid: &str) {
+    if !uid.is_empty() {
+        json.raw(r#","account":{"uid":"#).text(uid).raw("}");
     }
 }
 
-/// Values that have no OCSF attribute.
-#[derive(Default, Serialize)]
-struct Unmapped<'a> {
-    /// The identity that all events share.
-    #[serde(skip_serializing_if = "str::is_empty")]
-    identity: &'a str,
-    /// The key that the identity was read from.
-    #[serde(skip_serializing_if = "str::is_empty")]
-    identity_from: &'a str,
-    /// Why the confidence is not high.
-    #[serde(skip_serializing_if = "str::is_empty")]
-    confidence_reason: &'a str,
-    /// The exception that suppresses the finding.
-    #[serde(skip_serializing_if = "str::is_empty")]
-    exception: &'a str,
-    /// The number of resources that are not listed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    omitted_resources: Option<usize>,
-    /// The columns of the published query.
-    #[serde(flatten)]
-    columns: Option<Columns<'a>>,
-}
-
-/// OCSF's `attack` object.
-#[derive(Serialize)]
-struct AttackObject<'a> {
-    version: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tactic: Option<IdAndName<'a>>,
-    technique: Technique<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sub_technique: Option<IdAndName<'a>>,
-}
-
-/// OCSF's `technique` object.
-#[derive(Serialize)]
-struct Technique<'a> {
-    uid: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    name: &'a str,
-}
-
-impl<'a> AttackObject<'a> {
-    /// One object for each tactic, because the list of tactics in one object is deprecated (OCSF 1.8, `attack.tactics`).
-    fn of(attack: &'a Attack, version: AttackVersion) -> Vec<Self> {
-        let ResolvedTechnique { tactics, technique: IdAndName { uid, name }, sub_technique } =
-            ResolvedTechnique::of(attack, version);
-        let of_tactic =
-            |tactic| Self { version: version.as_str(), tactic, technique: Technique { uid, name }, sub_technique };
-        if tactics.is_empty() {
-            return vec![of_tactic(None)];
+/// An `evidences` object: the caller, the call and the source of one step.
+fn evidence(json: &mut JsonText, event: &Evidence<'_>) {
+    let attribution = &event.attribution;
+    let user = [
+        (r#""uid":"#, attribution.caller_or_identity()),
+        (r#""name":"#, attribution.actor_name),
+        (r#""type":"#, attribution.actor_kind),
+    ];
+    let [(_, uid), (_, name), _] = user;
+    json.raw("{");
+    // OCSF requires at least one of these three.
+    if !uid.is_empty() || !name.is_empty() || !attribution.actor_account.is_empty() {
+        json.raw(r#""actor":{"user":{"#);
+        let mut before = "";
+        for (member, value) in user.into_iter().filter(|(_, value)| !value.is_empty()) {
+            json.raw(before).raw(member).text(value);
+            before = ",";
         }
-        tactics.into_iter().map(Some).map(of_tactic).collect()
+        if !attribution.actor_account.is_empty() {
+            json.raw(before).raw(r#""account":{"uid":"#).text(attribution.actor_account).raw("}");
+        }
+        json.raw("}},");
     }
+    json.raw(r#""api":{"operation":"#).text(event.action).raw(r#","service":{"name":"#).text(event.service).raw("}}");
+    if let Some((kind, source)) = endpoint(attribution.source) {
+        json.raw(r#","src_endpoint":{"#).raw(kind).text(source).raw("}");
+    }
+    if !attribution.user_agent.is_empty() {
+        json.raw(r#","http_request":{"user_agent":"#).text(attribution.user_agent).raw("}");
+    }
+    json.raw("}");
 }
 
-#[derive(Serialize)]
-struct Metadata {
-    version: &'static str,
-    product: Product,
-    profiles: [&'static str; 1],
-}
-
-#[derive(Serialize)]
-struct Product {
-    name: &'static str,
-    vendor_name: &'static str,
-    version: &'static str,
-}
-
-#[derive(Serialize)]
-struct FindingInfo<'a> {
-    uid: &'a str,
-    title: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    desc: &'a str,
-    analytic: Analytic<'a>,
-    attacks: Vec<AttackObject<'a>>,
-    first_seen_time: u64,
-    last_seen_time: u64,
-    related_events: Vec<RelatedEvent<'a>>,
-    related_events_count: usize,
-}
-
-#[derive(Serialize)]
-struct Analytic<'a> {
-    uid: &'a str,
-    name: &'a str,
-    version: String,
-    type_id: u8,
-    r#type: &'static str,
-}
-
-/// OCSF's `related_event` object: an event of the finding. `title` is the step's id.
-#[derive(Serialize)]
-struct RelatedEvent<'a> {
-    uid: &'a str,
-    title: &'a str,
-    first_seen_time: u64,
-    /// How the call ended.
-    status: &'static str,
-}
-
-#[derive(Serialize)]
-struct Cloud<'a> {
-    provider: &'static str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    region: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    account: Option<Account<'a>>,
-}
-
-#[derive(Serialize)]
-struct Account<'a> {
-    uid: &'a str,
-}
-
-#[derive(Serialize, PartialEq, Eq)]
-struct Resource<'a> {
-    uid: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    r#type: &'a str,
-}
-
-/// OCSF's `evidences` object: the caller, the call and the source of one step.
-#[derive(Serialize)]
-struct EvidenceObject<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    actor: Option<Actor<'a>>,
-    api: Api<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    src_endpoint: Option<Endpoint<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    http_request: Option<HttpRequest<'a>>,
-}
-
-#[derive(Serialize)]
-struct HttpRequest<'a> {
-    user_agent: &'a str,
-}
-
-#[derive(Serialize)]
-struct Actor<'a> {
-    user: User<'a>,
-}
-
-#[derive(Serialize)]
-struct User<'a> {
-    #[serde(skip_serializing_if = "str::is_empty")]
-    uid: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    name: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    r#type: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    account: Option<Account<'a>>,
-}
-
-#[derive(Serialize)]
-struct Api<'a> {
-    operation: &'a str,
-    service: Service<'a>,
-}
-
-#[derive(Serialize)]
-struct Service<'a> {
-    name: &'a str,
-}
-
-/// OCSF's `network_endpoint` object, with one of its attributes.
-#[derive(Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Endpoint<'a> {
-    Ip(&'a str),
-    Domain(&'a str),
-    Name(&'a str),
-}
-
-/// Writes a finding.
-fn body(report: &Report<'_>, version: AttackVersion) -> String {
-    let suppressed = report.exception.map(|exception| &*exception.reason);
-    let attribution = report.attribution;
-    let info = FindingInfo {
-        uid: report.id,
-        title: report.title,
-        desc: report.description,
-        analytic: Analytic {
-            uid: report.rule,
-            name: report.title,
-            version: report.version.to_string(),
-            type_id: 1,
-            r#type: "Rule",
-        },
-        attacks: report.attack.iter().flat_map(|attack| AttackObject::of(attack, version)).collect(),
-        first_seen_time: millis(report.first_seen),
-        last_seen_time: millis(report.last_seen),
-        related_events: report
-            .events
-            .iter()
-            .map(|(step, event)| RelatedEvent {
-                uid: &event.event_id,
-                title: step,
-                first_seen_time: millis(Timestamp::from_event_time(event.time)),
-                status: match event.outcome {
-                    CallOutcome::Success => "Success",
-                    CallOutcome::Failure => "Failure",
-                    CallOutcome::Unknown => "Unknown",
-                },
-            })
-            .collect(),
-        related_events_count: report.events.len(),
-    };
-    let (activity_id, activity_name, type_uid, type_name) = match report.further {
-        None => (1, "Create", 200_401, "Detection Finding: Create"),
-        Some(_) => (2, "Update", 200_402, "Detection Finding: Update"),
-    };
-    let finding = DetectionFinding {
-        activity_id,
-        activity_name,
-        type_uid,
-        type_name,
-        count: report.further.map(|further| further.saturating_add(1)),
-        cloud: Cloud {
-            provider: cloud_of(report.provider).label,
-            region: attribution.region,
-            account: account(attribution.account),
-        },
-        resources: report.resources.iter().map(|(uid, kind)| Resource { uid, r#type: kind }).collect(),
-        evidences: report.events.iter().map(|(_, event)| evidence_object(event)).collect(),
-        unmapped: Unmapped {
-            identity: attribution.identity,
-            identity_from: attribution.identity_key,
-            confidence_reason: report.confidence_reason,
-            exception: report.exception.map_or("", |exception| &exception.id),
-            omitted_resources: Some(report.omitted).filter(|omitted| *omitted > 0),
-            columns: (!report.events.is_empty()).then(|| report.columns()),
-        },
-        ..DetectionFinding::new(info, report.severity, report.confidence, suppressed)
-    };
-    serde_json::to_string(&finding).invariant("a finding is JSON")
+/// The values that have no OCSF attribute: the identity that all events share, and the columns of the published query.
+fn unmapped(json: &mut JsonText, report: &Report<'_>, prepared: &Prepared) {
+    let attribution = &report.attribution;
+    let mut values = JsonText::default();
+    values.member(r#","identity":"#, attribution.identity);
+    values.member(r#","identity_from":"#, attribution.identity_key);
+    values.raw(prepared.get(REASON));
+    values.member(r#","exception":"#, report.exception.map_or("", |exception| &exception.id));
+    if report.omitted > 0 {
+        values.raw(r#","omitted_resources":"#).number(report.omitted as u64);
+    }
+    if !report.events.is_empty() {
+        let columns = report.columns();
+        values.raw(r#","TimeGenerated":"#).text(&columns.time_generated);
+        values.raw(r#","CloudProvider":"#).text(columns.cloud_provider);
+        values.raw(r#","Actor":"#).text(columns.actor).raw(r#","SourceIP":"#).text(columns.source_ip);
+        values.raw(r#","InstanceIdentifier":"#).text(&columns.instance_identifier);
+        values.raw(r#","Scope":"#).text(columns.scope).raw(r#","AccountScope":"#).text(columns.account_scope);
+        values.raw(r#","Level":"#).text(columns.level);
+    }
+    let values = values.into_string();
+    json.raw(r#","unmapped":{"#).raw(values.strip_prefix(',').unwrap_or_default()).raw("}");
 }
 
 /// `{"analytic": {"uid": …}, "step": …, "finding_info": [{"uid": …}]}`.
@@ -354,7 +204,7 @@ const ANNOTATION: AnnotationForm = AnnotationForm {
 };
 
 /// OCSF's `severity_id` and `severity`.
-fn severity(severity: Severity) -> (u8, &'static str) {
+fn severity(severity: Severity) -> (u64, &'static str) {
     match severity {
         Severity::Informational => (1, "Informational"),
         Severity::Low => (2, "Low"),
@@ -365,7 +215,7 @@ fn severity(severity: Severity) -> (u8, &'static str) {
 }
 
 /// OCSF's `confidence_id` and `confidence`.
-pub(super) fn confidence(confidence: Confidence) -> (u8, &'static str) {
+pub(super) fn confidence(confidence: Confidence) -> (u64, &'static str) {
     match confidence {
         Confidence::Low => (1, "Low"),
         Confidence::Medium => (2, "Medium"),
@@ -373,42 +223,17 @@ pub(super) fn confidence(confidence: Confidence) -> (u8, &'static str) {
     }
 }
 
-fn millis(time: Timestamp) -> u64 {
-    time.as_millis()
-}
-
-fn account(uid: &str) -> Option<Account<'_>> {
-    (!uid.is_empty()).then_some(Account { uid })
-}
-
-fn evidence_object<'a>(evidence: &Evidence<'a>) -> EvidenceObject<'a> {
-    let attribution = evidence.attribution;
-    let user = User {
-        uid: attribution.caller_or_identity(),
-        name: attribution.actor_name,
-        r#type: attribution.actor_kind,
-        account: account(attribution.actor_account),
-    };
-    // OCSF requires at least one of these three.
-    let known = !user.uid.is_empty() || !user.name.is_empty() || user.account.is_some();
-    EvidenceObject {
-        actor: known.then_some(Actor { user }),
-        api: Api { operation: evidence.action, service: Service { name: evidence.service } },
-        src_endpoint: endpoint(attribution.source),
-        http_request: Some(HttpRequest { user_agent: attribution.user_agent })
-            .filter(|request| !request.user_agent.is_empty()),
-    }
-}
-
-/// The source as an IP address, a service's host name (`autoscaling.amazonaws.com`), or any other name.
-fn endpoint(source: &str) -> Option<Endpoint<'_>> {
+/// The source, with the attribute of a `network_endpoint` that it is: an IP address, a service's host name
+/// (`autoscaling.amazonaws.com`), or any other name.
+fn endpoint(source: &str) -> Option<(&'static str, &str)> {
     if source.is_empty() {
         return None;
     }
     let host = source.contains('.') && source.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte));
-    Some(match source.parse::<IpAddr>() {
-        Ok(_) => Endpoint::Ip(source),
-        Err(_) if host => Endpoint::Domain(source),
-        Err(_) => Endpoint::Name(source),
-    })
+    let kind = match source.parse::<IpAddr>() {
+        Ok(_) => r#""ip":"#,
+        Err(_) if host => r#""domain":"#,
+        Err(_) => r#""name":"#,
+    };
+    Some((kind, source))
 }

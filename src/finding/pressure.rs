@@ -1,6 +1,6 @@
 //! The findings that report what a limit cost.
 
-use super::report::Report;
+use super::report::{Report, RuleFacts};
 use super::{Finding, FindingWriter};
 use crate::chain::{Attribution, Loss, LossKind};
 use crate::util::digest::Digest;
@@ -13,7 +13,7 @@ const HOUR: i64 = 3_600_000;
 const STATE_PRESSURE: &str = "state-pressure";
 
 /// Makes the finding that reports a loss.
-pub(crate) fn pressure(loss: &Loss, provider: Provider, writer: FindingWriter) -> Finding {
+pub(crate) fn pressure(loss: &Loss, provider: Provider, writer: &FindingWriter) -> Finding {
     let at = Timestamp::from_event_time(loss.time);
     let (name, title, what, consequence) = words(loss.kind);
     let id = Digest::default()
@@ -30,14 +30,16 @@ pub(crate) fn pressure(loss: &Loss, provider: Provider, writer: FindingWriter) -
     }
     let report = Report {
         id: &id,
-        rule: STATE_PRESSURE,
-        version: 2,
-        title,
-        description: &description,
-        severity: Severity::Medium,
-        confidence: Confidence::High,
-        confidence_reason: "",
-        attack: &[],
+        rule: RuleFacts {
+            id: STATE_PRESSURE,
+            version: 2,
+            title,
+            description: &description,
+            severity: Severity::Medium,
+            confidence: Confidence::High,
+            confidence_reason: "",
+            attack: &[],
+        },
         exception: None,
         provider,
         attribution: Attribution { identity: &loss.identity, ..Attribution::default() },
@@ -50,7 +52,7 @@ pub(crate) fn pressure(loss: &Loss, provider: Provider, writer: FindingWriter) -
         further: None,
     };
     Finding {
-        body: writer.body(&report),
+        body: writer.body_of_none(&report),
         id,
         rule: STATE_PRESSURE.to_owned(),
         severity: Severity::Medium,

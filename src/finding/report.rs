@@ -5,13 +5,13 @@ use serde::Serialize;
 use super::Evidence;
 use crate::chain::Attribution;
 use crate::event::cloud_of;
-use crate::rule::Exception;
+use crate::rule::{Exception, Rule};
 use crate::vocab::{Attack, Confidence, Provider, Severity, Timestamp};
 
-/// The content of a finding, independent of its format.
-pub(super) struct Report<'a> {
+/// What every finding of a rule says of the rule.
+#[derive(Clone, Copy)]
+pub(super) struct RuleFacts<'a> {
     pub id: &'a str,
-    pub rule: &'a str,
     pub version: u32,
     pub title: &'a str,
     pub description: &'a str,
@@ -20,6 +20,12 @@ pub(super) struct Report<'a> {
     /// Why the confidence is not high; empty if it is.
     pub confidence_reason: &'a str,
     pub attack: &'a [Attack],
+}
+
+/// The content of a finding, independent of its format.
+pub(super) struct Report<'a> {
+    pub id: &'a str,
+    pub rule: RuleFacts<'a>,
     /// The exception that suppresses the finding.
     pub exception: Option<&'a Exception>,
     pub provider: Provider,
@@ -43,6 +49,21 @@ pub(super) struct Report<'a> {
 
 /// The bound name that rules use for instances.
 pub(super) const INSTANCE: &str = "instance";
+
+impl<'a> RuleFacts<'a> {
+    pub(super) fn of(rule: &'a Rule) -> Self {
+        Self {
+            id: &rule.id,
+            version: rule.version,
+            title: &rule.title,
+            description: &rule.description,
+            severity: rule.severity,
+            confidence: rule.confidence,
+            confidence_reason: &rule.confidence_reason,
+            attack: &rule.attack,
+        }
+    }
+}
 
 impl<'a> Report<'a> {
     /// The source of the call, if it is an IP address.

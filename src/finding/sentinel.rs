@@ -4,7 +4,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::format::{AnnotationForm, Format};
+use super::format::{AnnotationForm, Format, Prepared};
 use super::ocsf;
 use super::report::{Columns, Report};
 use crate::event::cloud_of;
@@ -12,7 +12,7 @@ use crate::util::invariant::Invariant as _;
 use crate::util::sorted;
 use crate::vocab::{AttackVersion, CallOutcome, ResolvedTechnique, Severity};
 
-pub(super) const FORMAT: Format = Format { body, annotation: ANNOTATION };
+pub(super) const FORMAT: Format = Format { prepare: |_, _| Prepared::default(), body, annotation: ANNOTATION };
 
 /// One row: one finding.
 #[derive(Serialize)]
@@ -52,25 +52,25 @@ struct Row<'a> {
 }
 
 /// Writes a finding.
-fn body(report: &Report<'_>, version: AttackVersion) -> String {
-    let resolved: Vec<_> = report.attack.iter().map(|attack| ResolvedTechnique::of(attack, version)).collect();
+fn body(report: &Report<'_>, _: &Prepared, version: AttackVersion) -> String {
+    let resolved: Vec<_> = report.rule.attack.iter().map(|attack| ResolvedTechnique::of(attack, version)).collect();
     let last = report.events.last().map(|(_, event)| *event);
     let row = Row {
         columns: report.columns(),
         finding_id: report.id,
-        rule_id: report.rule,
-        rule_name: report.title,
-        rule_version: report.version,
-        description: report.description,
-        severity: match report.severity {
+        rule_id: report.rule.id,
+        rule_name: report.rule.title,
+        rule_version: report.rule.version,
+        description: report.rule.description,
+        severity: match report.rule.severity {
             Severity::Informational => "Informational",
             Severity::Low => "Low",
             Severity::Medium => "Medium",
             // High is the highest severity in Sentinel.
             Severity::High | Severity::Critical => "High",
         },
-        confidence: ocsf::confidence(report.confidence).1,
-        confidence_reason: report.confidence_reason,
+        confidence: ocsf::confidence(report.rule.confidence).1,
+        confidence_reason: report.rule.confidence_reason,
         status: if report.exception.is_some() { "Suppressed" } else { "New" },
         status_reason: report.exception.map_or("", |exception| &exception.reason),
         tactics: sorted::collect(

@@ -43,6 +43,8 @@ pub(crate) struct Rules {
 #[derive(Debug)]
 pub(crate) struct RulePlan {
     pub rule: Rule,
+    /// Its index in [`Rules::rules`].
+    pub number: usize,
     /// Hash of the rule's meaning: its id, version, identity, window, joins, steps and resources. Severity, confidence
     /// and descriptive members do not count.
     pub fingerprint: [u8; 16],
@@ -193,6 +195,7 @@ impl Rules {
         self.steps.iter_mut().skip(first_step).for_each(|step| step.chain = chain);
         self.by_id.insert(rule.id.as_str().into(), self.rules.len());
         self.rules.push(RulePlan {
+            number: self.rules.len(),
             fingerprint: fingerprint(&rule, keys),
             multi_record_operations: rule.steps.iter().any(|step| cloud_of(step.provider).multi_record_operations),
             rule,
