@@ -84,11 +84,7 @@ impl<'a> Search<'a> {
     }
 
     /// The findings that the event completes as `step`, and whether the search ran out of candidates before it was complete.
-    #[inline]
     pub(super) fn completed_by(&mut self, step: usize) -> (Vec<Completion>, bool) {
-        if !self.rules.steps.get(step).is_some_and(|plan| self.may_complete(plan)) {
-            return (Vec::new(), false);
-        }
         let new = self.new;
         let (Some((rule, plan)), Some(event)) = (self.rules.step(step), self.pending.event(new)) else {
             return (Vec::new(), false);
@@ -121,7 +117,7 @@ impl<'a> Search<'a> {
 
     /// Whether there may be an event for each other step that a chain needs. `false` is certain, and nearly always the answer.
     #[inline]
-    fn may_complete(&self, plan: &StepPlan) -> bool {
+    pub(super) fn may_complete(&self, plan: &StepPlan) -> bool {
         !plan.optional
             && self.steps & plan.others == plan.others
             && plan.direct.iter().all(|key| self.shared.contains(key))

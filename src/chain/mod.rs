@@ -249,7 +249,13 @@ impl Chains {
         let earned = self.limits.max_candidates.saturating_add(length / BYTES_PER_CANDIDATE);
         let allowance = saved_up.saturating_add(earned);
         let mut search = join::Search::new(&self.pending, &self.hash, rules, (new, &shared), allowance);
+        let may_complete = |search: &join::Search<'_>, step: &usize| {
+            rules.steps.get(*step).is_some_and(|plan| search.may_complete(plan))
+        };
         for step in matched.steps {
+            if !may_complete(&search, step) {
+                continue;
+            }
             let (completions, cut) = search.completed_by(*step);
             if !completions.is_empty() {
                 observed.completions.push((*step, completions));

@@ -81,6 +81,10 @@ impl<'a> Annotation<'a> {
     /// Adds a step that the record matches, and the ids of its findings.
     #[inline]
     pub(crate) fn add(&mut self, step: &'a AnnotatedStep, findings: Vec<String>) {
+        if findings.is_empty() && self.matches.len() == MAX_MATCHES {
+            self.omitted_matches += 1;
+            return;
+        }
         self.push(Match { step, findings });
     }
 
@@ -105,7 +109,6 @@ impl<'a> Annotation<'a> {
         self.matches.clear();
     }
 
-    #[inline]
     fn push(&mut self, mut matched: Match<'a>) {
         // A match with findings is worth more than one without.
         if self.matches.len() == MAX_MATCHES

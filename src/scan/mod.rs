@@ -4,6 +4,7 @@
 //! Nothing here parses JSON or knows about a particular cloud. Each cloud's action keys and container members are
 //! passed in as data when a [`Scanner`] is built.
 
+mod actions;
 mod anchors;
 mod batch;
 mod blocks;

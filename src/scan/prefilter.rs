@@ -19,9 +19,10 @@
 
 use memchr::memchr;
 
+use super::actions::Actions;
 use super::anchors::Anchors;
 use super::gap::Gap;
-use super::word::{CASE, Word, first_eight, has_backslash, last_eight};
+use super::word::{Word, first_eight, last_eight};
 
 /// The longest version prefix of a GCP method, such as `v1` or `beta`, in bytes.
 pub(crate) const MAX_VERSION: usize = 16;
@@ -73,25 +74,10 @@ enum Found {
 pub(crate) struct Prefilter {
     anchors: Anchors,
     keys: Vec<Key>,
-    /// The actions, indexed by their first byte with the bit of lower case set, which rules out most records.
-    actions: Vec<Vec<Action>>,
+    actions: Actions,
     /// The ASCII characters that occur in a key or its value. A `\u` escape for one of them makes the record a
     /// candidate.
     escapable: [bool; 128],
-}
-
-/// An action of a rule.
-#[derive(Clone, Debug)]
-struct Action {
-    text: Box<[u8]>,
-    /// Its first eight bytes, each with [`CASE`] set.
-    start: Word,
-}
-
-impl Action {
-    fn new(text: &[u8]) -> Self {
-        Self { text: text.into(), start: Word::new(first_eight(text) | CASE, text.len()).masked() }
-    }
 }
 
 /// A key, split at its anchor byte.
@@ -121,7 +107,7 @@ impl Prefilter {
             Some(Key { anchor: *anchor, before, after, expected: key.expected, place })
         };
         let keys = (0..).zip(keys.iter().zip(positions)).map(split).collect::<Option<_>>()?;
-        let mut prefilter = Self { anchors, keys, actions: vec![Vec::new(); 256], escapable: [false; 128] };
+        let mut prefilter = Self { anchors, keys, actions: Actions::default(), escapable: [false; 128] };
         prefilter.add_escapable(b"\"\\:{/._");
         // All letters and digits: version prefixes contain them, and encoders do not escape them.
         let alphanumeric: Vec<u8> = (0..128).filter(u8::is_ascii_alphanumeric).collect();
@@ -129,15 +115,9 @@ impl Prefilter {
         for name in names {
             prefilter.add_escapable(name.as_bytes());
         }
-        for action in actions {
-            prefilter.add_escapable(action.as_bytes());
-            let first = action.as_bytes().first().copied().unwrap_or(b'"') | 0x20;
-            if let Some(same_first) = prefilter.actions.get_mut(usize::from(first))
-                && !same_first.iter().any(|known| *known.text == *action.as_bytes())
-            {
-                same_first.push(Action::new(action.as_bytes()));
-            }
-        }
+        let actions: Vec<_> = actions.map(str::as_bytes).collect();
+        actions.iter().for_each(|action| prefilter.add_escapable(action));
+        prefilter.actions = Actions::new(actions.into_iter());
         Some(prefilter)
     }
 
@@ -252,22 +232,7 @@ impl Prefilter {
     /// Whether a string whose content begins with `text` is an action of a rule.
     #[inline]
     fn is_action(&self, text: &[u8]) -> bool {
-        let start = first_eight(text);
-        if has_backslash(start) {
-            return self.is_escaped_action(text);
-        }
-        let folded = start | CASE;
-        let same_first = self.actions.get((folded & 0xFF) as usize);
-        let mut same_first = same_first.map_or(&[][..], Vec::as_slice).iter();
-        same_first.any(|action| action.start.is(folded) && is_text(text, &action.text))
-    }
-
-    /// [`is_action`](Self::is_action) for a text with a backslash near its start: before a slash, or in a text that holds JSON.
-    #[cold]
-    fn is_escaped_action(&self, text: &[u8]) -> bool {
-        let first = text.iter().find(|byte| **byte != b'\\').map_or(0, |byte| byte | 0x20);
-        let same_first = self.actions.get(usize::from(first));
-        same_first.is_some_and(|actions| actions.iter().any(|action| is_text(text, &action.text)))
+        self.actions.contains(text)
     }
 
     /// Whether a `\u` escape with these four digits spells a character of a key or its value. Malformed escapes pass.
@@ -291,23 +256,4 @@ fn is_whole_name(key: Key, before: &[u8], after: &[u8]) -> bool {
     before.get(quote) == Some(&b'"')
         && after.get(key.after.length) == Some(&b'"')
         && quote.checked_sub(1).and_then(|escape| before.get(escape)) != Some(&b'\\')
-}
-
-/// Whether the string whose content begins with `text` equals `action`, ignoring case and backslashes.
-#[inline]
-fn is_text(text: &[u8], action: &[u8]) -> bool {
-    let same = text.iter().zip(action).take_while(|(byte, other)| byte.eq_ignore_ascii_case(other)).count();
-    match text.get(same) {
-        Some(b'"') => same == action.len(),
-        Some(b'\\') => is_text_with_backslashes(text, action),
-        _ => false,
-    }
-}
-
-/// [`is_text`] for a string with backslashes.
-#[cold]
-fn is_text_with_backslashes(text: &[u8], action: &[u8]) -> bool {
-    let mut text = text.iter().filter(|byte| **byte != b'\\');
-    action.iter().all(|byte| text.next().is_some_and(|other| other.eq_ignore_ascii_case(byte)))
-        && text.next() == Some(&b'"')
 }
