@@ -10,8 +10,9 @@ const NOW: u64 = 1_900_000_000_000;
 
 fn warm(workload: Workload) -> (Correlator, Vec<u8>) {
     let mut correlator = Correlator::new(Config::default()).expect("opens");
-    correlator.process(&workload.bytes(0, 200), Timestamp::from_millis(NOW)).expect("fits");
-    (correlator, workload.bytes(200, 200))
+    let before = if workload == Workload::Mixed { 4_000 } else { 200 };
+    correlator.process(&workload.bytes(0, before), Timestamp::from_millis(NOW)).expect("fits");
+    (correlator, workload.bytes(before, 200))
 }
 
 /// A correlator with `rules` more rules, chains of a call that the records have and one that they do not have. With `same`, all
@@ -54,6 +55,7 @@ fn rules((correlator, batch): (Correlator, Vec<u8>)) -> (Correlator, Vec<u8>, Ou
 #[bench::snapshot(args = (Workload::Snapshot), setup = warm)]
 #[bench::launch(args = (Workload::Launch), setup = warm)]
 #[bench::failed(args = (Workload::FailedLaunch), setup = warm)]
+#[bench::mixed(args = (Workload::Mixed), setup = warm)]
 #[bench::text(args = (Workload::SnapshotInText), setup = warm)]
 #[bench::small(args = (Workload::SmallSnapshot), setup = warm)]
 #[bench::large(args = (Workload::LargeSnapshot), setup = warm)]

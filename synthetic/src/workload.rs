@@ -18,6 +18,8 @@ pub enum Workload {
     Launch,
     /// A RunInstances that was refused, which no rule matches.
     FailedLaunch,
+    /// All of the four above in turns: one in four completes a finding, one in four is refused.
+    Mixed,
     /// A CreateSnapshot as a row of a Microsoft Sentinel table: the bodies of request and response are JSON in text.
     SnapshotInText,
     /// A CreateSnapshot with only the members that the engine needs: 0.5 KB.
@@ -28,13 +30,14 @@ pub enum Workload {
 
 impl Workload {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Noise,
         Self::ReadOnly,
         Self::Volume,
         Self::Snapshot,
         Self::Launch,
         Self::FailedLaunch,
+        Self::Mixed,
         Self::SnapshotInText,
         Self::SmallSnapshot,
         Self::LargeSnapshot,
@@ -49,14 +52,15 @@ impl Workload {
             Self::Snapshot => "CreateSnapshot",
             Self::Launch => "RunInstances",
             Self::FailedLaunch => "RunInstances, refused",
+            Self::Mixed => "all of them",
             Self::SnapshotInText => "JSON in text",
             Self::SmallSnapshot => "small records",
             Self::LargeSnapshot => "64 KiB records",
         }
     }
 
-    /// Records of this kind, numbered from `first` on, each terminated by LF: 20 a second, of 200 identities. All ids are
-    /// distinct.
+    /// Records of this kind, numbered from `first` on, each terminated by LF: 20 a second, of 200 identities in no order. All ids
+    /// are distinct.
     pub fn bytes(self, first: u64, records: u64) -> Vec<u8> {
         let mut bytes = Vec::new();
         for number in first..first + records {
@@ -67,6 +71,10 @@ impl Workload {
     }
 
     fn line(self, number: u64) -> String {
+        if self == Self::Mixed {
+            let turns = [Self::Volume, Self::Snapshot, Self::Launch, Self::FailedLaunch];
+            return turns[number as usize % turns.len()].line(number);
+        }
         let mut random = Random::new(number ^ 0xCA7E_4A00_0000_0000);
         let (first, second) = (random.hexadecimal(17), random.hexadecimal(17));
         let call = match self {
@@ -77,7 +85,10 @@ impl Workload {
             Self::FailedLaunch => {
                 Call { error: Some("Client.UnauthorizedOperation"), ..Call::run_instances(&first, &second) }
             }
-            Self::Snapshot | Self::SnapshotInText | Self::SmallSnapshot => Call::create_snapshot(&first, &second),
+            // A mixed stream is made of the others.
+            Self::Mixed | Self::Snapshot | Self::SnapshotInText | Self::SmallSnapshot => {
+                Call::create_snapshot(&first, &second)
+            }
             Self::LargeSnapshot => {
                 let call = Call::create_snapshot(&first, &second);
                 let tag = |_| format!(r#"{{"key":"{}","value":"{}"}}"#, random.hexadecimal(20), random.hexadecimal(60));
@@ -87,7 +98,7 @@ impl Workload {
             }
         };
         let time = 1_767_607_200 + number / 20;
-        let line = Record { identity: number % 200, time, number, call }.line(3);
+        let line = Record { identity: random.below(200), time, number, call }.line(3);
         let parsed = || serde_json::from_str::<serde_json::Value>(&line).expect("a record is JSON");
         match self {
             Self::SnapshotInText => sentinel_row(&parsed()).to_string(),
