@@ -120,7 +120,9 @@ impl Reader<'_> {
     /// Keeps a value under every slot of the node.
     fn keep_found(&mut self, value: Option<&str>) {
         let Some(node) = self.nodes.get(self.node) else { return };
-        self.values.found.extend(node.slots.iter().map(|slot| (*slot, value.map(str::to_owned))));
+        self.values
+            .found
+            .extend(node.slot.iter().chain(&node.more_slots).map(|slot| (*slot, value.map(str::to_owned))));
     }
 }
 

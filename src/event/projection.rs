@@ -60,8 +60,9 @@ pub(super) struct Node {
     pub elements: Option<usize>,
     /// The content embedded in text at this location.
     pub embedded: Embedded,
-    /// The slots of the paths that end here.
-    pub slots: Vec<Slot>,
+    /// The slot of the path that ends here, and those of others that do.
+    pub slot: Option<Slot>,
+    pub more_slots: Vec<Slot>,
 }
 
 impl Node {
@@ -193,8 +194,10 @@ impl Projection {
     /// Adds a path of `segments`, from `node` on, that ends in `slot`.
     fn lead(&mut self, node: usize, segments: &[Segment<'_>], slot: Slot) {
         let Some((segment, rest)) = segments.split_first() else {
-            if let Some(node) = self.nodes.get_mut(node) {
-                node.slots.push(slot);
+            match self.nodes.get_mut(node) {
+                Some(node) if node.slot.is_some() => node.more_slots.push(slot),
+                Some(node) => node.slot = Some(slot),
+                None => {}
             }
             return;
         };

@@ -50,6 +50,7 @@ impl Projection {
         reading: Reading,
         mut buffers: Buffers,
     ) -> Result<Values<'a>, serde_json::Error> {
+        buffers.make_room(self.paths().len());
         let read = match std::str::from_utf8(record) {
             Ok(text) => self.read_text(text, Source::RECORD, reading, &mut buffers).map(|()| text),
             Err(_) => {
@@ -153,8 +154,9 @@ impl<'r> Reader<'r> {
     /// Keeps a value under every slot of the node.
     #[inline(always)]
     fn keep(&mut self, node: &Node, value: Value) {
-        for slot in &node.slots {
-            self.out.keep(*slot, value);
+        if let Some(slot) = node.slot {
+            self.out.keep(slot, value);
+            node.more_slots.iter().for_each(|slot| self.out.keep(*slot, value));
         }
     }
 
@@ -162,16 +164,11 @@ impl<'r> Reader<'r> {
     /// the offset after it.
     #[inline(always)]
     fn value(&mut self, node: &'r Node, at: usize, first: u8, levels: usize) -> Option<usize> {
+        // Most values are strings.
+        if first == b'"' {
+            return self.string(node, at);
+        }
         match first {
-            b'"' => {
-                let end = self.strings.end(at)?;
-                if end.special || node.embedded != Embedded::Nothing {
-                    self.special_text(node, at, end.quote, end.special)?;
-                } else if end.quote > at + 1 {
-                    self.keep(node, Value::text(self.source, at + 1, end.quote));
-                }
-                Some(end.quote + 1)
-            }
             b'{' => self.object(node, at, levels),
             b'[' => self.array(node, at, levels),
             b't' | b'f' => {
@@ -182,6 +179,17 @@ impl<'r> Reader<'r> {
             b'n' => self.word(at, first),
             _ => self.number(node, at),
         }
+    }
+
+    #[inline(always)]
+    fn string(&mut self, node: &'r Node, at: usize) -> Option<usize> {
+        let end = self.strings.end(at)?;
+        if end.special || node.embedded != Embedded::Nothing {
+            self.special_text(node, at, end.quote, end.special)?;
+        } else if end.quote > at + 1 {
+            self.keep(node, Value::text(self.source, at + 1, end.quote));
+        }
+        Some(end.quote + 1)
     }
 
     #[inline(never)]
@@ -276,6 +284,7 @@ impl<'r> Reader<'r> {
             later.from -= to - from;
             later.to -= to - from;
         }
+        self.out.link_again();
     }
 
     /// The edge of the member whose name stands between two quotes. The outer `None`: it is not a string.
@@ -368,6 +377,7 @@ impl<'r> Reader<'r> {
                 out.members.truncate(before.2);
                 out.open.truncate(before.3);
                 out.decoded.truncate(before.4);
+                out.link_again();
                 self.keep(node, Value::COMPOSITE);
             }
         }

@@ -106,10 +106,46 @@ impl Value {
 }
 
 impl Buffers {
+    /// Makes room for values of as many slots.
+    pub(super) fn make_room(&mut self, slots: usize) {
+        if self.chains.len() < slots {
+            self.chains.resize(slots, EMPTY);
+        }
+    }
+
     /// Adds a value.
     #[inline(always)]
     pub(super) fn keep(&mut self, slot: Slot, value: Value) {
+        let here = place(self.found.len());
         self.found.push(Found { slot, value, next: NONE });
+        self.link(slot, value, here);
+    }
+
+    /// Links the value at this index to the one before it at its slot.
+    #[inline(always)]
+    fn link(&mut self, slot: Slot, value: Value, here: u32) {
+        let Some(chain) = self.chains.get_mut(usize::from(slot.number())) else { return };
+        let before = std::mem::replace(&mut chain.last, here);
+        if value.is_text() {
+            chain.last_text = here;
+        }
+        if before == NONE {
+            chain.first = here;
+        } else if let Some(before) = self.found.get_mut(before as usize) {
+            before.next = here;
+        }
+    }
+
+    /// Links all values anew, after some were removed.
+    #[cold]
+    pub(super) fn link_again(&mut self) {
+        self.chains.fill(EMPTY);
+        for at in 0..self.found.len() {
+            let Some(found) = self.found.get_mut(at) else { return };
+            found.next = NONE;
+            let (slot, value) = (found.slot, found.value);
+            self.link(slot, value, place(at));
+        }
     }
 
     /// Keeps a text that does not stand in the record, and returns its place.
@@ -119,46 +155,13 @@ impl Buffers {
         value
     }
 
-    /// Links the values of each slot.
-    fn link(&mut self) {
-        for at in 0..self.found.len() {
-            self.link_one(at);
-        }
-    }
-
-    #[inline(always)]
-    fn link_one(&mut self, at: usize) {
-        let Some(Found { slot, value, .. }) = self.found.get(at).copied() else { return };
-        let (number, here) = (usize::from(slot.number()), place(at));
-        if number >= self.chains.len() {
-            self.chains.resize(number + 1, EMPTY);
-        }
-        let Some(chain) = self.chains.get_mut(number) else { return };
-        let before = std::mem::replace(&mut chain.last, here);
-        if chain.first == NONE {
-            chain.first = here;
-        }
-        if value.is_text() {
-            chain.last_text = here;
-        }
-        if let Some(before) = self.found.get_mut(before as usize) {
-            before.next = here;
-        }
-    }
-
-    /// Forgets the links.
-    fn unlink(&mut self) {
-        for Found { slot, next, .. } in &mut self.found {
-            *next = NONE;
-            if let Some(chain) = self.chains.get_mut(usize::from(slot.number())) {
+    /// Empties it.
+    pub(super) fn clear(&mut self) {
+        for found in &self.found {
+            if let Some(chain) = self.chains.get_mut(usize::from(found.slot.number())) {
                 *chain = EMPTY;
             }
         }
-    }
-
-    /// Empties it.
-    pub(super) fn clear(&mut self) {
-        self.unlink();
         self.found.clear();
         self.decoded.clear();
         self.embedded.clear();
@@ -169,8 +172,7 @@ impl Buffers {
 
 impl<'a> Values<'a> {
     /// The values that were read from `record`.
-    pub(super) fn new(record: &'a str, mut read: Buffers) -> Self {
-        read.link();
+    pub(super) fn new(record: &'a str, read: Buffers) -> Self {
         Self { record, read }
     }
 
@@ -201,11 +203,12 @@ impl<'a> Values<'a> {
 
     /// Replaces all values of a slot by one text.
     pub(super) fn set(&mut self, slot: Slot, text: impl Into<String>) {
-        self.read.unlink();
-        self.read.found.retain(|found| found.slot != slot);
+        if self.exists(slot) {
+            self.read.found.retain(|found| found.slot != slot);
+            self.read.link_again();
+        }
         let text = self.read.decode(text.into());
         self.read.keep(slot, text);
-        self.read.link();
     }
 
     /// Replaces every text for which `rewrite` returns a new one.
