@@ -1,1 +1,64 @@
-//! costs
+//! What a record costs: instructions of the native engine, and fuel of the component.
+//!
+//! Both are counted, so they are the same on a busy machine. `cargo bench --package catena-costs` counts instructions under
+//! Callgrind and fails if one kind of record costs more than is noted here, by more than the [tolerance](bound);
+//! a test of `catena-host` does the same with wasmtime's fuel. After a change that makes a record cheaper, note the new figure.
+
+use catena_synthetic::Workload;
+
+/// The cost of one record of a kind, after others of the same kind. Built-in rules, mode `enrich`, x86-64 without
+/// `target-cpu`.
+#[derive(Clone, Copy, Debug)]
+pub struct Cost {
+    /// The kind of record.
+    pub workload: Workload,
+    /// Instructions of the native engine.
+    pub instructions: u64,
+    /// Fuel of the component: about one unit for each WebAssembly instruction.
+    pub fuel: u64,
+}
+
+/// What each kind of record costs.
+pub const COSTS: [Cost; Workload::ALL.len()] = [
+    Cost { workload: Workload::Noise, instructions: 2_224, fuel: 3_483 },
+    Cost { workload: Workload::ReadOnly, instructions: 21_364, fuel: 46_369 },
+    Cost { workload: Workload::Volume, instructions: 30_040, fuel: 70_066 },
+    Cost { workload: Workload::Snapshot, instructions: 32_552, fuel: 76_139 },
+    Cost { workload: Workload::Launch, instructions: 69_754, fuel: 141_850 },
+    Cost { workload: Workload::FailedLaunch, instructions: 18_690, fuel: 41_847 },
+    Cost { workload: Workload::Mixed, instructions: 36_993, fuel: 0 },
+    Cost { workload: Workload::SnapshotInText, instructions: 39_510, fuel: 84_037 },
+    Cost { workload: Workload::SmallSnapshot, instructions: 27_453, fuel: 64_710 },
+    Cost { workload: Workload::LargeSnapshot, instructions: 346_084, fuel: 826_185 },
+];
+
+/// Instructions of a CreateSnapshot if there are 500 rules: the others name other actions, or all name the same ones, so that
+/// 474 more rules match the record. 9,000 of each are the system's allocator, which tidies up once after the rules were parsed.
+pub const WITH_500_RULES: [u64; 2] = [42_500, 100_100];
+
+/// The number of records that are counted together.
+pub const RECORDS: u64 = 200;
+
+/// The host's time, in ms since 1970: after that of all records.
+pub const NOW: u64 = 1_900_000_000_000;
+
+/// The cost of a kind of record.
+///
+/// # Panics
+///
+/// Never: every kind is noted.
+pub fn cost(workload: Workload) -> Cost {
+    *COSTS.iter().find(|cost| cost.workload == workload).expect("every kind is noted")
+}
+
+/// The most that a record may cost if `noted` is what it cost: 5 % more.
+pub fn bound(noted: u64) -> u64 {
+    noted + noted / 20
+}
+
+/// The records that a correlator has seen before those that are counted, and these. A mixed stream takes some thousands until
+/// events of one identity meet.
+pub fn batches(workload: Workload) -> [Vec<u8>; 2] {
+    let before = if workload == Workload::Mixed { 4_000 } else { RECORDS };
+    [workload.bytes(0, before), workload.bytes(before, RECORDS)]
+}
