@@ -56,9 +56,9 @@ pub fn bound(noted: u64) -> u64 {
     noted + noted / 20
 }
 
-/// The records that a correlator has seen before those that are counted, and these. A mixed stream takes some thousands until
-/// events of one identity meet.
+/// The records that a correlator has seen before those that are counted, and these. There are thousands, so that events of one
+/// identity meet and tables do not just grow.
 pub fn batches(workload: Workload) -> [Vec<u8>; 2] {
-    let before = if workload == Workload::Mixed { 4_000 } else { RECORDS };
+    let before = if workload == Workload::LargeSnapshot { RECORDS } else { 4_000 };
     [workload.bytes(0, before), workload.bytes(before, RECORDS)]
 }

@@ -42,8 +42,23 @@ pub(super) struct Store {
     /// By an event's first step: a call that an event with it was, most likely the one of the next.
     recent_calls: Vec<u32>,
     next: u32,
-    /// What an event is encoded in before it is stored.
+    scratch: Scratch,
+}
+
+/// What an insertion needs for a moment, kept so that it allocates nothing.
+#[derive(Debug, Default)]
+struct Scratch {
     encoded: Vec<u8>,
+    links: Vec<Link>,
+    keys: Vec<u64>,
+    linked: Vec<u32>,
+}
+
+/// A value that links an event to others: the place of its slot in the plan of the event's call, and its hash.
+#[derive(Clone, Copy, Debug)]
+struct Link {
+    place: usize,
+    value: u64,
 }
 
 #[derive(Debug)]
@@ -116,23 +131,24 @@ impl Store {
     ) -> Option<(PendingId, Vec<u16>)> {
         let identity = self.identities.find_or_insert(identity_hash, attribution.identity)?;
         let call = self.call_of(hash, rules, matched)?;
-        let mut encoded = std::mem::take(&mut self.encoded);
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let Scratch { encoded, links, keys, linked } = &mut scratch;
         encoded.clear();
-        attribution.encode_rest(&mut encoded);
-        let attribution = self.attribution_of(hash, identity, &encoded)?;
+        attribution.encode_rest(encoded);
+        let attribution = self.attribution_of(hash, identity, encoded)?;
         encoded.clear();
         if let Some(call) = self.calls.get(call) {
-            write_content(&call.plan, matched, &mut encoded);
+            write_content(&call.plan, matched, encoded);
         }
-        let content = Cow::Borrowed(&*encoded);
+        let content = Cow::Borrowed(&**encoded);
         let new = New { time: matched.time, identity, attribution, call, linked: false, content };
-        let slot = self.insert_unindexed(new, bucket);
-        self.encoded = encoded;
-        let slot = slot?;
-        let links = self.links(hash, slot);
+        let slot = self.insert_unindexed(new, bucket)?;
+        self.links(hash, slot, links);
         // First, so that the index knows the event as linked.
-        let shared = self.link(hash, slot, &links, false);
-        self.index(self.keys(hash, slot, &links), slot);
+        let shared = self.link(hash, slot, links, (linked, false));
+        self.keys(hash, slot, links, keys);
+        self.index(keys, slot);
+        self.scratch = scratch;
         Some((self.id(slot)?, shared))
     }
 
@@ -172,44 +188,54 @@ impl Store {
         Some(attribution)
     }
 
-    fn index(&mut self, keys: Vec<u64>, slot: u32) {
+    fn index(&mut self, keys: &[u64], slot: u32) {
         let Self { slots, by_value, .. } = self;
         let linked = slots.get(slot).is_some_and(Pending::is_linked);
         for key in keys {
-            by_value.insert(key, slot, linked, |slot| place_of(slots, slot));
+            by_value.insert(*key, slot, linked, |slot| place_of(slots, slot));
         }
     }
 
-    /// The values that link an event to others, as hashes, each with the place of its slot in the plan of the event's call.
-    fn links(&self, hash: &KeyedHash, slot: u32) -> Vec<(usize, u64)> {
-        let Some(event) = self.slot(slot) else { return Vec::new() };
-        let mut links = Vec::with_capacity(event.plan.slots.len());
+    /// Finds the values that link an event to others.
+    fn links(&self, hash: &KeyedHash, slot: u32, links: &mut Vec<Link>) {
+        links.clear();
+        let Some(event) = self.slot(slot) else { return };
         // Values often come twice, from the request and from the response.
-        let mut last: Option<(PackedStr<'_>, u64)> = None;
+        let mut known: [Option<(PackedStr<'_>, u64)>; 2] = [None; 2];
         for (number, value) in event.values() {
             let Some((place, _)) = event.plan.slot(number).filter(|(_, plan)| !plan.keys.is_empty()) else { continue };
-            let hashed = match last {
-                Some((same, hashed)) if same == value => hashed,
-                _ => value_hash(hash, event.identity_hash, value),
-            };
-            last = Some((value, hashed));
-            links.push((place, hashed));
+            let same = known.iter().flatten().find(|(same, _)| *same == value);
+            let hashed = same.map_or_else(|| value_hash(hash, event.identity_hash, value), |(_, hashed)| *hashed);
+            let [last, _] = known;
+            known = [Some((value, hashed)), last];
+            links.push(Link { place, value: hashed });
         }
-        links
     }
 
     /// Marks an event, and the events that it shares a value with, as linked if there are any. Amortised, costs a lookup
-    /// for each value and each binding that may share it. `links` are those of the event, and `indexed` says whether it is
-    /// indexed. Returns the keys of the bindings under which others have one of its values, each once.
-    fn link(&mut self, hash: &KeyedHash, slot: u32, links: &[(usize, u64)], indexed: bool) -> Vec<u16> {
-        let (mut linked, mut shared) = (Vec::new(), Vec::new());
+    /// for each value and each binding that may share it. `links` are those of the event. `linked` is scratch space, with
+    /// whether the event is indexed. Returns the keys of the bindings under which others have one of its values, each once.
+    fn link(
+        &mut self,
+        hash: &KeyedHash,
+        slot: u32,
+        links: &[Link],
+        (linked, indexed): (&mut Vec<u32>, bool),
+    ) -> Vec<u16> {
+        linked.clear();
+        let mut shared = Vec::new();
         let Self { slots, calls, by_value, .. } = self;
         let call = slots.get(slot).and_then(|pending| calls.get(pending.call & !LINKED));
         let Some(plan) = call.map(|call| &call.plan) else { return shared };
-        for (place, value) in links {
-            let partners = plan.slots.get(*place).map_or(&[][..], |slot| &slot.partners);
-            for partner in partners {
-                let key = link_key(*value, *partner);
+        let partners = |link: &Link| plan.slots.get(link.place).map_or(&[][..], |slot| &slot.partners);
+        for (number, link) in links.iter().enumerate() {
+            // The same value may have come shortly before.
+            let before = links.get(number.saturating_sub(2)..number).unwrap_or_default();
+            for partner in partners(link) {
+                if before.iter().any(|other| other.value == link.value && partners(other).contains(partner)) {
+                    continue;
+                }
+                let key = link_key(link.value, *partner);
                 let others = by_value.get(key);
                 if others.iter().any(|other| *other != slot) {
                     sorted::insert(&mut shared, *partner);
@@ -222,7 +248,9 @@ impl Store {
                 }
             }
         }
-        linked.into_iter().for_each(|other| self.mark_linked(hash, other, indexed || other != slot));
+        for other in linked.drain(..) {
+            self.mark_linked(hash, other, indexed || other != slot);
+        }
         shared
     }
 
@@ -231,16 +259,17 @@ impl Store {
         pending.call |= LINKED;
         let Some(event) = self.slot(slot).filter(|_| indexed) else { return };
         let found_now = event.plan.by_identity.iter().filter(|step| step.linked);
-        let keys = found_now.map(|step| step_key(hash, event.identity_hash, step.step)).collect();
-        self.index(keys, slot);
+        let keys: Vec<_> = found_now.map(|step| step_key(hash, event.identity_hash, step.step)).collect();
+        self.index(&keys, slot);
     }
 
     /// Marks events as linked, for state that was saved without the marks.
     pub(super) fn link_all(&mut self, hash: &KeyedHash) {
         let slots: Vec<_> = self.slots.iter().map(|(slot, _)| slot).collect();
+        let (mut links, mut linked) = (Vec::new(), Vec::new());
         for slot in slots {
-            let links = self.links(hash, slot);
-            self.link(hash, slot, &links, true);
+            self.links(hash, slot, &mut links);
+            self.link(hash, slot, &links, (&mut linked, true));
         }
     }
 
@@ -293,19 +322,17 @@ impl Store {
     /// Inserts in the order of the index: in the order of the events, every insertion would be a cache miss.
     pub(super) fn index_all(&mut self, hash: &KeyedHash) {
         let mut keys: Vec<(u32, i64, u32, u32)> = Vec::with_capacity(self.len());
+        let mut scratch = Scratch::default();
         for (slot, pending) in self.slots.iter() {
-            let place = (pending.time(), pending.number);
-            keys.extend(
-                self.keys(hash, slot, &self.links(hash, slot))
-                    .into_iter()
-                    .map(|key| (key as u32, place.0, place.1, slot)),
-            );
+            let (time, number) = (pending.time(), pending.number);
+            let of_event = self.all_keys(hash, slot, &mut scratch).iter();
+            keys.extend(of_event.map(|key| (*key as u32, time, number, slot)));
         }
         self.identities.index_all();
         keys.sort_unstable();
         self.by_value.reserve(keys.len());
         for (key, _, _, slot) in keys {
-            self.index(vec![key.into()], slot);
+            self.index(&[key.into()], slot);
         }
     }
 
@@ -319,24 +346,30 @@ impl Store {
         self.identities.steps(identity)
     }
 
-    /// The index keys of an event with these links: one per distinct value that links it to another step, and one per step
-    /// that other steps look up by identity alone.
-    fn keys(&self, hash: &KeyedHash, slot: u32, links: &[(usize, u64)]) -> Vec<u64> {
-        let Some(event) = self.slot(slot) else { return Vec::new() };
-        let mut keys = Vec::with_capacity(links.len() + event.plan.by_identity.len());
+    /// Finds the index keys of an event with these links: one per distinct value that links it to another step, and one per
+    /// step that other steps look up by identity alone.
+    fn keys(&self, hash: &KeyedHash, slot: u32, links: &[Link], keys: &mut Vec<u64>) {
+        keys.clear();
+        let Some(event) = self.slot(slot) else { return };
         for step in &event.plan.by_identity {
             // A step that shares names with others is only worth finding once another shares a value.
             if event.linked || !step.linked {
                 keys.push(step_key(hash, event.identity_hash, step.step));
             }
         }
-        for (place, value) in links {
-            let of_slot = event.plan.slots.get(*place).map_or(&[][..], |slot| &slot.keys);
-            keys.extend(of_slot.iter().map(|key| link_key(*value, *key)));
+        for link in links {
+            let of_slot = event.plan.slots.get(link.place).map_or(&[][..], |slot| &slot.keys);
+            keys.extend(of_slot.iter().map(|key| link_key(link.value, *key)));
         }
         keys.sort_unstable();
         keys.dedup();
-        keys
+    }
+
+    /// The index keys of an event.
+    fn all_keys<'s>(&self, hash: &KeyedHash, slot: u32, scratch: &'s mut Scratch) -> &'s [u64] {
+        self.links(hash, slot, &mut scratch.links);
+        self.keys(hash, slot, &scratch.links, &mut scratch.keys);
+        &scratch.keys
     }
 
     /// The pending events of an identity with `value` in a slot of `binding` and a time in `times`, earliest first.
@@ -405,10 +438,12 @@ impl Store {
 
     /// Removes the event in a slot from the store and from its `bucket`.
     pub(super) fn remove(&mut self, hash: &KeyedHash, slot: u32, bucket: &mut List) {
-        for key in self.keys(hash, slot, &self.links(hash, slot)) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        for key in self.all_keys(hash, slot, &mut scratch) {
             let slots = &self.slots;
-            self.by_value.remove(key, slot, |slot| place_of(slots, slot));
+            self.by_value.remove(*key, slot, |slot| place_of(slots, slot));
         }
+        self.scratch = scratch;
         let Some(pending) = self.slots.remove(slot) else { return };
         bucket.unlink(&mut self.slots, pending.of_bucket, of_bucket);
         self.contents.remove(pending.content);
@@ -484,7 +519,7 @@ impl Store {
         for (slot, _) in self.slots.iter() {
             let found = |key: u64| self.by_value.get(key).contains(&slot);
             assert!(
-                self.keys(hash, slot, &self.links(hash, slot)).into_iter().all(found),
+                self.all_keys(hash, slot, &mut Scratch::default()).iter().all(|key| found(*key)),
                 "a pending event is found by each of its keys"
             );
         }
