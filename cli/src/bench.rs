@@ -10,14 +10,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use catena_host::{Bounds, Limits, Mode, Sandbox, Supervisor};
-use catena_synthetic::{Stream, batches};
+use catena_synthetic::{Stream, Workload, batches, chain_rules};
 use indicatif::{ProgressBar, ProgressStyle};
 use memchr::memchr_iter;
 
 use super::setup::{component, read};
 use super::{CliError, DONE, cli};
 
-const FINDINGS: &str = r#"{"mode":"findings"}"#;
 const NOW: u64 = 1_900_000_000_000;
 
 /// The number of synthetic records: about 130 MB, more than any cache holds.
@@ -52,6 +51,13 @@ impl Contender {
     }
 }
 
+/// What the contenders process, and under which rules.
+struct Input {
+    name: String,
+    bytes: Bytes,
+    config: String,
+}
+
 /// A row of the table: median speeds in bytes per second.
 struct Row {
     input: String,
@@ -72,7 +78,7 @@ impl Row {
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:>16} {:>7} KiB", self.input, self.batch >> 10)?;
+        write!(f, "{:>22} {:>7} KiB", self.input, self.batch >> 10)?;
         self.speeds.iter().try_for_each(|speed| write!(f, " {:>9.2}", speed / 1e9))?;
         write!(f, " {:>11.2} {:>9.2}", self.ratio(Contender::Native), self.ratio(Contender::Scan))
     }
@@ -92,38 +98,66 @@ pub fn bench(arguments: &cli::Bench) -> Result<u8, CliError> {
         limited: Arc::new(Sandbox::new(&component, Limits::default()).map_err(fail)?),
         unlimited: Sandbox::new(&component, Limits::NONE).map_err(fail)?,
     };
-    let synthetic = |share: &f64| {
-        let of_interest_per_10_000 = (share * 100.0).round() as u32;
-        let stream = Stream { records: RECORDS, of_interest_per_10_000, chains: 10, ..Stream::default() };
-        (format!("{share} % matter"), Bytes::from(stream.bytes()))
-    };
-    let inputs: Vec<_> = match &arguments.input {
-        Some(file) => vec![("the input".to_owned(), Bytes::from(read(file)?))],
-        None => arguments.shares.iter().map(synthetic).collect(),
-    };
+    let inputs = inputs(arguments)?;
     let progress = progress(inputs.len() * arguments.batch_kib.len());
-    println!("GB/s{:>36} {:>9} {:>9} {:>9} {:>11} {:>9}", "", "", "", "no", "component", "component");
+    println!("GB/s{:>42} {:>9} {:>9} {:>9} {:>11} {:>9}", "", "", "", "no", "component", "component");
     println!(
-        "{:>27} {:>12} {:>9} {:>9} {:>9} {:>11} {:>9}",
+        "{:>33} {:>12} {:>9} {:>9} {:>9} {:>11} {:>9}",
         "batch", "scan", "native", "component", "limits", "/native", "/scan"
     );
     let mut rows = Vec::new();
-    for (name, bytes) in &inputs {
+    for input in &inputs {
         for kib in &arguments.batch_kib {
-            let row = measure(name, bytes, (*kib as usize) << 10, arguments.time, &sandboxes).map_err(fail)?;
+            let row = measure(input, (*kib as usize) << 10, arguments.time, &sandboxes).map_err(fail)?;
             progress.suspend(|| println!("{row}"));
             progress.inc(1);
             rows.push(row);
         }
     }
     progress.finish_and_clear();
-    if let Some((_, bytes)) = inputs.first() {
-        single_calls(bytes, &sandboxes, arguments.time).map_err(fail)?;
+    if let Some(input) = inputs.first() {
+        single_calls(input, &sandboxes, arguments.time).map_err(fail)?;
     }
     if let Some(file) = &arguments.plot {
         plot::draw(file, &rows).map_err(|why| CliError::new(format!("cannot draw {}: {why}", file.display())))?;
     }
     Ok(DONE)
+}
+
+/// What is to be measured: each stream under each set of rules.
+fn inputs(arguments: &cli::Bench) -> Result<Vec<Input>, CliError> {
+    let of_share = |share: &f64| {
+        let of_interest_per_10_000 = (share * 100.0).round() as u32;
+        let stream = Stream { records: RECORDS, of_interest_per_10_000, chains: 10, ..Stream::default() };
+        (format!("{share} % matter"), Bytes::from(stream.bytes()))
+    };
+    let of_kind = |kind: &cli::StreamKind| {
+        let (workload, records) = match kind {
+            cli::StreamKind::Small => (Workload::SmallSnapshot, RECORDS as u64),
+            cli::StreamKind::Large => (Workload::LargeSnapshot, 2_000),
+            cli::StreamKind::Text => (Workload::SnapshotInText, RECORDS as u64),
+        };
+        (workload.name().to_owned(), Bytes::from(workload.bytes(0, records)))
+    };
+    let streams: Vec<_> = match &arguments.input {
+        Some(file) => vec![("the input".to_owned(), Bytes::from(read(file)?))],
+        None if !arguments.streams.is_empty() => arguments.streams.iter().map(of_kind).collect(),
+        None => arguments.shares.iter().map(of_share).collect(),
+    };
+    let built_in = catena::built_in().map_err(|error| CliError::new(error.to_string()))?.len();
+    let sizes = if arguments.rules.is_empty() { vec![built_in] } else { arguments.rules.clone() };
+    let mut inputs = Vec::new();
+    for (stream, bytes) in &streams {
+        for size in &sizes {
+            let Some(more) = size.checked_sub(built_in) else {
+                return Err(CliError::usage(format!("--rules {size}: there are {built_in} built-in rules already")));
+            };
+            let name = if more > 0 { format!("{stream}, {size} rules") } else { stream.clone() };
+            let config = serde_json::json!({"mode": "findings", "rules": chain_rules(more, false)}).to_string();
+            inputs.push(Input { name, bytes: bytes.clone(), config });
+        }
+    }
+    Ok(inputs)
 }
 
 fn progress(length: usize) -> ProgressBar {
@@ -135,31 +169,31 @@ fn progress(length: usize) -> ProgressBar {
 }
 
 /// Runs the contenders in turns until the time is up.
-fn measure(
-    input: &str,
-    bytes: &Bytes,
-    batch: usize,
-    time: Duration,
-    sandboxes: &Sandboxes,
-) -> Result<Row, catena_host::Error> {
+fn measure(input: &Input, batch: usize, time: Duration, sandboxes: &Sandboxes) -> Result<Row, catena_host::Error> {
+    let Input { name, bytes, config } = input;
     let batches: Vec<_> = batches(bytes, batch).into_iter().map(|part| bytes.slice_ref(part)).collect();
     let mut speeds = [const { Vec::new() }; 4];
     let began = Instant::now();
     while began.elapsed() < time || speeds[0].len() < MIN_ROUNDS {
         for (contender, speeds) in Contender::ALL.into_iter().zip(&mut speeds) {
             let began = Instant::now();
-            let found = pass(contender, &batches, sandboxes)?;
+            let found = pass(contender, &batches, config, sandboxes)?;
             speeds.push(bytes.len() as f64 / began.elapsed().as_secs_f64());
             black_box(found);
         }
     }
-    Ok(Row { input: input.to_owned(), batch, speeds: speeds.map(median) })
+    Ok(Row { input: name.clone(), batch, speeds: speeds.map(median) })
 }
 
 /// Makes one pass over the batches and returns the number of lines or findings.
-fn pass(contender: Contender, batches: &[Bytes], sandboxes: &Sandboxes) -> Result<usize, catena_host::Error> {
+fn pass(
+    contender: Contender,
+    batches: &[Bytes],
+    config: &str,
+    sandboxes: &Sandboxes,
+) -> Result<usize, catena_host::Error> {
     let component = |sandbox: &Sandbox| {
-        let mut correlator = sandbox.open(FINDINGS)?;
+        let mut correlator = sandbox.open(config)?;
         batches.iter().map(|batch| Ok(correlator.process(batch, NOW)?.findings.len())).sum()
     };
     match contender {
@@ -170,7 +204,7 @@ fn pass(contender: Contender, batches: &[Bytes], sandboxes: &Sandboxes) -> Resul
         }
         Contender::Native => {
             let refused = |error: catena::Error| catena_host::Error::InvalidAnswer(error.to_string());
-            let mut correlator = FINDINGS.parse().and_then(catena::Correlator::new).map_err(refused)?;
+            let mut correlator = config.parse().and_then(catena::Correlator::new).map_err(refused)?;
             let process = |batch: &Bytes| {
                 Ok(correlator.process(batch, catena::Timestamp::from_millis(NOW)).map_err(refused)?.findings.len())
             };
@@ -182,10 +216,11 @@ fn pass(contender: Contender, batches: &[Bytes], sandboxes: &Sandboxes) -> Resul
 }
 
 /// Measures calls with a single record, direct and through a supervisor.
-fn single_calls(bytes: &Bytes, sandboxes: &Sandboxes, time: Duration) -> Result<(), catena_host::Error> {
+fn single_calls(input: &Input, sandboxes: &Sandboxes, time: Duration) -> Result<(), catena_host::Error> {
+    let Input { bytes, config, .. } = input;
     let records: Vec<_> = batches(bytes, 1).into_iter().map(|record| bytes.slice_ref(record)).collect();
-    let mut correlator = sandboxes.limited.open(FINDINGS)?;
-    let mut supervisor = Supervisor::open(Arc::clone(&sandboxes.limited), FINDINGS, Mode::Findings, Bounds::default())?;
+    let mut correlator = sandboxes.limited.open(config)?;
+    let mut supervisor = Supervisor::open(Arc::clone(&sandboxes.limited), config, Mode::Findings, Bounds::default())?;
     let [mut direct, mut supervised] = [const { Vec::new() }; 2];
     let began = Instant::now();
     while began.elapsed() < time || direct.len() < MIN_ROUNDS {

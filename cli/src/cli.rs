@@ -291,8 +291,14 @@ pub struct Bench {
     #[arg(long, value_delimiter = ',', default_values_t = [64, 256, 1024, 4096])]
     pub batch_kib: Vec<u32>,
     /// Shares of synthetic records that matter, that is, of calls named by rules, in percent
-    #[arg(long, value_delimiter = ',', default_values_t = [0.0, 0.1, 1.0, 10.0])]
+    #[arg(long, value_delimiter = ',', default_values_t = [0.0, 0.1, 1.0, 10.0, 100.0])]
     pub shares: Vec<f64>,
+    /// Sizes of the rule set: the built-in rules, and as many chains of calls that no record has [default: the built-in rules]
+    #[arg(long, value_name = "COUNT", value_delimiter = ',')]
+    pub rules: Vec<usize>,
+    /// Streams of one kind of record to measure in place of shares: small (0.8 KB), large (64 KiB), text (JSON within text)
+    #[arg(long, value_name = "KIND", value_delimiter = ',', conflicts_with_all = ["input", "shares"])]
+    pub streams: Vec<StreamKind>,
     /// Time to spend on each combination
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration)]
     pub time: Duration,
@@ -302,6 +308,14 @@ pub struct Bench {
     /// Component to run instead of the built-in one
     #[arg(long, value_name = "FILE")]
     pub component: Option<PathBuf>,
+}
+
+/// A stream of one kind of record, all of which matter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum StreamKind {
+    Small,
+    Large,
+    Text,
 }
 
 /// Write synthetic CloudTrail records to standard output.

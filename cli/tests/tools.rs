@@ -43,3 +43,18 @@ fn the_benchmark_prints_a_table_and_plots_it() {
     assert!(table.contains("one record per call"), "{table}");
     assert!(std::fs::read_to_string(plot).expect("it is drawn").contains("newline scan"));
 }
+
+#[test]
+fn the_benchmark_measures_rule_sets_and_other_streams() {
+    let bench = |arguments: &[&str]| {
+        catena(["bench", "--time", "1ms", "--batch-kib", "1024"]).args(arguments).output().expect("it runs")
+    };
+    let output = bench(&["--streams", "large", "--rules", "26,40"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let table = stdout(&output);
+    let rows: Vec<_> = table.lines().filter(|line| line.contains("1024 KiB")).collect();
+    assert!(rows.len() == 2 && rows[0].contains("64 KiB records") && rows[1].contains("40 rules"), "{table}");
+    let refused = bench(&["--rules", "3"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(stderr(&refused).contains("26 built-in rules"), "{}", stderr(&refused));
+}

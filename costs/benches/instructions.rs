@@ -5,7 +5,7 @@ use std::hint::black_box;
 
 use catena::{Config, Correlator, Outcome, Timestamp};
 use catena_costs::{NOW, RECORDS, WITH_500_RULES, batches, bound, cost};
-use catena_synthetic::Workload;
+use catena_synthetic::{Workload, chain_rules};
 use gungraun::{Callgrind, EventKind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main};
 use serde_json::json;
 
@@ -28,24 +28,8 @@ fn warm(workload: Workload) -> (Correlator, Vec<u8>) {
 
 /// The same with 500 rules. With `same`, the added ones name the actions of the records, otherwise others.
 fn with_500_rules(same: bool) -> (Correlator, Vec<u8>) {
-    const BUILT_IN: usize = 26;
-    let rule = |number: usize| {
-        let step = |id: &str, action: &str, bind: serde_json::Value| {
-            let action = if same { action.to_owned() } else { format!("{action}{number}") };
-            json!({"id": id, "provider": "aws", "service": "ec2.amazonaws.com", "actions": [action], "bind": bind})
-        };
-        let snapshot = json!({"volume": "requestParameters.volumeId", "snapshot": "responseElements.snapshotId"});
-        let launch = json!({"snapshot": "requestParameters.blockDeviceMapping.items[].ebs.snapshotId"});
-        json!({
-            "id": format!("rule-{number}"), "version": 1, "title": "t", "severity": "low", "within": "15m",
-            "steps": [
-                step("volume", "CreateVolume", json!({"volume": "responseElements.volumeId"})),
-                step("snapshot", "CreateSnapshot", snapshot),
-                step("launch", "RunInstances", launch),
-            ],
-        })
-    };
-    let config = json!({"rules": (BUILT_IN..500).map(rule).collect::<Vec<_>>()});
+    let built_in = catena::built_in().expect("the built-in rules are valid").len();
+    let config = json!({"rules": chain_rules(500 - built_in, same)});
     prepared(config.to_string().parse().expect("the rules are valid"), Workload::Snapshot)
 }
 

@@ -57,8 +57,8 @@ pub fn bound(noted: u64) -> u64 {
 }
 
 /// The records that a correlator has seen before those that are counted, and these. There are thousands, so that events of one
-/// identity meet and tables do not just grow.
+/// identity meet; as many that no table doubles while it counts.
 pub fn batches(workload: Workload) -> [Vec<u8>; 2] {
-    let before = if workload == Workload::LargeSnapshot { RECORDS } else { 4_000 };
+    let before = if workload == Workload::LargeSnapshot { RECORDS } else { 3_000 };
     [workload.bytes(0, before), workload.bytes(before, RECORDS)]
 }

@@ -17,15 +17,27 @@ pub(crate) use exception::ExceptionPlan;
 pub(crate) use finding_key::{FindingKey, KeyName};
 pub(crate) use join_order::{JoinOrder, JoinStep, Shared};
 
+use std::io::Read as _;
+
+use flate2::read::GzDecoder;
+use serde::de::DeserializeOwned;
+
+use crate::util::invariant::Invariant as _;
 use crate::vocab::{Error, read_json};
 
-/// The built-in rules: the files in `rules/`, converted to JSON by the build script.
-const BUILT_IN: &str = include_str!(concat!(env!("OUT_DIR"), "/rules.json"));
+/// The built-in rules: the files in `rules/`, converted to JSON and compressed by the build script.
+const BUILT_IN: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/rules.json.gz"));
 
 /// The built-in exceptions: the files in `rules/exceptions/`, converted likewise.
-const BUILT_IN_EXCEPTIONS: &str = include_str!(concat!(env!("OUT_DIR"), "/exceptions.json"));
+const BUILT_IN_EXCEPTIONS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/exceptions.json.gz"));
 
-/// The built-in rules, ordered by id. Parses the embedded JSON on every call.
+fn read_embedded<T: DeserializeOwned>(gzip: &[u8]) -> Result<T, Error> {
+    let mut json = String::new();
+    GzDecoder::new(gzip).read_to_string(&mut json).invariant("what the build script compressed is text");
+    read_json(&json)
+}
+
+/// The built-in rules, ordered by id. Decompresses and parses the embedded JSON on every call.
 ///
 /// ```
 /// assert!(catena::built_in()?.iter().any(|rule| rule.id == "gcp-snapshot-staging"));
@@ -36,7 +48,7 @@ const BUILT_IN_EXCEPTIONS: &str = include_str!(concat!(env!("OUT_DIR"), "/except
 ///
 /// None in a build that passes its tests, which check the files.
 pub fn built_in() -> Result<Vec<Rule>, Error> {
-    read_json(BUILT_IN)
+    read_embedded(BUILT_IN)
 }
 
 /// The built-in exceptions, ordered by id. Each is off unless the configuration names it. Parses the embedded JSON on
@@ -51,5 +63,5 @@ pub fn built_in() -> Result<Vec<Rule>, Error> {
 ///
 /// As for [`built_in`].
 pub fn built_in_exceptions() -> Result<Vec<Exception>, Error> {
-    read_json(BUILT_IN_EXCEPTIONS)
+    read_embedded(BUILT_IN_EXCEPTIONS)
 }

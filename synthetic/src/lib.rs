@@ -18,6 +18,7 @@ mod cloud;
 mod files;
 mod random;
 mod record;
+mod rules;
 pub mod shapes;
 mod workload;
 
@@ -25,6 +26,7 @@ pub use cloud::{azure_line, gcp_line};
 pub use files::{File, files};
 pub use random::Random;
 pub use record::{Call, Record, chain, time_text};
+pub use rules::chain_rules;
 pub use workload::Workload;
 
 /// Splits bytes into batches of whole lines of at most `size` bytes; a longer line is a batch of its own.
