@@ -10,8 +10,8 @@ use super::word::{CASE, Word, first_eight, has_backslash, last_eight};
 pub(super) struct Actions {
     /// The beginnings of the actions of eight bytes or more, as a Bloom filter.
     starts: Vec<u64>,
-    /// These actions, by their first and last eight bytes, with [`CASE`] set, and their length.
-    long: HashMap<(u64, u64, usize), Vec<Box<[u8]>>>,
+    /// These actions.
+    long: HashMap<LongKey, Vec<Box<[u8]>>>,
     /// The shorter actions, by their first byte with the bit of lower case set.
     short: Vec<Vec<ShortAction>>,
     /// All actions.
@@ -38,8 +38,10 @@ fn place(start: u64) -> (usize, u64) {
     ((mixed / 64) as usize % WORDS, 1 << (mixed % 64))
 }
 
-/// What a long action is found by.
-fn key(text: &[u8]) -> (u64, u64, usize) {
+/// What a long action is found by: its first and last eight bytes, with [`CASE`] set, and its length.
+type LongKey = (u64, u64, usize);
+
+fn key(text: &[u8]) -> LongKey {
     (first_eight(text) | CASE, last_eight(text) | CASE, text.len())
 }
 

@@ -66,16 +66,14 @@ pub(crate) fn encode_text(to: &mut Vec<u8>, text: &str) {
     }
 }
 
-/// The values of the lower-case hexadecimal digits; [`NO_DIGIT`] for any other byte.
-const DIGITS: [u8; 256] = {
-    let mut digits = [NO_DIGIT; 256];
-    let mut value = 0;
-    while value < 16 {
-        digits[b"0123456789abcdef"[value] as usize] = value as u8;
-        value += 1;
+/// The value of a lower-case hexadecimal digit; [`NO_DIGIT`] for any other byte.
+fn digit(byte: u8) -> u8 {
+    match byte {
+        b'0'..=b'9' => byte - b'0',
+        b'a'..=b'f' => byte - b'a' + 10,
+        _ => NO_DIGIT,
     }
-    digits
-};
+}
 
 /// A bit that no digit's value has.
 const NO_DIGIT: u8 = 0x80;
@@ -83,7 +81,7 @@ const NO_DIGIT: u8 = 0x80;
 /// Packs hexadecimal digits, two per byte, the first in the high half; an odd one is followed by zero. `None` if a byte is
 /// not a lower-case digit.
 fn pack<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
-    let value = |digit: Option<&u8>| digit.and_then(|digit| DIGITS.get(usize::from(*digit))).copied().unwrap_or(0);
+    let value = |byte: Option<&u8>| byte.map_or(0, |byte| digit(*byte));
     let (mut packed, mut all) = ([0; N], 0);
     for (to, pair) in packed.iter_mut().zip(digits.chunks(2)) {
         let (high, low) = (value(pair.first()), value(pair.get(1)));
