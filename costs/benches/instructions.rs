@@ -4,7 +4,7 @@
 use std::hint::black_box;
 
 use catena::{Config, Correlator, Outcome, Timestamp};
-use catena_costs::{NOW, RECORDS, WITH_500_RULES, batches, bound, cost};
+use catena_synthetic::costs::{NOW, RECORDS, WITH_500_RULES, batches, bound, cost};
 use catena_synthetic::{Workload, chain_rules};
 use gungraun::{Callgrind, EventKind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main};
 use serde_json::json;

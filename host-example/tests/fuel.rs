@@ -1,8 +1,8 @@
 //! What a record costs in the sandbox, in wasmtime's fuel. It is counted, so the figures are the same on a busy machine.
 
 use catena_component::COMPONENT;
-use catena_costs::{COSTS, NOW, RECORDS, batches, bound};
 use catena_synthetic::Workload;
+use catena_synthetic::costs::{COSTS, NOW, RECORDS, batches, bound};
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Engine, Store};
 

@@ -15,6 +15,7 @@
 //! ```
 
 mod cloud;
+pub mod costs;
 mod files;
 mod random;
 mod record;
