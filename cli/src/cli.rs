@@ -20,6 +20,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
   1    an input could not be read, an output could not be written, the component failed,
        or a rule file failed its check or test
   2    invalid arguments or configuration
+  3    records were read, and none of them is one of a known cloud; see --unrecognised
   130  stopped by SIGINT; 143 by SIGTERM; 141 because the reader of an output closed the pipe.
        Every record read before the stop is accounted for"
 )]

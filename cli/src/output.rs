@@ -203,7 +203,7 @@ impl Outputs {
         self.unrecognised.push(record.code.clone());
         let line = LineCounter::new(batch).at(record.start);
         let what = match &*record.code {
-            "names-action" => "names an action of a rule, but is no event of a known cloud",
+            "names-action" => "names an action of a rule, but is not an event of a known cloud",
             _ => "looks like no record of a known cloud",
         };
         let bytes = &batch.original[record.start as usize..record.end as usize];

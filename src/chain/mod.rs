@@ -374,3 +374,20 @@ impl Chains {
         self.pending.bytes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::KeyedHash;
+
+    proptest! {
+        /// Checkpoints hold hashes of both ways.
+        #[test]
+        fn short_and_long_parts_are_hashed_alike(parts in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 0..5)) {
+            let hash = KeyedHash { key: [7; 16] };
+            let parts: Vec<_> = parts.iter().map(Vec::as_slice).collect();
+            prop_assert_eq!(hash.of(&parts), hash.of_long(&parts));
+        }
+    }
+}

@@ -51,7 +51,7 @@ pub struct Config {
     pub built_in_exceptions: Vec<String>,
     /// Further exceptions.
     pub exceptions: Vec<Exception>,
-    /// Where records are looked for in a record that is none of its own.
+    /// Where records are looked for in a record that is not itself an event.
     pub record_search: RecordSearch,
     /// How often a finding that has been reported is emitted again with the number of further events that completed it,
     /// at most, in event time. Such an update has the same id. `null`: never; further evidence is only counted.

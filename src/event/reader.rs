@@ -1,7 +1,7 @@
 //! Walks the JSON of a record and the tree of paths together: keeps values at which a path ends, and checks the others.
 //!
 //! It accepts what serde_json accepts, and keeps what a visitor of serde_json would keep; a fuzz target and a property
-//! test hold it to that. It is five times as fast, because it finds the end of a string without looking at each byte,
+//! test hold it to that. It takes a third of the instructions, because it finds the end of a string without looking at each byte,
 //! and copies no text that stands in the record as it is.
 
 use std::borrow::Cow;
@@ -284,7 +284,7 @@ impl<'r> Reader<'r> {
             later.from -= to - from;
             later.to -= to - from;
         }
-        self.out.link_again();
+        self.out.stale = true;
     }
 
     /// The edge of the member whose name stands between two quotes. The outer `None`: it is not a string.
@@ -377,7 +377,7 @@ impl<'r> Reader<'r> {
                 out.members.truncate(before.2);
                 out.open.truncate(before.3);
                 out.decoded.truncate(before.4);
-                out.link_again();
+                out.stale = true;
                 self.keep(node, Value::COMPOSITE);
             }
         }

@@ -20,7 +20,9 @@ pub(crate) struct Buffers {
     /// The content that holds embedded records.
     pub(super) embedded: Vec<EmbeddedRecords>,
     /// For each slot, its places in `found`.
-    chains: Vec<Chain>,
+    by_slot: Vec<Places>,
+    /// Whether values were removed, so that the places are wrong.
+    pub(super) stale: bool,
     /// The reader's own; see there.
     pub(super) members: Vec<super::reader::Member>,
     /// The reader's own: the closing brackets of what is open in a value that no path leads to.
@@ -71,16 +73,19 @@ impl Source {
 
 /// The values of one slot: its first and last, and its last text, as indices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Chain {
+struct Places {
     first: u32,
     last: u32,
     last_text: u32,
 }
 
+/// The most values whose buffers serve for the next record.
+const MAX_KEPT: usize = 1 << 16;
+
 /// No index.
 const NONE: u32 = u32::MAX;
 
-const EMPTY: Chain = Chain { first: NONE, last: NONE, last_text: NONE };
+const EMPTY: Places = Places { first: NONE, last: NONE, last_text: NONE };
 
 fn place(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
@@ -108,8 +113,8 @@ impl Value {
 impl Buffers {
     /// Makes room for values of as many slots.
     pub(super) fn make_room(&mut self, slots: usize) {
-        if self.chains.len() < slots {
-            self.chains.resize(slots, EMPTY);
+        if self.by_slot.len() < slots {
+            self.by_slot.resize(slots, EMPTY);
         }
     }
 
@@ -124,13 +129,13 @@ impl Buffers {
     /// Links the value at this index to the one before it at its slot.
     #[inline(always)]
     fn link(&mut self, slot: Slot, value: Value, here: u32) {
-        let Some(chain) = self.chains.get_mut(usize::from(slot.number())) else { return };
-        let before = std::mem::replace(&mut chain.last, here);
+        let Some(places) = self.by_slot.get_mut(usize::from(slot.number())) else { return };
+        let before = std::mem::replace(&mut places.last, here);
         if value.is_text() {
-            chain.last_text = here;
+            places.last_text = here;
         }
         if before == NONE {
-            chain.first = here;
+            places.first = here;
         } else if let Some(before) = self.found.get_mut(before as usize) {
             before.next = here;
         }
@@ -138,8 +143,9 @@ impl Buffers {
 
     /// Links all values anew, after some were removed.
     #[cold]
-    pub(super) fn link_again(&mut self) {
-        self.chains.fill(EMPTY);
+    fn link_again(&mut self) {
+        self.stale = false;
+        self.by_slot.fill(EMPTY);
         for at in 0..self.found.len() {
             let Some(found) = self.found.get_mut(at) else { return };
             found.next = NONE;
@@ -158,8 +164,8 @@ impl Buffers {
     /// Empties it.
     pub(super) fn clear(&mut self) {
         for found in &self.found {
-            if let Some(chain) = self.chains.get_mut(usize::from(found.slot.number())) {
-                *chain = EMPTY;
+            if let Some(places) = self.by_slot.get_mut(usize::from(found.slot.number())) {
+                *places = EMPTY;
             }
         }
         self.found.clear();
@@ -172,12 +178,18 @@ impl Buffers {
 
 impl<'a> Values<'a> {
     /// The values that were read from `record`.
-    pub(super) fn new(record: &'a str, read: Buffers) -> Self {
+    pub(super) fn new(record: &'a str, mut read: Buffers) -> Self {
+        if read.stale {
+            read.link_again();
+        }
         Self { record, read }
     }
 
-    /// The buffers, emptied for the next record.
+    /// The buffers, emptied for the next record. Those of an unusually large one are freed.
     pub(crate) fn into_buffers(mut self) -> Buffers {
+        if self.read.found.capacity() > MAX_KEPT {
+            return Buffers::default();
+        }
         self.read.clear();
         self.read
     }
@@ -187,8 +199,8 @@ impl<'a> Values<'a> {
         std::mem::take(&mut self.read.embedded)
     }
 
-    fn chain(&self, slot: Slot) -> Chain {
-        self.read.chains.get(usize::from(slot.number())).copied().unwrap_or(EMPTY)
+    fn places(&self, slot: Slot) -> Places {
+        self.read.by_slot.get(usize::from(slot.number())).copied().unwrap_or(EMPTY)
     }
 
     /// The text that a value is; `None` for an object or an array.
@@ -226,7 +238,7 @@ impl<'a> Values<'a> {
     /// The text of a slot, the last if there are several; `None` if it is absent or empty.
     #[inline]
     pub(crate) fn text(&self, slot: Slot) -> Option<Cow<'a, str>> {
-        let value = self.read.found.get(self.chain(slot).last_text as usize)?.value;
+        let value = self.read.found.get(self.places(slot).last_text as usize)?.value;
         match value.source {
             Source::RECORD => self.record.get(value.start as usize..value.end as usize).map(Cow::Borrowed),
             _ => self.str_of(value).map(|text| Cow::Owned(text.to_owned())),
@@ -236,7 +248,7 @@ impl<'a> Values<'a> {
     /// All texts of a slot. Never includes an empty text, so absent and empty values equal nothing.
     pub(crate) fn all(&self, slot: Slot) -> impl Iterator<Item = &str> {
         let found = |at: u32| self.read.found.get(at as usize);
-        let values = std::iter::successors(found(self.chain(slot).first), move |value| found(value.next));
+        let values = std::iter::successors(found(self.places(slot).first), move |value| found(value.next));
         values.filter_map(|found| self.str_of(found.value))
     }
 
@@ -259,6 +271,6 @@ impl<'a> Values<'a> {
     /// Whether a slot has a non-empty value.
     #[inline]
     pub(crate) fn exists(&self, slot: Slot) -> bool {
-        self.chain(slot).first != NONE
+        self.places(slot).first != NONE
     }
 }

@@ -51,8 +51,8 @@ pub struct Finding {
     pub body: String,
 }
 
-/// Makes the finding of a rule from the evidence of its steps, in step order. `id` is that of its subject. `further` is the number of events that
-/// completed it since, if it is an update.
+/// Makes the finding of a rule from the evidence of its steps, in step order. `id` is that of its subject. `further` is the
+/// number of events that completed it since, if it is an update.
 pub(crate) fn finding(
     id: &str,
     rule: &RulePlan,

@@ -89,9 +89,7 @@ impl Actions {
     #[inline(never)]
     fn contains_long(&self, text: &[u8]) -> bool {
         let near = text.get(..=self.longest).unwrap_or(text);
-        let Some(end) = memchr2(b'"', b'\\', near) else {
-            return text.len() > self.longest && self.contains_escaped(text);
-        };
+        let Some(end) = memchr2(b'"', b'\\', near) else { return false };
         if text.get(end) == Some(&b'\\') {
             return self.contains_escaped(text);
         }

@@ -262,7 +262,7 @@ impl Iterator for Pieces<'_> {
 }
 
 /// The position of the first `{` in a text that has a quote after it.
-pub(super) fn record_start(text: &[u8]) -> Option<usize> {
+fn record_start(text: &[u8]) -> Option<usize> {
     let begins_record = |at: &usize| {
         let rest = text.get(at + 1..).unwrap_or_default();
         rest.iter().find(|byte| !is_space(**byte)) == Some(&b'"')

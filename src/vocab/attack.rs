@@ -63,7 +63,6 @@ pub(crate) struct IdAndName<'a> {
 }
 
 /// A technique with its tactics and its parent.
-#[derive(Clone)]
 pub(crate) struct ResolvedTechnique<'a> {
     /// The tactics: that of the rule if it names one, otherwise all of the technique, in the order of the matrix. The name of one
     /// is empty if it is not known.

@@ -136,6 +136,9 @@ fn tells_of_no_call(event_type: &str, category: &str) -> bool {
 fn recognise<'a>(values: Values<'a>, slots: FieldSlots<'_>) -> Recognition<'a> {
     let text = |field: Field| values.text(slots.of(field)).filter(|text| text != "null");
     let or_empty = |field: Field| text(field).unwrap_or(Cow::Borrowed(""));
+    if tells_of_no_call(&or_empty(Field::EventType), &or_empty(Field::EventCategory)) {
+        return Recognition::NoCall;
+    }
     // Names like `action` occur in many documents, so the prefilter searches for the markers instead. Require the mark
     // here as well.
     let of_schema = |mark: Field, field: Field| if values.exists(slots.of(mark)) { text(field) } else { None };
@@ -145,9 +148,6 @@ fn recognise<'a>(values: Values<'a>, slots: FieldSlots<'_>) -> Recognition<'a> {
     let service = text(Field::EventSource)
         .or_else(|| of_schema(Field::EcsMark, Field::EcsProvider))
         .or_else(|| of_schema(Field::OcsfMark, Field::OcsfService));
-    if tells_of_no_call(&or_empty(Field::EventType), &or_empty(Field::EventCategory)) {
-        return Recognition::NoCall;
-    }
     let (Some(action), Some(service)) = (action, service) else { return Recognition::Unknown(values) };
     let identity_account = or_empty(Field::IdentityAccountId);
     // In OCSF, which of them is the ARN depends on the version of the mapping.
