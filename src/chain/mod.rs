@@ -12,6 +12,7 @@ mod identities;
 mod index;
 mod interner;
 mod join;
+mod links;
 mod list;
 mod loss;
 mod pending;

@@ -7,13 +7,13 @@ use super::call::Call;
 use super::identities::{self, Identities};
 use super::index::Index;
 use super::interner::Interner;
+use super::links::{Scratch, link_key, step_key, value_hash};
 use super::list::{Links, List};
 use super::pending_event::{PendingEvent, write_content};
 use super::slab::Slab;
 use super::{KeyedHash, Matched, bucket, table};
 use crate::rule::{Binding, Rules};
 use crate::util::packed::PackedStr;
-use crate::util::sorted;
 
 /// The id of a pending event. Ids are unique within four billion insertions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,45 +32,29 @@ impl PendingId {
 /// The pending events: events that are steps of a chain, indexed by identity and linking value.
 #[derive(Debug, Default)]
 pub(super) struct Store {
-    slots: Slab<Pending>,
+    pub(super) slots: Slab<Pending>,
     contents: Arena,
-    by_value: Index,
+    pub(super) by_value: Index,
     identities: Identities,
     /// Encoded, without the identity.
     attributions: Interner<Box<[u8]>>,
-    calls: Interner<Call>,
+    pub(super) calls: Interner<Call>,
     /// By an event's first step: a call that an event with it was, most likely the one of the next.
     recent_calls: Vec<u32>,
     next: u32,
     scratch: Scratch,
 }
 
-/// What an insertion needs for a moment, kept so that it allocates nothing.
-#[derive(Debug, Default)]
-struct Scratch {
-    encoded: Vec<u8>,
-    links: Vec<Link>,
-    keys: Vec<u64>,
-    linked: Vec<u32>,
-}
-
-/// A value that links an event to others: the place of its slot in the plan of the event's call, and its hash.
-#[derive(Clone, Copy, Debug)]
-struct Link {
-    place: usize,
-    value: u64,
-}
-
 #[derive(Debug)]
-struct Pending {
+pub(super) struct Pending {
     /// In ms since 1970, as high and low half, so that a slot needs no padding.
     time: [u32; 2],
     /// The insertion number, which wraps after four billion.
-    number: u32,
+    pub number: u32,
     identity: u32,
     attribution: u32,
     /// The call, with [`LINKED`] set if it is.
-    call: u32,
+    pub call: u32,
     /// The event id, then pairs of slot and value; then pairs of `OMITTED` plus a slot and the number of its values
     /// that were not stored.
     content: Handle,
@@ -79,14 +63,14 @@ struct Pending {
 }
 
 /// Marks an event that shares a value with another one that it may join.
-const LINKED: u32 = 1 << 31;
+pub(super) const LINKED: u32 = 1 << 31;
 
 impl Pending {
-    fn is_linked(&self) -> bool {
+    pub(super) fn is_linked(&self) -> bool {
         self.call & LINKED != 0
     }
 
-    fn time(&self) -> i64 {
+    pub(super) fn time(&self) -> i64 {
         let [high, low] = self.time;
         (u64::from(high) << 32 | u64::from(low)) as i64
     }
@@ -188,91 +172,6 @@ impl Store {
         Some(attribution)
     }
 
-    fn index(&mut self, keys: &[u64], slot: u32) {
-        let Self { slots, by_value, .. } = self;
-        let linked = slots.get(slot).is_some_and(Pending::is_linked);
-        for key in keys {
-            by_value.insert(*key, slot, linked, |slot| place_of(slots, slot));
-        }
-    }
-
-    /// Finds the values that link an event to others.
-    fn links(&self, hash: &KeyedHash, slot: u32, links: &mut Vec<Link>) {
-        links.clear();
-        let Some(event) = self.slot(slot) else { return };
-        // Values often come twice, from the request and from the response.
-        let mut known: [Option<(PackedStr<'_>, u64)>; 2] = [None; 2];
-        for (number, value) in event.values() {
-            let Some((place, _)) = event.plan.slot(number).filter(|(_, plan)| !plan.keys.is_empty()) else { continue };
-            let same = known.iter().flatten().find(|(same, _)| *same == value);
-            let hashed = same.map_or_else(|| value_hash(hash, event.identity_hash, value), |(_, hashed)| *hashed);
-            let [last, _] = known;
-            known = [Some((value, hashed)), last];
-            links.push(Link { place, value: hashed });
-        }
-    }
-
-    /// Marks an event, and the events that it shares a value with, as linked if there are any. Amortised, costs a lookup
-    /// for each value and each binding that may share it. `links` are those of the event. `linked` is scratch space, with
-    /// whether the event is indexed. Returns the keys of the bindings under which others have one of its values, each once.
-    fn link(
-        &mut self,
-        hash: &KeyedHash,
-        slot: u32,
-        links: &[Link],
-        (linked, indexed): (&mut Vec<u32>, bool),
-    ) -> Vec<u16> {
-        linked.clear();
-        let mut shared = Vec::new();
-        let Self { slots, calls, by_value, .. } = self;
-        let call = slots.get(slot).and_then(|pending| calls.get(pending.call & !LINKED));
-        let Some(plan) = call.map(|call| &call.plan) else { return shared };
-        let partners = |link: &Link| plan.slots.get(link.place).map_or(&[][..], |slot| &slot.partners);
-        for (number, link) in links.iter().enumerate() {
-            // The same value may have come shortly before.
-            let before = links.get(number.saturating_sub(2)..number).unwrap_or_default();
-            for partner in partners(link) {
-                if before.iter().any(|other| other.value == link.value && partners(other).contains(partner)) {
-                    continue;
-                }
-                let key = link_key(link.value, *partner);
-                let others = by_value.get(key);
-                if others.iter().any(|other| *other != slot) {
-                    sorted::insert(&mut shared, *partner);
-                    linked.push(slot);
-                    let from = linked.len();
-                    linked.extend(others);
-                    if !by_value.set_linked(key) {
-                        linked.truncate(from);
-                    }
-                }
-            }
-        }
-        for other in linked.drain(..) {
-            self.mark_linked(hash, other, indexed || other != slot);
-        }
-        shared
-    }
-
-    fn mark_linked(&mut self, hash: &KeyedHash, slot: u32, indexed: bool) {
-        let Some(pending) = self.slots.get_mut(slot).filter(|pending| !pending.is_linked()) else { return };
-        pending.call |= LINKED;
-        let Some(event) = self.slot(slot).filter(|_| indexed) else { return };
-        let found_now = event.plan.by_identity.iter().filter(|step| step.linked);
-        let keys: Vec<_> = found_now.map(|step| step_key(hash, event.identity_hash, step.step)).collect();
-        self.index(&keys, slot);
-    }
-
-    /// Marks events as linked, for state that was saved without the marks.
-    pub(super) fn link_all(&mut self, hash: &KeyedHash) {
-        let slots: Vec<_> = self.slots.iter().map(|(slot, _)| slot).collect();
-        let (mut links, mut linked) = (Vec::new(), Vec::new());
-        for slot in slots {
-            self.links(hash, slot, &mut links);
-            self.link(hash, slot, &links, (&mut linked, true));
-        }
-    }
-
     /// Adds an identity that the store does not have yet, for [`Self::insert_unindexed`].
     pub(super) fn new_identity(&mut self, hash: &KeyedHash, text: &str, allowance: u32, steps: u64) -> Option<u32> {
         let identity = self.identities.insert_unindexed(identities::hash_of(hash, text), text)?;
@@ -346,32 +245,6 @@ impl Store {
         self.identities.steps(identity)
     }
 
-    /// Finds the index keys of an event with these links: one per distinct value that links it to another step, and one per
-    /// step that other steps look up by identity alone.
-    fn keys(&self, hash: &KeyedHash, slot: u32, links: &[Link], keys: &mut Vec<u64>) {
-        keys.clear();
-        let Some(event) = self.slot(slot) else { return };
-        for step in &event.plan.by_identity {
-            // A step that shares names with others is only worth finding once another shares a value.
-            if event.linked || !step.linked {
-                keys.push(step_key(hash, event.identity_hash, step.step));
-            }
-        }
-        for link in links {
-            let of_slot = event.plan.slots.get(link.place).map_or(&[][..], |slot| &slot.keys);
-            keys.extend(of_slot.iter().map(|key| link_key(link.value, *key)));
-        }
-        keys.sort_unstable();
-        keys.dedup();
-    }
-
-    /// The index keys of an event.
-    fn all_keys<'s>(&self, hash: &KeyedHash, slot: u32, scratch: &'s mut Scratch) -> &'s [u64] {
-        self.links(hash, slot, &mut scratch.links);
-        self.keys(hash, slot, &scratch.links, &mut scratch.keys);
-        &scratch.keys
-    }
-
     /// The pending events of an identity with `value` in a slot of `binding` and a time in `times`, earliest first.
     /// Hashes may collide, so the caller must check the values.
     pub(super) fn find(
@@ -403,7 +276,7 @@ impl Store {
         Some(PendingId { slot, generation: self.slots.get(slot)?.number })
     }
 
-    fn slot(&self, slot: u32) -> Option<PendingEvent<'_>> {
+    pub(super) fn slot(&self, slot: u32) -> Option<PendingEvent<'_>> {
         let pending = self.slots.get(slot)?;
         let number = pending.call & !LINKED;
         let call = self.calls.get(number)?;
@@ -543,22 +416,7 @@ impl Store {
     }
 }
 
-/// The hash of a value of an identity's event.
-fn value_hash(hash: &KeyedHash, identity: u32, value: PackedStr<'_>) -> u64 {
-    hash.of(&[&identity.to_le_bytes(), value.0])
-}
-
-/// The index key of a value under the key of a binding. Those of one value differ in the bits that the index stores: the
-/// factor is odd, and the lowest bit is not stored.
-fn link_key(value: u64, key: u16) -> u64 {
-    value ^ (u64::from(key) << 1).wrapping_mul(0x9E37_79B9_7F4A_7C15)
-}
-
-fn step_key(hash: &KeyedHash, identity: u32, step: usize) -> u64 {
-    hash.of(&[&identity.to_le_bytes(), &(step as u64).to_le_bytes()])
-}
-
 /// The place of an event among those that share a key: by time, then in order of arrival.
-fn place_of(slots: &Slab<Pending>, slot: u32) -> (i64, u32) {
+pub(super) fn place_of(slots: &Slab<Pending>, slot: u32) -> (i64, u32) {
     slots.get(slot).map_or((i64::MIN, 0), |pending| (pending.time(), pending.number))
 }

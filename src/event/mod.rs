@@ -14,6 +14,7 @@ mod path;
 mod projection;
 mod reader;
 mod repair;
+mod skip;
 mod timestamp;
 mod values;
 

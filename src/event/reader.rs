@@ -95,17 +95,17 @@ fn explain(record: &[u8], why: &'static str) -> serde_json::Error {
 }
 
 /// Reads one text.
-struct Reader<'r> {
+pub(super) struct Reader<'r> {
     nodes: &'r [Node],
-    text: &'r str,
+    pub(super) text: &'r str,
     source: Source,
-    strings: Strings<'r>,
+    pub(super) strings: Strings<'r>,
     reading: Reading,
     /// How many embedded texts enclose this one. Each may be nested to the full depth, so their number is limited.
     depth: usize,
     /// Why it is refused, if it is.
     why: &'static str,
-    out: &'r mut Buffers,
+    pub(super) out: &'r mut Buffers,
 }
 
 impl<'r> Reader<'r> {
@@ -122,13 +122,13 @@ impl<'r> Reader<'r> {
     }
 
     #[inline(always)]
-    fn byte(&self, at: usize) -> Option<u8> {
+    pub(super) fn byte(&self, at: usize) -> Option<u8> {
         self.text.as_bytes().get(at).copied()
     }
 
     /// The next byte from `at` on that is not white space, with its offset.
     #[inline(always)]
-    fn token(&self, at: usize) -> Option<(usize, u8)> {
+    pub(super) fn token(&self, at: usize) -> Option<(usize, u8)> {
         match self.byte(at)? {
             byte if byte > b' ' => Some((at, byte)),
             _ => self.token_after_space(at),
@@ -146,7 +146,7 @@ impl<'r> Reader<'r> {
 
     /// The value after a member's name, which ends with the quote at `quote`.
     #[inline(always)]
-    fn after_name(&self, quote: usize) -> Option<(usize, u8)> {
+    pub(super) fn after_name(&self, quote: usize) -> Option<(usize, u8)> {
         let (colon, byte) = self.token(quote + 1)?;
         if byte == b':' { self.token(colon + 1) } else { None }
     }
@@ -406,132 +406,6 @@ impl<'r> Reader<'r> {
         let integer =
             number.as_u64().map(|number| number.to_string()).or(number.as_i64().map(|number| number.to_string()));
         Some(self.out.decode(integer.or(number.as_f64().map(|number| number.to_string()))?))
-    }
-
-    /// The offset after a number.
-    #[inline(always)]
-    fn end_of_number(&self, at: usize) -> Option<usize> {
-        let digits = |from: usize| {
-            let mut at = from;
-            while self.byte(at).is_some_and(|byte| byte.is_ascii_digit()) {
-                at += 1;
-            }
-            if at > from { Some(at) } else { None }
-        };
-        let at = if self.byte(at)? == b'-' { at + 1 } else { at };
-        let mut end = if self.byte(at)? == b'0' { at + 1 } else { digits(at)? };
-        if self.byte(end) == Some(b'.') {
-            end = digits(end + 1)?;
-        }
-        if matches!(self.byte(end), Some(b'e' | b'E')) {
-            let sign = matches!(self.byte(end + 1), Some(b'+' | b'-'));
-            end = digits(end + 1 + usize::from(sign))?;
-        }
-        Some(end)
-    }
-
-    /// The offset after `true`, `false` or `null`, which begins with `first`.
-    #[inline(always)]
-    fn word(&self, at: usize, first: u8) -> Option<usize> {
-        let word: &[u8] = match first {
-            b't' => b"true",
-            b'f' => b"false",
-            _ => b"null",
-        };
-        let end = at + word.len();
-        (self.text.as_bytes().get(at..end)? == word).then_some(end)
-    }
-
-    /// Checks a value that no path leads to. Returns the offset after it.
-    #[inline(always)]
-    fn skip(&mut self, at: usize, first: u8) -> Option<usize> {
-        match first {
-            b'"' => self.skip_string(at),
-            b'{' | b'[' => self.skip_nested(at, first),
-            _ => self.skip_scalar(at, first),
-        }
-    }
-
-    #[inline(always)]
-    fn skip_scalar(&self, at: usize, first: u8) -> Option<usize> {
-        match first {
-            b't' | b'f' | b'n' => self.word(at, first),
-            _ => self.end_of_number(at),
-        }
-    }
-
-    #[inline(always)]
-    fn skip_string(&mut self, open: usize) -> Option<usize> {
-        let end = self.strings.end(open)?;
-        if end.special {
-            self.check_string(open, end.quote)?;
-        }
-        Some(end.quote + 1)
-    }
-
-    /// `None` if a string has a control character, or an escape that is none.
-    #[cold]
-    #[inline(never)]
-    fn check_string(&self, open: usize, quote: usize) -> Option<()> {
-        let string = self.text.as_bytes().get(open..=quote)?;
-        serde_json::from_slice::<IgnoredAny>(string).ok().map(|_| ())
-    }
-
-    /// The value of a member that no path leads to, whose name begins at `at`.
-    #[inline(always)]
-    fn skip_name(&mut self, at: usize, first: u8) -> Option<(usize, u8)> {
-        if first != b'"' {
-            return None;
-        }
-        let behind = self.skip_string(at)?;
-        self.after_name(behind - 1)
-    }
-
-    /// Checks an object or array without recursion, because it may be nested as deep as it is long.
-    #[inline(never)]
-    fn skip_nested(&mut self, mut at: usize, mut first: u8) -> Option<usize> {
-        let before = self.out.open.len();
-        loop {
-            let mut behind = match first {
-                b'"' => self.skip_string(at)?,
-                b'{' => match self.token(at + 1)? {
-                    (end, b'}') => end + 1,
-                    (name, byte) => {
-                        self.out.open.push(b'}');
-                        (at, first) = self.skip_name(name, byte)?;
-                        continue;
-                    }
-                },
-                b'[' => match self.token(at + 1)? {
-                    (end, b']') => end + 1,
-                    element => {
-                        self.out.open.push(b']');
-                        (at, first) = element;
-                        continue;
-                    }
-                },
-                _ => self.skip_scalar(at, first)?,
-            };
-            loop {
-                if self.out.open.len() == before {
-                    return Some(behind);
-                }
-                let close = *self.out.open.last()?;
-                let (next, byte) = self.token(behind)?;
-                if byte == b',' {
-                    (at, first) = self.token(next + 1)?;
-                    if close == b'}' {
-                        (at, first) = self.skip_name(at, first)?;
-                    }
-                    break;
-                }
-                if byte != close {
-                    return None;
-                }
-                self.out.open.pop();
-                behind = next + 1;
-            }
-        }
     }
 }
 
