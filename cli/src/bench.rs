@@ -15,6 +15,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use memchr::memchr_iter;
 
 use super::setup::{component, read};
+use super::terminal::say;
 use super::{CliError, DONE, cli};
 
 const NOW: u64 = 1_900_000_000_000;
@@ -100,23 +101,30 @@ pub fn bench(arguments: &cli::Bench) -> Result<u8, CliError> {
     };
     let inputs = inputs(arguments)?;
     let progress = progress(inputs.len() * arguments.batch_kib.len());
-    println!("GB/s{:>42} {:>9} {:>9} {:>9} {:>11} {:>9}", "", "", "", "no", "component", "component");
-    println!(
+    say!("GB/s{:>42} {:>9} {:>9} {:>9} {:>11} {:>9}", "", "", "", "no", "component", "component")?;
+    say!(
         "{:>33} {:>12} {:>9} {:>9} {:>9} {:>11} {:>9}",
-        "batch", "scan", "native", "component", "limits", "/native", "/scan"
-    );
+        "batch",
+        "scan",
+        "native",
+        "component",
+        "limits",
+        "/native",
+        "/scan"
+    )?;
     let mut rows = Vec::new();
     for input in &inputs {
         for kib in &arguments.batch_kib {
             let row = measure(input, (*kib as usize) << 10, arguments.time, &sandboxes).map_err(fail)?;
-            progress.suspend(|| println!("{row}"));
+            progress.suspend(|| say!("{row}"))?;
             progress.inc(1);
             rows.push(row);
         }
     }
     progress.finish_and_clear();
     if let Some(input) = inputs.first() {
-        single_calls(input, &sandboxes, arguments.time).map_err(fail)?;
+        let [direct, supervised] = single_calls(input, &sandboxes, arguments.time).map_err(fail)?;
+        say!("one record per call: {direct:.2} µs, through a supervisor {supervised:.2} µs")?;
     }
     if let Some(file) = &arguments.plot {
         plot::draw(file, &rows).map_err(|why| CliError::new(format!("cannot draw {}: {why}", file.display())))?;
@@ -215,8 +223,8 @@ fn pass(
     }
 }
 
-/// Measures calls with a single record, direct and through a supervisor.
-fn single_calls(input: &Input, sandboxes: &Sandboxes, time: Duration) -> Result<(), catena_host::Error> {
+/// Measures calls with a single record, direct and through a supervisor, in µs.
+fn single_calls(input: &Input, sandboxes: &Sandboxes, time: Duration) -> Result<[f64; 2], catena_host::Error> {
     let Input { bytes, config, .. } = input;
     let records: Vec<_> = batches(bytes, 1).into_iter().map(|record| bytes.slice_ref(record)).collect();
     let mut correlator = sandboxes.limited.open(config)?;
@@ -236,9 +244,7 @@ fn single_calls(input: &Input, sandboxes: &Sandboxes, time: Duration) -> Result<
         }
         supervised.push(each(start));
     }
-    let [direct, supervised] = [direct, supervised].map(|times| median(times) * 1e6);
-    println!("one record per call: {direct:.2} µs, through a supervisor {supervised:.2} µs");
-    Ok(())
+    Ok([direct, supervised].map(|times| median(times) * 1e6))
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

@@ -85,7 +85,7 @@ pub enum Rules {
 ///
 /// Folders are searched recursively for files whose names end in .json, .jsonl, .ndjson, .log, .gz, .zst, .bz2 or .xz,
 /// optionally followed by the number of a rotation (audit.log.1). Other files are skipped and named.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(after_help = "Examples:
   Report the findings in a folder:
       catena run --mode findings trail/
@@ -94,7 +94,12 @@ pub enum Rules {
   Keep only the records that match a rule, and the findings in a file of their own:
       catena run --mode filter -o hits.ndjson --findings findings.ndjson logs/*.json.gz
   Run as a service that survives restarts and crashes:
-      catena run --follow --state state/ -o out.ndjson --findings findings.ndjson /var/log/cloudtrail/")]
+      catena run --follow --state state/ -o out.ndjson --findings findings.ndjson /var/log/cloudtrail/
+
+Signals:
+  SIGINT, SIGTERM  stop at the end of a record; a second one ends the run at once
+  SIGHUP           reopen outputs, and reload the configuration and its rules
+  SIGUSR1          log all counters")]
 pub struct Run {
     /// Files and folders to read; - is standard input [default: -]
     pub inputs: Vec<PathBuf>,
@@ -107,6 +112,8 @@ pub struct Run {
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Where to write the stream; - is standard output [default: -]
+    ///
+    /// An output file is appended to, unless --overwrite is given, and may be rotated while it is written.
     #[arg(short, long, value_name = "FILE|-")]
     pub output: Option<PathBuf>,
     /// Where to write findings [default: standard output in mode findings, else standard error as text]
@@ -127,6 +134,11 @@ pub struct Run {
     /// first 10 rejections are logged and the others only counted.
     #[arg(long, value_name = "FILE")]
     pub rejects: Option<PathBuf>,
+    /// Empty output files first, in place of appending to them
+    ///
+    /// With --state, only files that no earlier run of the state has written.
+    #[arg(long)]
+    pub overwrite: bool,
     /// When records that were not recognised make the run fail, with exit code 3
     ///
     /// A record is recognised if it is an event of a known cloud, or holds one. The first that is not is logged with its
@@ -149,8 +161,9 @@ pub struct Run {
     pub jobs: u16,
     /// Save state in this folder, so that the next run resumes where this one ended, even after a crash
     ///
-    /// Records, findings and rejections are written exactly once. Inputs and outputs must be regular files, and every
-    /// run needs the same --jobs.
+    /// Records, findings and rejections are written exactly once if inputs and outputs are regular files. What a pipe
+    /// brings after the last save is not read again after a crash, and what went to a pipe may go there twice. Every run
+    /// needs the same --jobs.
     #[arg(long, value_name = "FOLDER")]
     pub state: Option<PathBuf>,
     /// With --state, how often to save it

@@ -28,7 +28,10 @@ const PREVIOUS: &str = "run.state.old";
 const DAMAGED: &str = "run.state.damaged";
 
 /// The format of a state file: its first part is a [`RunState`], the others are checkpoints, one per job.
-const FORMAT: &str = "catena run state 3";
+const FORMAT: &str = "catena run state 4";
+
+/// The format before, in which an output is marked by its length alone.
+const FORMAT_3: &str = "catena run state 3";
 
 /// The first line of version 2, which has no checksum: a line of JSON, then the checkpoints.
 const MAGIC_2: &[u8] = b"catena run state 2\n";
@@ -171,7 +174,8 @@ fn parse(bytes: &Bytes) -> Result<(RunState, Vec<Bytes>), String> {
     if bytes.starts_with(MAGIC_2) {
         return parse_2(bytes).ok_or_else(|| "it is damaged or truncated".to_owned());
     }
-    let mut parts = sealed::unseal(FORMAT, bytes)?;
+    let format = if bytes.starts_with(FORMAT_3.as_bytes()) { FORMAT_3 } else { FORMAT };
+    let mut parts = sealed::unseal(format, bytes)?;
     let state = if parts.is_empty() { Bytes::new() } else { parts.remove(0) };
     let state = serde_json::from_slice(&state).map_err(|error| error.to_string())?;
     Ok((state, parts))

@@ -17,14 +17,16 @@ mod rules;
 mod run;
 mod sample;
 mod setup;
+mod signals;
 mod sink;
-mod stop;
 mod summary;
+mod terminal;
 
 use std::io;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
+use terminal::{cannot_write, print};
 
 /// Success.
 const DONE: u8 = 0;
@@ -51,6 +53,11 @@ impl CliError {
     fn usage(message: impl Into<String>) -> Self {
         Self { code: USAGE, message: message.into() }
     }
+
+    /// The reader of standard output has closed it, which is how it says that it has what it wanted.
+    fn reader_gone() -> Self {
+        Self { code: DONE, message: String::new() }
+    }
 }
 
 fn main() -> ExitCode {
@@ -61,15 +68,18 @@ fn main() -> ExitCode {
         cli::Command::Bench(arguments) => bench::bench(&arguments),
         cli::Command::Sample(arguments) => sample::sample(&arguments),
         cli::Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut cli::Arguments::command(), "catena", &mut io::stdout());
-            Ok(DONE)
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut cli::Arguments::command(), "catena", &mut script);
+            print(format_args!("{}", String::from_utf8_lossy(&script))).map(|()| DONE)
         }
         cli::Command::Man { command } => man(command.as_deref()),
     };
     match result {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
-            eprintln!("catena: {}", failure.message);
+            if !failure.message.is_empty() {
+                eprintln!("catena: {}", failure.message);
+            }
             ExitCode::from(failure.code)
         }
     }
@@ -86,5 +96,5 @@ fn man(name: Option<&str>) -> Result<u8, CliError> {
         }
     };
     let written = clap_mangen::Man::new(command.clone()).render(&mut io::stdout());
-    written.map(|()| DONE).map_err(|error| CliError::new(format!("cannot write to standard output: {error}")))
+    written.map(|()| DONE).map_err(|error| cannot_write(&error))
 }

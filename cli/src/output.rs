@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::io::{self, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use catena_host::{Finding, Outcome, Rejection, Unrecognised};
@@ -14,9 +14,9 @@ use super::cli::{self, Format, Mode, Run};
 use super::describe::describe;
 use super::kind;
 use super::place::Place;
-use super::sink::{Background, Sink, WriteError};
+use super::sink::{Background, Done, Mark, Opening, Sink, Work, WriteError};
 use catena_input::framing::{Batch, line_feeds_in};
-use catena_input::{Inode, Inputs, World};
+use catena_input::{Inputs, Own, World};
 
 /// How many bytes to show of a record that was not recognised.
 const MAX_SHOWN: usize = 80;
@@ -36,17 +36,22 @@ pub struct Outputs {
     quiet: bool,
     records_in_findings: bool,
     logged: u64,
-    /// The kinds of unrecognised records that have been logged.
+    /// Whether unrecognised records are logged, the first of each kind.
+    logs_unrecognised: bool,
+    /// The kinds that have been logged.
     unrecognised: Vec<String>,
 }
 
-/// The length of each output at a checkpoint. Anything after it is redone.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// How far each output was written at a checkpoint. Anything after it is redone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Written {
-    stream: Option<u64>,
+    stream: Option<Mark>,
     line_open: bool,
-    findings: Option<u64>,
-    rejects: Option<u64>,
+    findings: Option<Mark>,
+    rejects: Option<Mark>,
+    /// True if the run ended with this checkpoint.
+    #[serde(default)]
+    is_final: bool,
 }
 
 /// A line of the rejects file.
@@ -63,30 +68,37 @@ struct RejectedRecord<'a> {
 
 impl Outputs {
     /// Removes the outputs from the inputs, in case they are in an input folder. An output that is an input but was not
-    /// written by an earlier run of this state would be truncated: that is an error.
-    pub fn exclude_from(arguments: &Run, written: Written, inputs: &mut Inputs, world: &World) -> Result<(), CliError> {
+    /// written by an earlier run of this state would be read and written in turns, without end: that is an error.
+    pub fn exclude_from(
+        arguments: &Run,
+        written: &Written,
+        inputs: &mut Inputs,
+        world: &World,
+    ) -> Result<(), CliError> {
         for (name, target, written) in [
-            ("--output", &arguments.output, written.stream),
-            ("--findings", &arguments.findings, written.findings),
-            ("--rejects", &arguments.rejects, written.rejects),
+            ("--output", &arguments.output, &written.stream),
+            ("--findings", &arguments.findings, &written.findings),
+            ("--rejects", &arguments.rejects, &written.rejects),
         ] {
             let Some(target) = target else { continue };
             if inputs.remove(&*world.files, target) && written.is_none() {
                 let target = target.display();
-                return Err(CliError::usage(format!("{name} {target} is also an input and would be truncated")));
+                return Err(CliError::usage(format!("{name} {target} is also an input")));
             }
         }
         Ok(())
     }
 
-    /// The inodes of the output files. Call after opening them.
-    pub fn inodes(arguments: &Run, world: &World) -> HashSet<Inode> {
+    /// The output files. Call after opening them.
+    pub fn files(arguments: &Run, world: &World) -> Own {
         let targets = [&arguments.output, &arguments.findings, &arguments.rejects];
-        targets.into_iter().flatten().filter_map(|target| world.files.inode(target)).collect()
+        let targets = targets.into_iter().flatten().filter(|target| target.as_os_str() != "-");
+        Own::new(targets.map(PathBuf::as_path), &*world.files)
     }
 
-    /// Opens all outputs, to continue after what is `written`.
-    pub fn open(arguments: &Run, mode: Mode, written: Written) -> Result<Self, CliError> {
+    /// Opens all outputs, to continue after what is `written`. If the inputs cannot be read again (`is_once`), nothing that
+    /// was written later is removed.
+    pub fn open(arguments: &Run, mode: Mode, written: Written, is_once: bool) -> Result<Self, CliError> {
         let standard = || PathBuf::from("-");
         let stream = match (&arguments.output, mode) {
             (Some(_), Mode::Findings) => {
@@ -104,23 +116,21 @@ impl Outputs {
         if files.iter().collect::<HashSet<_>>().len() < files.len() {
             return Err(CliError::usage("the stream, findings and rejects must go to different outputs"));
         }
-        if arguments.state.is_some() {
-            let targets = [(&stream, "--output"), (&findings, "--findings"), (&arguments.rejects, "--rejects")];
-            for (target, argument) in targets {
-                if target.as_deref().is_some_and(|target| !is_file(target)) {
-                    let why = "other outputs cannot be rolled back after a crash";
-                    return Err(CliError::usage(format!("with --state, {argument} must be a regular file: {why}")));
-                }
-            }
-        }
         let to_terminal = match &findings {
             Some(target) => target.as_os_str() == "-" && io::stdout().is_terminal(),
             // By default they go to standard error.
             None => true,
         };
         let default = if to_terminal { Format::Text } else { Format::Ocsf };
-        let open =
-            |target: Option<PathBuf>, length| target.as_deref().map(|target| Sink::open(target, length)).transpose();
+        let open = |target: Option<PathBuf>, mark: Option<Mark>| {
+            let opening = match mark {
+                Some(_) if is_once => Opening::Append,
+                Some(mark) => Opening::Resume { mark, is_final: written.is_final },
+                None if arguments.overwrite => Opening::Overwrite,
+                None => Opening::Append,
+            };
+            target.as_deref().map(|target| Sink::open(target, &opening)).transpose()
+        };
         Ok(Self {
             stream: open(stream, written.stream)?.map(Background::start),
             line_open: written.line_open,
@@ -131,10 +141,8 @@ impl Outputs {
             quiet: arguments.quiet,
             records_in_findings: arguments.records_in_findings,
             logged: 0,
-            unrecognised: match arguments.unrecognised {
-                cli::Unrecognised::Ignore => vec!["names-action".to_owned(), "unknown".to_owned()],
-                _ => Vec::new(),
-            },
+            logs_unrecognised: arguments.unrecognised != cli::Unrecognised::Ignore,
+            unrecognised: Vec::new(),
         })
     }
 
@@ -197,7 +205,7 @@ impl Outputs {
 
     /// Logs the first record of each kind that was not recognised.
     fn unrecognised(&mut self, input: &str, batch: &Batch, record: &Unrecognised) {
-        if self.unrecognised.contains(&record.code) {
+        if !self.logs_unrecognised || self.unrecognised.contains(&record.code) {
             return;
         }
         self.unrecognised.push(record.code.clone());
@@ -253,19 +261,46 @@ impl Outputs {
 
     /// Flushes all buffers.
     pub fn flush(&mut self) -> Result<(), WriteError> {
-        [&mut self.findings, &mut self.rejects].into_iter().flatten().try_for_each(Sink::flush)?;
-        self.stream.as_ref().map_or(Ok(()), |stream| stream.flush(false).map(drop))
+        self.perform(Work::Flush).map(drop)
     }
 
-    /// Syncs all outputs to disk and returns their lengths.
-    pub fn sync(&mut self) -> Result<Written, WriteError> {
-        let length = |sink: &mut Option<Sink>| sink.as_mut().map(Sink::sync).transpose();
-        Ok(Written {
-            findings: length(&mut self.findings)?,
-            rejects: length(&mut self.rejects)?,
-            stream: self.stream.as_ref().map(|stream| stream.flush(true)).transpose()?,
-            line_open: self.line_open,
-        })
+    /// Writes what is buffered, without waiting for the stream.
+    pub fn flush_soon(&mut self) -> Result<(), WriteError> {
+        for sink in [&mut self.findings, &mut self.rejects].into_iter().flatten() {
+            sink.perform(Work::Flush)?;
+        }
+        if let Some(stream) = &self.stream {
+            stream.flush_soon();
+        }
+        Ok(())
+    }
+
+    /// Brings all outputs to disk and marks how far they are written. `is_final`: nothing is written later.
+    pub fn sync(&mut self, is_final: bool) -> Result<Written, WriteError> {
+        let [findings, rejects, stream] = self.perform(Work::Sync)?.map(|done| done.mark);
+        Ok(Written { findings, rejects, stream, line_open: self.line_open, is_final })
+    }
+
+    /// Whether another program has rotated an output.
+    pub fn is_rotated(&mut self) -> Result<bool, WriteError> {
+        Ok(self.perform(Work::Check)?.iter().any(|done| done.is_rotated))
+    }
+
+    /// Opens the files that have the names of rotated outputs now. Returns true if there was one: then the state must be
+    /// saved before anything is written, so that the next run knows the files.
+    pub fn reopen(&mut self) -> Result<bool, WriteError> {
+        Ok(self.perform(Work::Reopen)?.iter().any(|done| done.is_rotated))
+    }
+
+    /// Does the same with the findings, the rejects and the stream.
+    fn perform(&mut self, work: Work) -> Result<[Done; 3], WriteError> {
+        let perform = |sink: &mut Option<Sink>| sink.as_mut().map_or(Ok(Done::default()), |sink| sink.perform(work));
+        let stream = |stream: &Background| stream.perform(work);
+        Ok([
+            perform(&mut self.findings)?,
+            perform(&mut self.rejects)?,
+            self.stream.as_ref().map_or(Ok(Done::default()), stream)?,
+        ])
     }
 }
 
@@ -291,9 +326,4 @@ impl<'b> LineCounter<'b> {
         self.at = offset;
         self.line
     }
-}
-
-/// Whether a target is, or will be, a regular file.
-fn is_file(target: &Path) -> bool {
-    target.as_os_str() != "-" && target.metadata().map_or(true, |metadata| metadata.is_file())
 }

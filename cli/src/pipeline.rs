@@ -49,12 +49,17 @@ pub struct Report {
 
 impl Pipeline {
     /// Opens `jobs` correlators, each from its checkpoint if there is one.
-    pub fn open(sandbox: Sandbox, config: &str, mode: Mode, jobs: usize, checkpoints: &[Bytes]) -> Result<Self, Error> {
-        let sandbox = Arc::new(sandbox);
+    pub fn open(
+        sandbox: &Arc<Sandbox>,
+        config: &str,
+        mode: Mode,
+        jobs: usize,
+        checkpoints: &[Bytes],
+    ) -> Result<Self, Error> {
         let open = |job: usize| match checkpoints.get(job) {
-            None => Supervisor::open(Arc::clone(&sandbox), config, mode, Bounds::default()),
+            None => Supervisor::open(Arc::clone(sandbox), config, mode, Bounds::default()),
             Some(checkpoint) => {
-                Supervisor::resume(Arc::clone(&sandbox), config, mode, Bounds::default(), checkpoint.clone())
+                Supervisor::resume(Arc::clone(sandbox), config, mode, Bounds::default(), checkpoint.clone())
             }
         };
         if jobs == 1 {
@@ -76,6 +81,14 @@ impl Pipeline {
                 Ok(to.take(item, outcome)?)
             }
             Self::Workers(many) => many.put(item, to),
+        }
+    }
+
+    /// Passes on the outcomes that are ready, without waiting for others.
+    pub fn collect(&mut self, to: &mut impl OutcomeSink) -> Result<(), RunError> {
+        match self {
+            Self::One(_) => Ok(()),
+            Self::Workers(many) => many.collect(to),
         }
     }
 

@@ -1,6 +1,7 @@
 //! `catena run`: sets up a run, drives it, and reports how it ended.
 
 mod out;
+mod reload;
 mod running;
 
 use std::io::{self, Write};
@@ -16,12 +17,13 @@ use super::monitor::Monitor;
 use super::output::Outputs;
 use super::pipeline::{Pipeline, RunError};
 use super::setup::{configuration, load, progress};
+use super::signals::Signals;
 use super::sink::WriteError;
-use super::stop::Stop;
 use super::summary::Summary;
 use super::{CliError, DONE, FAILED, UNRECOGNISED, log};
 use catena_input::{self as input, Follow, Input, Inputs, Session, World};
 use out::Out;
+use reload::Reload;
 use running::{Run, State, Work};
 
 /// The exit code by which shells report death by SIGPIPE.
@@ -32,7 +34,7 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
     let began = Instant::now();
     let world = World::real();
     let mut inputs = Inputs::find(&*world.files, &arguments.inputs);
-    check(arguments, &inputs, &world)?;
+    check(arguments, &inputs)?;
     let progress = progress(arguments, &inputs);
     log::start(arguments.log_format, if arguments.quiet { Level::ERROR } else { arguments.log_level }, &progress);
     // A missing file may still be created. A mistyped path must not look like an idle one.
@@ -40,7 +42,8 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
     for path in arguments.inputs.iter().filter(missing).filter(|_| arguments.follow) {
         warn!("{}: does not exist yet; waiting for it", path.display());
     }
-    let (config, mode) = configuration(arguments)?;
+    let configured = configuration(arguments)?;
+    let mode = configured.mode;
     let state = arguments.state.as_deref().map(StateFolder::open).transpose()?;
     let (saved, checkpoints) = match &state {
         Some(state) => state.load()?.unwrap_or_default(),
@@ -53,8 +56,9 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
             "the state was saved with --jobs {before} and can only be resumed with the same number"
         )));
     }
-    let sandbox = load(arguments.component.as_deref(), !arguments.no_cache)?;
-    let pipeline = Pipeline::open(sandbox, &config, mode.into(), jobs, &checkpoints).map_err(|error| match error {
+    let sandbox = Arc::new(load(arguments.component.as_deref(), !arguments.no_cache)?);
+    let pipeline = Pipeline::open(&sandbox, &configured.json, mode.into(), jobs, &checkpoints);
+    let pipeline = pipeline.map_err(|error| match error {
         catena_host::Error::Fault(_) => CliError::usage(match &arguments.config {
             Some(file) => format!("{}: {error}", file.display()),
             None => error.to_string(),
@@ -66,10 +70,13 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
         let address = monitor.serve(address)?;
         info!("serving metrics at http://{address}/metrics");
     }
-    Outputs::exclude_from(arguments, saved.written, &mut inputs, &world)?;
-    let outputs = Outputs::open(arguments, mode, saved.written)?;
-    let stop = Stop::on_signals().map_err(|error| CliError::new(format!("cannot install signal handlers: {error}")))?;
-    let own = Outputs::inodes(arguments, &world);
+    Outputs::exclude_from(arguments, &saved.written, &mut inputs, &world)?;
+    let pipe = inputs.pipe(&*world.files).map(Input::name);
+    let outputs = Outputs::open(arguments, mode, saved.written, pipe.is_some())?;
+    let signals = Signals::listen();
+    let signals = signals.map_err(|error| CliError::new(format!("cannot install signal handlers: {error}")))?;
+    let own = Outputs::files(arguments, &world);
+    inputs.exclude(&own, &arguments.inputs, &*world.files);
     let plan = input::plan(inputs.list, saved.inputs, &own, arguments.follow, &world);
     let known = plan.known(&world);
     let longest = arguments.max_record_bytes.max(arguments.batch_bytes) as usize;
@@ -84,7 +91,14 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
     let session = Session::new(world.clone(), arguments.follow, longest, state.is_some().then_some(known));
     let state = state.map(|folder| State::new(folder, arguments.save_every));
     let work = Work { pipeline, out, failed: false };
-    let mut run = Run::new(work, session, state, arguments.metrics.map(|_| monitor.clone()));
+    if let Some(name) = pipe.filter(|_| state.is_some()) {
+        info!(
+            "{name} cannot be read again: after a crash, chains go on, but what was read since the last save is not read again"
+        );
+    }
+    let monitored = arguments.metrics.map(|_| monitor.clone());
+    let reload = Reload { arguments: arguments.clone(), sandbox, current: configured };
+    let mut run = Run::new(work, session, state, monitored, reload, signals.clone());
     for (name, error) in &inputs.failed {
         run.work.fail(&format!("cannot read {name}: {error}"));
     }
@@ -99,11 +113,11 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
     let chunk = arguments.batch_bytes as usize;
     let events = if arguments.follow {
         let inputs = Follow { arguments: arguments.inputs.clone(), inputs: plan.inputs, known: plan.known, own, chunk };
-        input::follow(inputs, &world, &stop.flag(), Arc::clone(&monitor.backlog))
+        input::follow(inputs, &world, &signals.stop_flag(), Arc::clone(&monitor.backlog))
     } else {
-        input::read(plan.inputs, chunk, jobs, arguments.state.is_some(), &world, &stop.flag())
+        input::read(plan.inputs, chunk, jobs, arguments.state.is_some(), &world, &signals.stop_flag())
     };
-    let end = run.run(events, &stop);
+    let end = run.run(events);
     let metrics = run.work.pipeline.report().metrics;
     let Work { out: Out { mut summary, progress, .. }, failed, .. } = run.work;
     progress.finish_and_clear();
@@ -119,7 +133,7 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
     };
     let done = if is_unrecognised { UNRECOGNISED } else { DONE };
     let code = match end {
-        Ok(()) => stop.exit_code().unwrap_or(if failed { FAILED } else { done }),
+        Ok(()) => signals.exit_code().unwrap_or(if failed { FAILED } else { done }),
         Err(RunError::Output(WriteError::ReaderGone { name })) => {
             warn!("the reader of {name} closed the pipe");
             READER_GONE
@@ -147,16 +161,8 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
 }
 
 /// Checks for conflicts between arguments that clap cannot express.
-fn check(arguments: &cli::Run, inputs: &Inputs, world: &World) -> Result<(), CliError> {
+fn check(arguments: &cli::Run, inputs: &Inputs) -> Result<(), CliError> {
     let standard = inputs.list.contains(&Input::Standard);
-    if arguments.state.is_some()
-        && let Some(input) = inputs.irregular(&*world.files)
-    {
-        return Err(CliError::usage(format!(
-            "with --state, inputs must be regular files, because a pipe cannot be read again: {}",
-            input.name()
-        )));
-    }
     if standard && arguments.follow {
         return Err(CliError::usage(
             "--follow applies to files and folders only; standard input is always read until it ends",

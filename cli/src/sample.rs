@@ -2,9 +2,10 @@ use std::io::{self, BufWriter, Write};
 
 use catena_synthetic::Stream;
 
+use super::terminal::cannot_write;
 use super::{CliError, DONE, cli};
 
-/// Writes synthetic records. A closed pipe is not an error: the reader has what it wanted.
+/// Writes synthetic records.
 pub fn sample(arguments: &cli::Sample) -> Result<u8, CliError> {
     let stream = Stream {
         seed: arguments.seed,
@@ -17,10 +18,5 @@ pub fn sample(arguments: &cli::Sample) -> Result<u8, CliError> {
     };
     let mut output = BufWriter::with_capacity(1 << 16, io::stdout().lock());
     let written = stream.lines().iter().try_for_each(|line| writeln!(output, "{line}")).and_then(|()| output.flush());
-    match written {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(CliError::new(format!("cannot write to standard output: {error}")))
-        }
-        _ => Ok(DONE),
-    }
+    written.map(|()| DONE).map_err(|error| cannot_write(&error))
 }

@@ -16,8 +16,17 @@ use super::cli::{self, Format, Mode};
 use super::rules::{RuleFile, to_json};
 use catena_input::{Input, Inputs};
 
-/// Loads the configuration as the JSON that the component takes, and the mode it selects.
-pub fn configuration(arguments: &cli::Run) -> Result<(String, Mode), CliError> {
+/// The configuration of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Configuration {
+    /// As the component takes it.
+    pub json: String,
+    /// The mode that it selects.
+    pub mode: Mode,
+}
+
+/// Loads the configuration and its rule files.
+pub fn configuration(arguments: &cli::Run) -> Result<Configuration, CliError> {
     let mut config = match &arguments.config {
         None => json!({}),
         Some(file) => {
@@ -49,7 +58,7 @@ pub fn configuration(arguments: &cli::Run) -> Result<(String, Mode), CliError> {
         Some("findings") => Mode::Findings,
         _ => Mode::Enrich,
     };
-    Ok((config.to_string(), mode))
+    Ok(Configuration { json: config.to_string(), mode })
 }
 
 /// Replaces `rule_files`, a setting of the program only, with the rules in those files. Paths are relative to the

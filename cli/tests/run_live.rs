@@ -53,8 +53,9 @@ fn every_line_is_passed_on_while_the_input_stays_open() {
     assert_eq!(summary(&ended)["findings"], 2);
 }
 
+/// Regression: half a record was rejected as truncated, and the output ended within a line.
 #[test]
-fn signals_stop_the_run_with_all_input_accounted_for() {
+fn signals_stop_the_run_at_the_end_of_a_record() {
     for (name, code) in [("-INT", 130), ("-TERM", 143)] {
         let mut child = live(&["--mode=enrich"]);
         let mut input = child.stdin.take().unwrap();
@@ -66,11 +67,13 @@ fn signals_stop_the_run_with_all_input_accounted_for() {
         // The half may still be in the pipe.
         std::thread::sleep(Duration::from_millis(100));
         signal(&child, name);
-        assert_eq!(output.recv_timeout(PATIENCE).as_deref(), Ok(half), "a partial record is passed on unchanged");
+        assert_eq!(output.recv_timeout(PATIENCE), Err(mpsc::RecvTimeoutError::Disconnected));
         let ended = child.wait_with_output().unwrap();
         assert_eq!(ended.status.code(), Some(code));
         let summary = summary(&ended);
-        assert_eq!((&summary["records"], &summary["passed"], &summary["rejected"]), (&2.into(), &1.into(), &1.into()));
+        assert_eq!((&summary["records"], &summary["passed"], &summary["rejected"]), (&1.into(), &1.into(), &0.into()));
+        let told = format!("standard input: stopped before line 2, of which {} bytes were read", half.len());
+        assert!(crate::common::stderr(&ended).contains(&told), "{}", crate::common::stderr(&ended));
         drop(input);
     }
 }

@@ -15,12 +15,14 @@ use std::time::Duration;
 
 use super::chunk::Pool;
 use super::world::{Inode, Metadata, Stamp, World};
-use super::{Events, Input, InputEvent, Inputs, Piece, Planned, Saved};
+use super::{Events, Input, InputEvent, Inputs, Own, Piece, Planned, Saved};
 use followed::{Advance, Followed};
 use judge::{Copies, Ended, Held, Judgement};
 
-/// Pause after a round that found nothing.
-const PAUSE: Duration = Duration::from_millis(100);
+/// Pause after a round that found nothing, for each file that was looked at, and its bounds. What is appended to a few files
+/// is seen within 10 ms; many of them must not keep a core busy.
+const PAUSE_FOR_EACH: Duration = Duration::from_micros(300);
+const PAUSE: [Duration; 2] = [Duration::from_millis(10), Duration::from_millis(100)];
 
 /// Interval between scans of the folders for new files.
 const SCAN_INTERVAL: Duration = Duration::from_secs(1);
@@ -42,8 +44,8 @@ pub struct Follow {
     pub inputs: Vec<Planned>,
     /// Files already read to their end.
     pub known: Vec<Saved>,
-    /// Inodes of the files that this run writes; they are never read.
-    pub own: HashSet<Inode>,
+    /// The files that this run writes; they are never read.
+    pub own: Own,
     /// Size of a read, in bytes.
     pub chunk: usize,
 }
@@ -64,7 +66,7 @@ pub fn follow(what: Follow, world: &World, stop: &Arc<AtomicBool>, backlog: Arc<
         while !stop.load(Ordering::Relaxed) {
             match follower.round() {
                 Ok(true) => {}
-                Ok(false) => thread::sleep(PAUSE),
+                Ok(false) => thread::sleep(follower.pause()),
                 Err(Closed) => return,
             }
             backlog.store(follower.backlog(), Ordering::Relaxed);
@@ -82,7 +84,7 @@ pub struct Closed;
 /// A state machine over [`World`]: it never sleeps and starts no threads, so a simulator can drive it.
 pub struct Follower {
     arguments: Vec<PathBuf>,
-    own: HashSet<Inode>,
+    own: Own,
     files: HashMap<u64, Followed>,
     /// Ids of the followed files, by inode.
     followed: HashMap<Inode, u64>,
@@ -140,6 +142,12 @@ impl Follower {
     /// Bytes that exist but have not been read, as of the last scan.
     pub fn backlog(&self) -> u64 {
         self.backlog
+    }
+
+    /// How long to pause after a round that found nothing.
+    fn pause(&self) -> Duration {
+        let [least, most] = PAUSE;
+        PAUSE_FOR_EACH.saturating_mul(u32::try_from(self.files.len()).unwrap_or(u32::MAX)).clamp(least, most)
     }
 
     /// Reads what was appended to each file, at most one chunk each, and scans the folders once a second. Returns true
@@ -272,7 +280,10 @@ impl Follower {
             let Some(path) = input.path() else { continue };
             let Ok(metadata) = self.world.files.metadata(path) else { continue };
             there.insert(metadata.inode);
-            if !self.own.contains(&metadata.inode) && !self.recognise(path, &metadata)? {
+            let is_named = self.arguments.iter().any(|name| name == path);
+            if (is_named || !self.own.has(path, metadata.inode, &*self.world.files))
+                && !self.recognise(path, &metadata)?
+            {
                 unknown.push((input, metadata));
             }
         }

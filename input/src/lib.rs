@@ -9,6 +9,7 @@ mod follow;
 pub mod framing;
 mod identity;
 mod known;
+mod own;
 mod read;
 mod resume;
 pub mod sealed;
@@ -27,6 +28,7 @@ use framing::Lines;
 
 pub use follow::{Closed, Follow, Follower, follow};
 pub use known::Known;
+pub use own::{Own, is_rotation};
 pub use read::read;
 pub use resume::{Plan, Planned, Saved, plan};
 pub use session::{Consumer, Notice, Session};
@@ -194,10 +196,10 @@ impl Inputs {
         self.list.push(Input::File(path));
     }
 
-    /// The first input that is not a regular file.
-    pub fn irregular(&self, files: &dyn FileSystem) -> Option<&Input> {
-        let is_irregular = |path: &Path| files.metadata(path).is_ok_and(|metadata| !metadata.is_file);
-        self.list.iter().find(|input| input.path().is_none_or(is_irregular))
+    /// The first input that is a pipe or the like, so that it can be read only once.
+    pub fn pipe(&self, files: &dyn FileSystem) -> Option<&Input> {
+        let is_pipe = |path: &Path| files.metadata(path).is_ok_and(|metadata| metadata.is_pipe());
+        self.list.iter().find(|input| input.path().is_none_or(is_pipe))
     }
 
     /// Removes a file from the list. Returns true if it was there.
@@ -208,6 +210,13 @@ impl Inputs {
             self.list.retain(|input| input.path().and_then(|path| files.inode(path)) != inode);
         }
         is_in
+    }
+
+    /// Removes the rotated outputs of this run from the list, unless they are `named` as inputs themselves.
+    pub fn exclude(&mut self, own: &Own, named: &[PathBuf], files: &dyn FileSystem) {
+        let is_own = |path: &Path| files.inode(path).is_some_and(|inode| own.has(path, inode, files));
+        self.list
+            .retain(|input| input.path().is_none_or(|path| named.iter().any(|name| name == path) || !is_own(path)));
     }
 
     fn folder(&mut self, files: &dyn FileSystem, folder: &Path) {

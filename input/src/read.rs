@@ -91,6 +91,9 @@ impl Reader<'_> {
             Input::File(path) if is_cloudtrail_metadata(&path) => {
                 Ok(Some(InputEvent::Skipped(self.id, "a CloudTrail digest or insight file")))
             }
+            Input::File(path) if self.world.files.metadata(&path)?.is_pipe() => {
+                self.send_all(Source::new(self.world.files.open(&path)?)?, false, true)
+            }
             Input::File(path) => {
                 let source = Source::open_at(&*self.world.files, &path, offset)?;
                 if self.checksums && inode.is_some_and(|inode| source.inode != Some(inode)) {

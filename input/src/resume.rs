@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::identity::{Copied, Fingerprint, HeadIndex, MIN_TELLING, POSSIBLE_COPY, beginning, telling_head};
 use super::source::Source;
 use super::world::{FileSystem, Inode, Metadata, Stamp, World};
-use super::{Input, Known};
+use super::{Input, Known, Own};
 use crate::folder;
 use crate::framing::Position;
 
@@ -71,7 +71,7 @@ impl Saved {
 pub struct Planned {
     /// The input.
     pub input: Input,
-    /// Its inode; `None` if it is not a file or is not accessible.
+    /// Its inode; `None` if it is not a regular file or is not accessible.
     pub inode: Option<Inode>,
     /// Checksums of what was read.
     pub fingerprint: Fingerprint,
@@ -84,13 +84,19 @@ pub struct Planned {
 impl Planned {
     /// Plans to read an input from its beginning.
     pub fn whole(input: Input, files: &dyn FileSystem) -> Self {
-        let inode = input.path().and_then(|path| files.inode(path));
+        let metadata = input.path().and_then(|path| files.metadata(path).ok());
+        let inode = metadata.filter(|metadata| metadata.is_file).map(|metadata| metadata.inode);
         Self { input, inode, fingerprint: Fingerprint::default(), position: Position::default(), known: false }
     }
 
     /// The same input, continued at `position`.
     pub fn from(self, fingerprint: Fingerprint, position: Position) -> Self {
         Self { fingerprint, position, known: true, ..self }
+    }
+
+    /// True if a later run can continue where this one ends: the input is a file, not a pipe.
+    pub fn can_resume(&self) -> bool {
+        self.inode.is_some() && self.input.path().is_some()
     }
 
     /// The entry to remember for a file that has been processed up to `position`; `None` if it is not a file.
@@ -132,12 +138,12 @@ pub fn truncated(path: &Path, length: u64, read: u64) -> String {
     format!("{name}: was truncated to {length} bytes after {read} had been read; reading it from the start")
 }
 
-/// Plans what to read of `inputs`. `saved` is what earlier runs have read; `own` are the inodes of files that this run
+/// Plans what to read of `inputs`. `saved` is what earlier runs have read; `own` are the files that this run
 /// writes. With `follow`, a file that cannot be identified yet is left to the follower.
 ///
 /// If a file has lost its name, it is looked for in its folder, and read to its end before the file that has the name
 /// now.
-pub fn plan(inputs: Vec<Input>, saved: Vec<Saved>, own: &HashSet<Inode>, follow: bool, world: &World) -> Plan {
+pub fn plan(inputs: Vec<Input>, saved: Vec<Saved>, own: &Own, follow: bool, world: &World) -> Plan {
     let files = &*world.files;
     let mut planned: Vec<_> = inputs.into_iter().map(|input| Planned::whole(input, files)).collect();
     let mut planner = Planner::new(saved, world);
@@ -300,10 +306,9 @@ impl<'w> Planner<'w> {
     }
 
     /// Rotated files whose former name is an input now, by that name, oldest first.
-    fn rotated(&mut self, inputs: &[Planned], own: &HashSet<Inode>) -> HashMap<PathBuf, Vec<Planned>> {
+    fn rotated(&mut self, inputs: &[Planned], own: &Own) -> HashMap<PathBuf, Vec<Planned>> {
         let there = inputs.iter().filter_map(|input| Some((input.input.path()?, input.inode?)));
-        let (names, mut not_these): (HashSet<_>, HashSet<_>) = there.unzip();
-        not_these.extend(own);
+        let (names, not_these): (HashSet<_>, HashSet<_>) = there.unzip();
         // An ended file has more to process only if it ended in the middle of a record.
         let has_more = |saved: &Saved| saved.ended.is_none() || saved.position.offset < saved.fingerprint.length;
         let is_replaced = |saved: &mut Saved| has_more(saved) && names.contains(&*saved.path);
@@ -314,7 +319,9 @@ impl<'w> Planner<'w> {
         let heads = HeadIndex::new(replaced.iter().enumerate().map(|(at, saved)| (saved.fingerprint, at)));
         let fs = &*self.world.files;
         let files = folders.iter().flat_map(|folder| fs.list(folder));
-        let files = files.filter(|(_, metadata)| metadata.is_file && !not_these.contains(&metadata.inode));
+        let files = files.filter(|(path, metadata)| {
+            metadata.is_file && !not_these.contains(&metadata.inode) && !own.has(path, metadata.inode, fs)
+        });
         let (same, others): (Vec<_>, Vec<_>) = files.partition(|(path, metadata)| {
             let at = places.get(&metadata.inode).and_then(|at| replaced.get(*at));
             at.is_some_and(|saved| continues(fs, path, metadata, saved).unwrap_or(false))

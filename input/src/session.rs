@@ -76,6 +76,15 @@ pub enum Notice {
         /// Its name.
         name: Arc<str>,
     },
+    /// The run was stopped before the input ended, and does not resume.
+    Stopped {
+        /// Its name.
+        name: Arc<str>,
+        /// The line of the first record that was not processed, counted from 1.
+        line: u64,
+        /// How many bytes of that record had been read.
+        rest: u64,
+    },
     /// A warning for the operator.
     Warning(String),
 }
@@ -167,7 +176,7 @@ impl Session {
         if let Some(known) = &mut self.known {
             known.take(&planned);
         }
-        let exists = planned.inode.is_some() || planned.input == Input::Standard;
+        let exists = planned.input.path().is_none_or(|path| self.world.files.metadata(path).is_ok());
         if exists && !planned.known {
             to.notice(Notice::New);
         }
@@ -188,16 +197,15 @@ impl Session {
         Some(open.framer)
     }
 
-    /// Emits records that lack only their line end: those of the standard input at once, those of files, which may be
-    /// being written, after 1 s. Also emits the rest of ended files for which no copy has appeared within 10 s.
+    /// Emits records that lack only their line end: those of pipes at once, those of files, which may be being written,
+    /// after 1 s. Also emits the rest of ended files for which no copy has appeared within 10 s.
     ///
     /// # Errors
     ///
     /// Those of the consumer.
     pub fn flush<R: Consumer>(&mut self, to: &mut R) -> Result<(), R::Error> {
         let now = self.world.clock.now();
-        let waited =
-            |open: &Open| open.planned.input == Input::Standard || now.saturating_sub(open.came) >= FLUSH_INTERVAL;
+        let waited = |open: &Open| !open.planned.can_resume() || now.saturating_sub(open.came) >= FLUSH_INTERVAL;
         let unended = self.open.iter().filter(|(_, open)| !open.framer.is_empty() && waited(open));
         let mut ids: Vec<_> = unended.map(|(id, _)| *id).collect();
         ids.sort_unstable();
@@ -223,23 +231,38 @@ impl Session {
         self.flush(to)
     }
 
-    /// Ends the run. If it cannot be resumed, emits the rest of each open input.
+    /// Ends the run before its inputs have ended, at the end of a record of each: a record that was not read whole is
+    /// neither emitted nor rejected. A file is left as it is if the run can be resumed.
     ///
     /// # Errors
     ///
     /// Those of the consumer.
-    pub fn end_all<R: Consumer>(&mut self, to: &mut R) -> Result<(), R::Error> {
-        if self.known.is_some() {
-            return Ok(());
-        }
-        let mut ids: Vec<_> = self.open.keys().copied().collect();
+    pub fn stop<R: Consumer>(&mut self, to: &mut R) -> Result<(), R::Error> {
+        let resumes = self.known.is_some();
+        let ends = |open: &Open| !(resumes && open.planned.can_resume()) && open.ended_mid_record.is_none();
+        let mut ids: Vec<_> = self.open.iter().filter(|(_, open)| ends(open)).map(|(id, _)| *id).collect();
         ids.sort_unstable();
-        ids.into_iter().try_for_each(|id| self.end(id, None, to))
+        for id in ids {
+            self.frame(id, to, |framer, give| framer.pause(give))?;
+            if let Some(open) = self.open.get(&id) {
+                let position = open.framer.position();
+                let rest = open.framer.read() - position.offset;
+                to.notice(Notice::Stopped { name: Arc::clone(&open.name), line: position.line, rest });
+            }
+            self.close(id, None);
+        }
+        // Their files have ended, so nothing can complete these records.
+        let mut ids: Vec<_> =
+            self.open.iter().filter(|(_, open)| !resumes && open.ended_mid_record.is_some()).collect();
+        ids.sort_unstable_by_key(|(id, _)| **id);
+        let ids: Vec<_> = ids.into_iter().map(|(id, _)| *id).collect();
+        ids.into_iter().try_for_each(|id| self.finish(id, None, to))
     }
 
     /// Ends an input. `ended` is its stamp if no more of it is expected.
     fn end<R: Consumer>(&mut self, id: u64, ended: Option<Stamp>, to: &mut R) -> Result<(), R::Error> {
-        if self.known.is_some() && ended.is_none() {
+        let can_resume = self.open.get(&id).is_some_and(|open| open.planned.can_resume());
+        if self.known.is_some() && can_resume && ended.is_none() {
             self.frame(id, to, |framer, give| framer.pause(give))?;
             if let Some(open) = self.open.get(&id).filter(|open| !open.framer.is_empty()) {
                 to.notice(Notice::Unfinished { name: Arc::clone(&open.name) });

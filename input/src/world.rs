@@ -53,6 +53,11 @@ pub trait FileSystem: Debug + Send + Sync {
     fn inode(&self, path: &Path) -> Option<Inode> {
         self.metadata(path).ok().map(|metadata| metadata.inode)
     }
+
+    /// The path without symbolic links and relative parts, as far as it exists.
+    fn canonical(&self, path: &Path) -> PathBuf {
+        path.to_owned()
+    }
 }
 
 /// An open file. It stays readable after its name is gone.
@@ -99,6 +104,13 @@ pub struct Metadata {
     pub is_file: bool,
     /// True for a folder.
     pub is_folder: bool,
+}
+
+impl Metadata {
+    /// True for a pipe, a terminal or the like: it can be read once, in order.
+    pub fn is_pipe(&self) -> bool {
+        !self.is_file && !self.is_folder
+    }
 }
 
 /// Identity of a file: its device and inode number.
@@ -149,6 +161,10 @@ impl FileSystem for Disk {
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn OpenFile>> {
         Ok(Box::new(fs::File::open(path)?))
+    }
+
+    fn canonical(&self, path: &Path) -> PathBuf {
+        path.canonicalize().unwrap_or_else(|_| path.to_owned())
     }
 
     fn list(&self, folder: &Path) -> Vec<(PathBuf, Metadata)> {

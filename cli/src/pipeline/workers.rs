@@ -111,6 +111,10 @@ impl Workers {
             Stage::Skipped
         };
         self.pending.push_back(Pending { item, stage });
+        self.collect(to)
+    }
+
+    pub fn collect(&mut self, to: &mut impl OutcomeSink) -> Result<(), RunError> {
         while let Ok(done) = self.done.try_recv() {
             self.settle(done)?;
         }

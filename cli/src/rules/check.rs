@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use super::file::RuleFile;
+use crate::terminal::say;
 use crate::{CliError, DONE, FAILED};
 
 /// `catena rules check`: checks every file, even after an error in another.
@@ -12,7 +13,7 @@ pub fn check(files: &[PathBuf]) -> Result<u8, CliError> {
             Err(failure) => Some(failure.message),
         };
         match problem {
-            None => println!("{}: ok", path.display()),
+            None => say!("{}: ok", path.display())?,
             Some(problem) => {
                 eprintln!("catena: {problem}");
                 code = FAILED;

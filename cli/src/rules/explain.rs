@@ -3,6 +3,7 @@ use std::path::Path;
 use catena::{Condition, IdentityKey, OneOrMany, Operator, Rule, Step, WantedOutcome};
 
 use super::file::RuleFile;
+use crate::terminal::print;
 use crate::{CliError, DONE};
 
 /// `catena rules explain`: describes in plain English what a rule matches.
@@ -19,7 +20,7 @@ pub fn explain(name: &str) -> Result<u8, CliError> {
         }
         None => return Err(CliError::usage(format!("no rule or file named {name:?}; see `catena rules list`"))),
     };
-    print!("{}", in_words(&rule));
+    print(format_args!("{}", in_words(&rule)))?;
     Ok(DONE)
 }
 

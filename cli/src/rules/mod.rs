@@ -6,6 +6,7 @@ mod file;
 mod list;
 mod trial;
 
+use super::terminal::say;
 use super::{CliError, cli};
 
 /// `catena rules`.
@@ -16,7 +17,7 @@ pub fn rules(command: &cli::Rules) -> Result<u8, CliError> {
         cli::Rules::Explain { rule } => explain::explain(rule),
         cli::Rules::Test { files } => trial::test(files),
         cli::Rules::Schema => {
-            println!("{}", include_str!("../../../docs/rule.schema.json").trim_end());
+            say!("{}", include_str!("../../../docs/rule.schema.json").trim_end())?;
             Ok(super::DONE)
         }
     }

@@ -4,6 +4,7 @@ use std::time::SystemTime;
 use catena::{Config, Correlator, Timestamp};
 
 use super::file::RuleFile;
+use crate::terminal::say;
 use crate::{CliError, DONE, FAILED};
 
 /// `catena rules test`: runs rules on the examples in their files.
@@ -16,21 +17,21 @@ pub fn test(files: &[PathBuf]) -> Result<u8, CliError> {
         }
         let (rule, examples) = (file.rule()?, file.examples()?);
         if examples.is_empty() {
-            println!("{}: no examples", file.name);
+            say!("{}: no examples", file.name)?;
         }
         for example in examples {
             let found = findings(&file, &rule.id, &example.batch)?;
             if found == example.findings {
                 passed += 1;
-                println!("{}: ok: {}", rule.id, example.name);
+                say!("{}: ok: {}", rule.id, example.name)?;
             } else {
                 failed += 1;
                 let expected = example.findings;
-                println!("{}: FAILED: {}: expected {expected} findings, found {found}", rule.id, example.name);
+                say!("{}: FAILED: {}: expected {expected} findings, found {found}", rule.id, example.name)?;
             }
         }
     }
-    println!("{passed} passed, {failed} failed");
+    say!("{passed} passed, {failed} failed")?;
     Ok(if failed == 0 { DONE } else { FAILED })
 }
 

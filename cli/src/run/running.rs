@@ -8,16 +8,21 @@ use catena_input::{Consumer, Events, Next, Notice, Session};
 use tracing::{error, info, warn};
 
 use super::out::Out;
+use super::reload::Reload;
 use crate::durable::{RunState, StateFolder};
 use crate::monitor::Monitor;
 use crate::pipeline::{InputBatch, Pipeline, RunError};
+use crate::signals::Signals;
 use crate::sink::WriteError;
-use crate::stop::Stop;
 
 /// How often to check for signals while the input is silent.
 const TICK: Duration = Duration::from_millis(20);
 /// How long the input may be silent before pending output is flushed.
 const PATIENCE: Duration = Duration::from_millis(2);
+/// How long output may be buffered while the input does not pause.
+const PROMPT: Duration = Duration::from_millis(20);
+/// How often to see whether outputs were rotated.
+const ROTATION: Duration = Duration::from_secs(1);
 /// How often to forget files that have long disappeared.
 const PRUNE: Duration = Duration::from_secs(60 * 60);
 /// How often to update the monitor.
@@ -30,6 +35,12 @@ pub struct Run {
     monitor: Option<Monitor>,
     /// When the monitor was last updated.
     updated: Option<Instant>,
+    /// When output was last flushed.
+    flushed: Instant,
+    /// When outputs were last looked at for a rotation.
+    looked: Instant,
+    reload: Reload,
+    signals: Signals,
     pub work: Work,
 }
 
@@ -81,6 +92,10 @@ impl Consumer for Work {
             Notice::Unfinished { name } => {
                 warn!("{name}: ends in the middle of a record, which is left to the next run");
             }
+            Notice::Stopped { name, line, rest: 0 } => info!("{name}: stopped before line {line}"),
+            Notice::Stopped { name, line, rest } => {
+                info!("{name}: stopped before line {line}, of which {rest} bytes were read and are not processed");
+            }
             Notice::Warning(text) => warn!("{text}"),
         }
     }
@@ -96,25 +111,34 @@ impl Work {
 
 impl Run {
     /// A run that has not read anything yet.
-    pub fn new(work: Work, inputs: Session, state: Option<State>, monitor: Option<Monitor>) -> Self {
-        Self { inputs, state, monitor, updated: None, work }
+    pub fn new(
+        work: Work,
+        inputs: Session,
+        state: Option<State>,
+        monitor: Option<Monitor>,
+        reload: Reload,
+        signals: Signals,
+    ) -> Self {
+        let now = Instant::now();
+        Self { inputs, state, monitor, updated: None, flushed: now, looked: now, reload, signals, work }
     }
 
     /// Processes all input until it ends or a stop is requested.
-    pub fn run(&mut self, mut events: Events, stop: &Stop) -> Result<(), RunError> {
-        let end = self.read_all(&mut events, stop);
+    pub fn run(&mut self, mut events: Events) -> Result<(), RunError> {
+        // From now on the next run knows the outputs and how long they were, whatever happens.
+        let end = self.save(false).and_then(|()| self.read_all(&mut events));
         if end.is_err() {
-            stop.ask();
+            self.signals.stop();
         }
         // Output produced before an error is still written. It is not saved, so it is produced again.
         let flushed = self.work.out.outputs.flush().map_err(RunError::from);
         end.and(flushed)?;
-        self.save()?;
+        self.save(true)?;
         self.update_monitor(true);
         Ok(())
     }
 
-    fn read_all(&mut self, events: &mut Events, stop: &Stop) -> Result<(), RunError> {
+    fn read_all(&mut self, events: &mut Events) -> Result<(), RunError> {
         loop {
             let event = match events.next(PATIENCE) {
                 Next::Event(event) => event,
@@ -128,7 +152,7 @@ impl Run {
                         Next::Event(event) => event,
                         Next::End => break,
                         // A reading thread may be blocked on input that is no longer wanted.
-                        Next::Pause if stop.asked() => break,
+                        Next::Pause if self.signals.stop_asked() => break,
                         Next::Pause => {
                             self.tick()?;
                             continue;
@@ -139,27 +163,69 @@ impl Run {
             self.inputs.take(event, &mut self.work)?;
             self.tick()?;
         }
-        self.inputs.end_all(&mut self.work)?;
+        self.inputs.stop(&mut self.work)?;
         self.work.pipeline.drain(&mut self.work.out)
     }
 
     /// Periodic work.
     fn tick(&mut self) -> Result<(), RunError> {
         self.inputs.tick(&mut self.work)?;
+        if self.flushed.elapsed() >= PROMPT {
+            self.flushed = Instant::now();
+            self.work.pipeline.collect(&mut self.work.out)?;
+            self.work.out.outputs.flush_soon()?;
+        }
+        if self.signals.take_report() {
+            self.report();
+        }
+        let reload = self.signals.take_reload();
+        if reload || self.looked.elapsed() >= ROTATION {
+            self.looked = Instant::now();
+            self.follow_outputs()?;
+        }
+        if reload {
+            self.work.pipeline.drain(&mut self.work.out)?;
+            if self.reload.reload(&mut self.work.pipeline) {
+                self.save(false)?;
+            }
+        }
         if self.state.as_ref().is_some_and(|state| state.saved.elapsed() >= state.every) {
-            self.save()?;
+            self.save(false)?;
         }
         self.update_monitor(false);
         Ok(())
     }
 
-    /// Drains the pipeline, then saves the progress of inputs, outputs and correlators.
-    fn save(&mut self) -> Result<(), RunError> {
+    /// Continues in new files if outputs were rotated.
+    fn follow_outputs(&mut self) -> Result<(), RunError> {
+        if self.work.out.outputs.is_rotated()? {
+            self.work.pipeline.drain(&mut self.work.out)?;
+            if self.work.out.outputs.reopen()? {
+                self.save(false)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Logs the counters.
+    fn report(&mut self) {
+        let report = self.work.pipeline.report();
+        let summary = &mut self.work.out.summary;
+        summary.set_input(&report.metrics);
+        info!("{}", summary.describe_counts());
+        info!("recognised: {}", summary.describe_input());
+        let engine = report.metrics.iter().filter(|metric| metric.value > 0 && !metric.name.starts_with("input:"));
+        let engine: Vec<_> = engine.map(|metric| format!("{} {}", metric.name, metric.value)).collect();
+        info!("engine: {}", engine.join(", "));
+    }
+
+    /// Drains the pipeline, then saves the progress of inputs, outputs and correlators. `is_final`: the run ends with it.
+    fn save(&mut self, is_final: bool) -> Result<(), RunError> {
         let Some(state) = &mut self.state else { return Ok(()) };
         let Work { pipeline, out, .. } = &mut self.work;
         pipeline.drain(out)?;
         let checkpoints = pipeline.checkpoints().map_err(|error| RunError::Component(error.to_string()))?;
-        let written = out.outputs.sync()?;
+        let written = out.outputs.sync(is_final)?;
         if state.pruned.elapsed() >= PRUNE {
             self.inputs.forget_old();
             state.pruned = Instant::now();

@@ -1,6 +1,5 @@
 //! The code under test, used as a run uses it: follow, save, crash and resume.
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, mpsc};
@@ -8,7 +7,7 @@ use std::time::Duration;
 
 use catena_input::framing::Batch;
 use catena_input::{
-    Consumer, Follow, Follower, InputEvent, Inputs, Known, Next, Notice, Plan, Saved, Session, World, plan, read,
+    Consumer, Follow, Follower, InputEvent, Inputs, Known, Next, Notice, Own, Plan, Saved, Session, World, plan, read,
 };
 
 use super::disk::Disk;
@@ -100,7 +99,7 @@ impl Reader {
     fn plan(&mut self, follows: bool) -> (World, Plan, Known) {
         let world = self.disk.world();
         let inputs = Inputs::find(&*world.files, std::slice::from_ref(&self.folder));
-        let mut plan = plan(inputs.list, self.saved_inputs(), &HashSet::new(), follows, &world);
+        let mut plan = plan(inputs.list, self.saved_inputs(), &Own::default(), follows, &world);
         let known = plan.known(&world);
         self.output.notices.append(&mut plan.warnings);
         (world, plan, known)
@@ -113,7 +112,7 @@ impl Reader {
             arguments: vec![self.folder.clone()],
             inputs: plan.inputs,
             known: plan.known,
-            own: HashSet::new(),
+            own: Own::default(),
             chunk: self.chunk,
         };
         let (sender, events) = mpsc::channel();
@@ -174,7 +173,7 @@ impl Reader {
                 Next::Pause => panic!("reading files does not pause"),
             }
         }
-        session.end_all(&mut self.output).expect("the output takes everything");
+        session.stop(&mut self.output).expect("the output takes everything");
         let inputs: Vec<_> = session.saved().collect();
         self.saved = (serde_json::to_vec(&inputs).expect("a state is JSON"), self.output.records.len());
     }

@@ -1,0 +1,132 @@
+//! How far an output file was written when a state was saved, and how to find the file again.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use catena_input::{Inode, folder, is_rotation};
+
+/// How much of the end of a file is compared to recognise it, in bytes.
+const TAIL: u64 = 4 << 10;
+
+/// Endings of the names of compressed rotations, in which nothing can be removed.
+const COMPRESSED: [&str; 4] = ["gz", "zst", "bz2", "xz"];
+
+/// How far an output file was written when a state was saved, and how to recognise the file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Saved")]
+pub struct Mark {
+    /// Its length, in bytes.
+    pub length: u64,
+    /// `None` in states of format 3.
+    pub inode: Option<Inode>,
+    /// The checksum of its last bytes, at most [`TAIL`]. `None` in states of format 3.
+    tail: Option<u32>,
+    /// Of an empty file, whose copies cannot be recognised by content.
+    empty: Option<Empty>,
+}
+
+/// What tells the copies that are made of an empty output later from its earlier rotations.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Empty {
+    /// When the mark was made.
+    made: SystemTime,
+    /// The rotations that existed.
+    rotations: Vec<Inode>,
+}
+
+/// A mark in a state file; format 3 has only the length.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Saved {
+    Length(u64),
+    Mark { length: u64, inode: Option<Inode>, tail: Option<u32>, empty: Option<Empty> },
+}
+
+impl From<Saved> for Mark {
+    fn from(saved: Saved) -> Self {
+        match saved {
+            Saved::Length(length) => Self { length, inode: None, tail: None, empty: None },
+            Saved::Mark { length, inode, tail, empty } => Self { length, inode, tail, empty },
+        }
+    }
+}
+
+impl Mark {
+    /// The mark at the end of the file that was opened at `target`.
+    pub fn end_of(file: &File, target: &Path) -> io::Result<Self> {
+        let metadata = file.metadata()?;
+        let length = metadata.len();
+        let empty = if length == 0 {
+            let rotations = rotations(target)?.iter().filter_map(|path| Some(inode(&path.metadata().ok()?))).collect();
+            Some(Empty { made: SystemTime::now(), rotations })
+        } else {
+            None
+        };
+        Ok(Self { length, inode: Some(inode(&metadata)), tail: Some(tail(file, length)?), empty })
+    }
+
+    /// True if the file still has what had been written when the mark was made.
+    pub fn is_in(&self, file: &File) -> io::Result<bool> {
+        if file.metadata()?.len() < self.length {
+            return Ok(false);
+        }
+        self.tail.map_or(Ok(true), |expected| Ok(tail(file, self.length)? == expected))
+    }
+
+    /// True if a file with the marked content is a copy of the marked one. An empty mark is in every file, and one of
+    /// format 3 in every long one.
+    pub fn tells_copies(&self) -> bool {
+        self.length > 0 && self.tail.is_some()
+    }
+
+    /// The copies that were made since of an output that was empty, under names of rotations: files that are younger than the
+    /// mark, did not exist then, and begin like none of those that did.
+    pub fn later_copies(&self, target: &Path) -> io::Result<Vec<PathBuf>> {
+        let Some(Empty { made, rotations: known }) = &self.empty else { return Ok(Vec::new()) };
+        let (mut old, mut new) = (Vec::new(), Vec::new());
+        for path in rotations(target)? {
+            let metadata = path.metadata()?;
+            if metadata.len() > 0 {
+                let is_old = known.contains(&inode(&metadata)) || metadata.modified()? < *made;
+                (if is_old { &mut old } else { &mut new }).push((head(&path)?, path));
+            }
+        }
+        new.retain(|(head, _)| old.iter().all(|(known, _)| known != head));
+        Ok(new.into_iter().map(|(_, path)| path).collect())
+    }
+}
+
+/// The checksum of the bytes before `end`.
+fn tail(file: &File, end: u64) -> io::Result<u32> {
+    let length = end.min(TAIL);
+    let mut bytes = vec![0; length as usize];
+    file.read_exact_at(&mut bytes, end - length)?;
+    Ok(crc32fast::hash(&bytes))
+}
+
+/// The checksum of the first bytes of a file.
+fn head(path: &Path) -> io::Result<u32> {
+    let file = File::open(path)?;
+    tail(&file, file.metadata()?.len().min(TAIL))
+}
+
+/// The inode of a file.
+pub fn inode(metadata: &fs::Metadata) -> Inode {
+    Inode { device: metadata.dev(), inode: metadata.ino() }
+}
+
+/// The files in an output's folder that are named like a rotation of it and are not compressed.
+fn rotations(target: &Path) -> io::Result<Vec<PathBuf>> {
+    let Some(name) = target.file_name() else { return Ok(Vec::new()) };
+    let is_rotation = |path: &PathBuf| {
+        let found = path.file_name().unwrap_or_default();
+        let is_compressed = path.extension().is_some_and(|ending| COMPRESSED.iter().any(|known| ending == *known));
+        found != name && !is_compressed && is_rotation(name, found) && path.is_file()
+    };
+    Ok(fs::read_dir(folder(target))?.flatten().map(|entry| entry.path()).filter(is_rotation).collect())
+}
