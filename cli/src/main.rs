@@ -19,8 +19,10 @@ mod sample;
 mod setup;
 mod signals;
 mod sink;
+mod suggest;
 mod summary;
 mod terminal;
+mod yaml;
 
 use std::io;
 use std::process::ExitCode;

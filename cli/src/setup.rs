@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
+use catena::{Correlator, Error};
 use catena_component::COMPONENT;
 use catena_host::{Limits, Sandbox};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -13,7 +14,8 @@ use tracing::debug;
 
 use super::CliError;
 use super::cli::{self, Format, Mode};
-use super::rules::{RuleFile, to_json};
+use super::rules::RuleFile;
+use super::yaml::Document;
 use catena_input::{Input, Inputs};
 
 /// The configuration of a run.
@@ -25,21 +27,21 @@ pub struct Configuration {
     pub mode: Mode,
 }
 
-/// Loads the configuration and its rule files.
+/// Loads the configuration and its rule files. Errors name the file, line and column.
 pub fn configuration(arguments: &cli::Run) -> Result<Configuration, CliError> {
-    let mut config = match &arguments.config {
-        None => json!({}),
-        Some(file) => {
-            let name = file.display();
-            let text =
-                fs::read_to_string(file).map_err(|error| CliError::usage(format!("cannot read {name}: {error}")))?;
-            to_json(&name.to_string(), &text).map_err(CliError::usage)?
-        }
+    let document = arguments.config.as_deref().map(Document::read).transpose()?;
+    let wrong = |path: &str, reason: &str| {
+        CliError::usage(match &document {
+            Some(document) => document.problem(path, reason),
+            None => format!("{path}: {reason}"),
+        })
     };
-    let Some(members) = config.as_object_mut() else {
-        return Err(CliError::usage("the configuration must be a mapping"));
-    };
-    add_rule_files(members, arguments.config.as_deref())?;
+    // An empty file has no settings.
+    let mut config = document.as_ref().map(|document| document.json.clone()).filter(|json| !json.is_null());
+    let config = config.get_or_insert_with(|| json!({}));
+    let members = config.as_object_mut().ok_or_else(|| wrong("", "expected a mapping of settings"))?;
+    let own_rules = members.get("rules").and_then(Value::as_array).map_or(0, Vec::len);
+    let rule_files = rule_files(members, arguments.config.as_deref(), wrong)?;
     if let Some(mode) = arguments.mode {
         members.insert("mode".to_owned(), mode.name().into());
     }
@@ -58,26 +60,36 @@ pub fn configuration(arguments: &cli::Run) -> Result<Configuration, CliError> {
         Some("findings") => Mode::Findings,
         _ => Mode::Enrich,
     };
-    Ok(Configuration { json: config.to_string(), mode })
+    let json = config.to_string();
+    // Another component may know other settings.
+    if arguments.component.is_none()
+        && let Err(Error::InvalidConfig { path, reason, .. }) = json.parse().and_then(Correlator::new)
+    {
+        let in_file = rule_files.iter().enumerate().find_map(|(at, file)| {
+            let rest = path.strip_prefix(&format!("rules[{}]", own_rules + at))?;
+            Some(file.document().problem(rest.trim_start_matches('.'), &reason))
+        });
+        return Err(in_file.map_or_else(|| wrong(&path, &reason), CliError::usage));
+    }
+    Ok(Configuration { json, mode })
 }
 
-/// Replaces `rule_files`, a setting of the program only, with the rules in those files. Paths are relative to the
-/// folder of the configuration file.
-fn add_rule_files(members: &mut serde_json::Map<String, Value>, config: Option<&Path>) -> Result<(), CliError> {
-    let Some(files) = members.remove("rule_files") else { return Ok(()) };
+/// Replaces `rule_files`, a setting of the program only, with the rules in those files, and returns them. Paths are relative
+/// to the folder of the configuration file.
+fn rule_files(
+    members: &mut serde_json::Map<String, Value>,
+    config: Option<&Path>,
+    wrong: impl Fn(&str, &str) -> CliError,
+) -> Result<Vec<RuleFile>, CliError> {
+    let Some(files) = members.remove("rule_files") else { return Ok(Vec::new()) };
     let files: Option<Vec<&str>> = files.as_array().and_then(|files| files.iter().map(Value::as_str).collect());
-    let files = files.ok_or_else(|| CliError::usage("rule_files: expected a list of files"))?;
+    let files = files.ok_or_else(|| wrong("rule_files", "expected a list of files"))?;
     let folder = config.and_then(Path::parent).unwrap_or(Path::new(""));
+    let files: Vec<_> = files.into_iter().map(|file| RuleFile::read(&folder.join(file))).collect::<Result<_, _>>()?;
     let rules = members.entry("rules").or_insert_with(|| json!([]));
-    let rules = rules.as_array_mut().ok_or_else(|| CliError::usage("rules: expected a list of rules"))?;
-    for file in files {
-        let file = RuleFile::read(&folder.join(file)).map_err(|failure| CliError::usage(failure.message))?;
-        if let Some(problem) = file.problem() {
-            return Err(CliError::usage(problem));
-        }
-        rules.push(file.json);
-    }
-    Ok(())
+    let rules = rules.as_array_mut().ok_or_else(|| wrong("rules", "expected a list of rules"))?;
+    rules.extend(files.iter().map(|file| file.json().clone()));
+    Ok(files)
 }
 
 /// Loads and compiles the component, using the cache if `cached`.

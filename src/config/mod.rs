@@ -27,7 +27,7 @@ pub use record_search::{Place, RecordSearch};
 /// # Ok::<(), catena::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, expecting = "a mapping of settings")]
 #[non_exhaustive]
 pub struct Config {
     /// What happens to the stream.

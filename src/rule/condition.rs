@@ -80,7 +80,7 @@ pub enum Operator {
 
 /// A condition as written: one optional member per operator, of which exactly one is present.
 #[derive(Clone, Default, Hash, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a mapping, a condition")]
 struct ConditionForm {
     field: Option<Path>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

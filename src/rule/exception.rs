@@ -17,7 +17,7 @@ use crate::vocab::{Error, Provider, Timestamp};
 /// A known benign cause of findings. It holds for a finding only if it holds for the events of all its required steps, so
 /// that no single record can excuse the others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a mapping, an exception")]
 pub struct Exception {
     /// The exception's id. Lower-case letters, digits and hyphens.
     pub id: String,
@@ -66,7 +66,7 @@ pub enum ExceptionAction {
 
 /// A range of minutes of the day, in UTC, on some days of the week. It crosses midnight if `from` is later than `to`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a mapping, a time of the week")]
 pub struct TimeOfWeek {
     /// The days, `mon` to `sun`; empty means every day. A range across midnight belongs to the day on which it starts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -17,7 +17,7 @@ use crate::vocab::{Attack, Confidence, Duration, IdentityKey, Provider, Severity
 /// steps, lie no further apart than `within`, and agree on every name that two of the steps bind. Sets that agree in
 /// what [`per`](Self::per) names are one finding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a mapping, a rule")]
 pub struct Rule {
     /// The id in findings, annotations and metrics. Lower-case letters, digits and hyphens.
     pub id: String,
@@ -90,7 +90,7 @@ impl<'de> Deserialize<'de> for Ignored {
 
 /// One step of a rule: the records that it matches, and the values that it binds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a mapping, a step")]
 pub struct Step {
     /// The step's id, unique within the rule. Lower-case letters, digits and hyphens.
     pub id: String,

@@ -6,7 +6,7 @@ use super::techniques::{TACTICS, TECHNIQUES};
 
 /// An ATT&CK technique or sub-technique that a rule detects.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a mapping with `technique`")]
 #[non_exhaustive]
 pub struct Attack {
     /// The id of the technique or sub-technique, such as `T1578.002`.

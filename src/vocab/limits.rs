@@ -11,7 +11,7 @@ use super::Duration;
 /// # Ok::<(), catena::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, expecting = "a mapping of limits")]
 #[non_exhaustive]
 pub struct Limits {
     /// The maximum length of a batch, in bytes. The data decompressed from a record must not exceed it either, nor 100

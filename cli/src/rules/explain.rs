@@ -3,12 +3,14 @@ use std::path::Path;
 use catena::{Condition, IdentityKey, OneOrMany, Operator, Rule, Step, WantedOutcome};
 
 use super::file::RuleFile;
+use crate::suggest::did_you_mean;
 use crate::terminal::print;
 use crate::{CliError, DONE};
 
 /// `catena rules explain`: describes in plain English what a rule matches.
 pub fn explain(name: &str) -> Result<u8, CliError> {
     let built_in = catena::built_in().map_err(|error| CliError::new(error.to_string()))?;
+    let ids: Vec<_> = built_in.iter().map(|rule| rule.id.clone()).collect();
     let rule = match built_in.into_iter().find(|rule| rule.id == name) {
         Some(rule) => rule,
         None if Path::new(name).exists() => {
@@ -18,7 +20,11 @@ pub fn explain(name: &str) -> Result<u8, CliError> {
                 None => file.rule()?,
             }
         }
-        None => return Err(CliError::usage(format!("no rule or file named {name:?}; see `catena rules list`"))),
+        None => {
+            let advice = did_you_mean(name, ids.iter().map(String::as_str));
+            let advice = if advice.is_empty() { "; see `catena rules list`".to_owned() } else { advice };
+            return Err(CliError::usage(format!("no rule or file named {name:?}{advice}")));
+        }
     };
     print(format_args!("{}", in_words(&rule)))?;
     Ok(DONE)

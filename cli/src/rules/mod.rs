@@ -23,4 +23,4 @@ pub fn rules(command: &cli::Rules) -> Result<u8, CliError> {
     }
 }
 
-pub use file::{RuleFile, to_json};
+pub use file::RuleFile;

@@ -17,7 +17,7 @@ pub fn test(files: &[PathBuf]) -> Result<u8, CliError> {
         }
         let (rule, examples) = (file.rule()?, file.examples()?);
         if examples.is_empty() {
-            say!("{}: no examples", file.name)?;
+            say!("{}: no examples", file.name())?;
         }
         for example in examples {
             let found = findings(&file, &rule.id, &example.batch)?;
@@ -37,13 +37,14 @@ pub fn test(files: &[PathBuf]) -> Result<u8, CliError> {
 
 /// The number of findings of a rule, run alone, in a batch.
 fn findings(file: &RuleFile, rule: &str, batch: &[u8]) -> Result<usize, CliError> {
-    let fail = |error: catena::Error| CliError::usage(format!("{}: {error}", file.name));
+    let fail = |error: catena::Error| CliError::usage(format!("{}: {error}", file.name()));
     let mut correlator = file.configuration().parse::<Config>().and_then(Correlator::new).map_err(fail)?;
     let outcome = correlator.process(batch, Timestamp::from(SystemTime::now())).map_err(fail)?;
     if let Some(rejection) = outcome.rejections.first() {
         return Err(CliError::usage(format!(
             "{}: a record in an example was rejected: {}",
-            file.name, rejection.detail
+            file.name(),
+            rejection.detail
         )));
     }
     Ok(outcome.findings.iter().filter(|finding| finding.rule == rule).count())
