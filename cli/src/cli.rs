@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::send::Destination;
+
 /// Find attack chains in streams of cloud audit logs.
 ///
 /// Catena reads AWS CloudTrail, Azure Activity and GCP audit logs. It detects the creation of cloud instances (MITRE
@@ -128,6 +130,22 @@ pub struct Run {
     /// Record (Sentinel).
     #[arg(long)]
     pub records_in_findings: bool,
+    /// Send findings to another system; may be given several times
+    ///
+    /// URL[,OPTION=VALUE]... with one of
+    ///   syslog+tls://HOST[:PORT], syslog+tcp://..., syslog+udp://...
+    ///   hec+https://HOST:8088,token-file=FILE            Splunk
+    ///   elastic+https://HOST:9200/INDEX                  Elasticsearch, OpenSearch
+    ///   sentinel+https://ENDPOINT/dataCollectionRules/...  Microsoft Sentinel
+    ///   https://HOST/PATH                                a POST for each finding
+    ///   nats://HOST:4222/SUBJECT                         NATS JetStream
+    /// and, for all of them, severity=LEAST and rule=PATTERN to send only some. Findings wait on disk until they are
+    /// delivered, each at least once. See docs/sending.md for all options.
+    #[arg(long, value_name = "URL", verbatim_doc_comment)]
+    pub send: Vec<Destination>,
+    /// Folder in which findings wait to be sent [default: the folder of --state]
+    #[arg(long, value_name = "FOLDER")]
+    pub spool: Option<PathBuf>,
     /// Where to write rejected records, as one JSON object per line with the reason
     ///
     /// A record is rejected if it cannot be parsed, is too long, or makes the component fail. Without this option the
@@ -176,9 +194,15 @@ pub struct Run {
     /// Rotated, truncated, copied and compressed files are recognised; see docs/operating.md.
     #[arg(short, long)]
     pub follow: bool,
+    /// How long no record of a known cloud may come before the run counts as unhealthy; `off`: any time
+    ///
+    /// A run that waits for records in the wrong place looks like an idle one. This tells them apart.
+    #[arg(long, value_name = "DURATION", default_value = "1d", value_parser = silence)]
+    pub max_silence: Silence,
     /// Serve Prometheus metrics at /metrics and a health check at /health
     ///
-    /// Without an address, only the loopback interface is served. The health check fails after 30 s without progress.
+    /// Without an address, only the loopback interface is served. The health check fails after 30 s without progress, if a
+    /// followed path is missing or unreadable, and after --max-silence.
     #[arg(long, value_name = "[ADDRESS:]PORT", value_parser = address)]
     pub metrics: Option<SocketAddr>,
     /// Format of log messages on standard error
@@ -187,11 +211,18 @@ pub struct Run {
     /// Least severe messages to log: error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub log_level: tracing::Level,
-    /// Compile the component without using the cache
+    /// Folder for the compiled component, which saves the time to compile it at each start
     ///
-    /// The cache is $XDG_CACHE_HOME/catena, or else ~/.cache/catena.
-    #[arg(long)]
+    /// [default: $XDG_CACHE_HOME/catena, or else ~/.cache/catena]. Its code runs unchecked, so only its owner may have write
+    /// access.
+    #[arg(long, value_name = "FOLDER")]
+    pub cache: Option<PathBuf>,
+    /// Compile the component without using the cache
+    #[arg(long, conflicts_with = "cache")]
     pub no_cache: bool,
+    /// Check arguments, configuration, rules and inputs, and exit without reading or writing
+    #[arg(long)]
+    pub check: bool,
     /// Print a summary as one line of JSON on standard error at the end
     ///
     /// Its members are records (= passed + dropped + rejected), passed, dropped, rejected, findings, bytes
@@ -229,6 +260,15 @@ pub enum LogFormat {
 /// Parses a duration with the syntax of the configuration.
 fn duration(text: &str) -> Result<Duration, catena::ParseError> {
     text.parse::<catena::Duration>().map(Duration::from)
+}
+
+/// How long no record may be recognised; `None`: any time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Silence(pub Option<Duration>);
+
+/// Parses `off` or a duration.
+fn silence(text: &str) -> Result<Silence, catena::ParseError> {
+    if text == "off" { Ok(Silence(None)) } else { duration(text).map(|time| Silence(Some(time))) }
 }
 
 /// Parses an address to listen on. A port alone means the loopback interface.

@@ -4,7 +4,7 @@ use catena_component::COMPONENT;
 use catena_host::Sandbox;
 use wasmtime::component::types::ComponentItem;
 
-use super::setup::load;
+use super::setup::{Cache, load};
 use super::terminal::say;
 use super::{CliError, DONE, cli};
 
@@ -14,7 +14,7 @@ const RULE: &str = "findings:";
 /// `catena inspect`.
 pub fn inspect(arguments: &cli::Inspect) -> Result<u8, CliError> {
     let file = arguments.component.as_deref();
-    let sandbox = load(file, true)?;
+    let sandbox = load(file, Cache::Default)?;
     let (name, size) = match file {
         None => ("built-in component".to_owned(), COMPONENT.len() as u64),
         Some(file) => (file.display().to_string(), fs::metadata(file).map_or(0, |metadata| metadata.len())),

@@ -1,9 +1,14 @@
 //! Log messages on standard error, as text for people or as JSON for a collector.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Write};
+use std::panic;
 
 use indicatif::ProgressBar;
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, MakeWriter};
@@ -19,8 +24,29 @@ pub fn start(format: LogFormat, level: Level, progress: &ProgressBar) {
     // A subscriber that is already installed stays.
     let _ = match format {
         LogFormat::Text => tracing::subscriber::set_global_default(builder.event_format(Words).finish()),
-        LogFormat::Json => tracing::subscriber::set_global_default(builder.json().flatten_event(true).finish()),
+        LogFormat::Json => {
+            panic::set_hook(Box::new(|panic| line(Level::ERROR, &panic.to_string(), Map::new())));
+            tracing::subscriber::set_global_default(builder.json().flatten_event(true).finish())
+        }
     };
+}
+
+/// Whether the arguments ask for JSON, as far as that can be told before they are parsed.
+pub fn wants_json(arguments: &[OsString]) -> bool {
+    let json = |pair: &[OsString]| pair == ["--log-format", "json"];
+    arguments.iter().any(|argument| argument == "--log-format=json") || arguments.windows(2).any(json)
+}
+
+/// Writes one message as JSON, with further members, in the form of those that are logged.
+pub fn line(level: Level, message: &str, more: Map<String, Value>) {
+    let mut members = Map::new();
+    let now = OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default();
+    members.insert("timestamp".to_owned(), now.into());
+    members.insert("level".to_owned(), level.to_string().into());
+    members.insert("message".to_owned(), message.into());
+    members.extend(more);
+    // There is nowhere to report that it cannot be written.
+    let _ = writeln!(io::stderr(), "{}", Value::Object(members));
 }
 
 /// Formats a message as `catena: MESSAGE`.

@@ -16,6 +16,7 @@ mod place;
 mod rules;
 mod run;
 mod sample;
+mod send;
 mod setup;
 mod signals;
 mod sink;
@@ -24,11 +25,14 @@ mod summary;
 mod terminal;
 mod yaml;
 
+use std::env;
 use std::io;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
+use serde_json::Map;
 use terminal::{cannot_write, print};
+use tracing::Level;
 
 /// Success.
 const DONE: u8 = 0;
@@ -63,7 +67,19 @@ impl CliError {
 }
 
 fn main() -> ExitCode {
-    let result = match cli::Arguments::parse().command {
+    let given: Vec<_> = env::args_os().collect();
+    let json = log::wants_json(&given);
+    let arguments = match cli::Arguments::try_parse_from(&given) {
+        Ok(arguments) => arguments,
+        Err(error) if json && error.use_stderr() => {
+            let text = error.to_string();
+            let text = text.strip_prefix("error: ").unwrap_or(&text);
+            log::line(Level::ERROR, text.split("\n\nUsage:").next().unwrap_or(text).trim_end(), Map::new());
+            return ExitCode::from(USAGE);
+        }
+        Err(error) => error.exit(),
+    };
+    let result = match arguments.command {
         cli::Command::Run(arguments) => run::run(&arguments),
         cli::Command::Inspect(arguments) => inspect::inspect(&arguments),
         cli::Command::Rules(command) => rules::rules(&command),
@@ -79,8 +95,10 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
-            if !failure.message.is_empty() {
-                eprintln!("catena: {}", failure.message);
+            match &*failure.message {
+                "" => {}
+                message if json => log::line(Level::ERROR, message, Map::new()),
+                message => eprintln!("catena: {message}"),
             }
             ExitCode::from(failure.code)
         }

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::CliError;
 use super::pipeline::Report;
+use super::run::Problems;
+use super::send;
 use super::summary::Summary;
 
 /// A run without progress for this long is unhealthy.
@@ -21,6 +23,10 @@ pub struct Status {
     pub report: Report,
     /// When the state was last saved.
     pub saved: Option<SystemTime>,
+    /// What is wrong with its inputs.
+    pub problems: Problems,
+    /// Where findings are sent.
+    pub senders: Vec<(String, Arc<send::Status>)>,
     /// When the run last made progress. Waiting for input counts as progress.
     pub alive: Instant,
 }
@@ -35,8 +41,14 @@ pub struct Monitor {
 
 impl Monitor {
     pub fn new() -> Self {
-        let status =
-            Status { summary: Summary::default(), report: Report::default(), saved: None, alive: Instant::now() };
+        let status = Status {
+            summary: Summary::default(),
+            report: Report::default(),
+            saved: None,
+            problems: Problems::default(),
+            senders: Vec::new(),
+            alive: Instant::now(),
+        };
         Self { status: Arc::new(Mutex::new(status)), backlog: Arc::default() }
     }
 
@@ -58,17 +70,23 @@ impl Monitor {
     }
 
     fn health(&self) -> (u16, String) {
-        let still = self.status.lock().unwrap_or_else(PoisonError::into_inner).alive.elapsed();
-        if still < STUCK {
-            (200, "ok\n".to_owned())
-        } else {
-            (503, format!("no progress for {} s: is the output being consumed?\n", still.as_secs()))
+        let status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut problems = status.problems.list.clone();
+        for (name, sender) in &status.senders {
+            problems.extend(sender.problem().map(|problem| format!("{name}: {problem}")));
         }
+        let still = status.alive.elapsed();
+        if still >= STUCK {
+            problems.push(format!("no progress for {} s: is the output being consumed?", still.as_secs()));
+        }
+        if problems.is_empty() { (200, "ok\n".to_owned()) } else { (503, problems.join("\n") + "\n") }
     }
 
     fn metrics(&self) -> String {
         let status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
         let mut text = Text::default();
+        text.family("catena_build_info", "The version of the program; the value is 1.", "gauge");
+        text.sample("catena_build_info", concat!("{version=\"", env!("CARGO_PKG_VERSION"), "\"}"), 1);
         let Summary { records, passed, dropped, rejected, findings, bytes, files, skipped, .. } = status.summary;
         text.counter("records", "Records read.", records);
         text.counter("records_passed", "Records passed on in the stream.", passed);
@@ -86,9 +104,14 @@ impl Monitor {
         text.gauge("instances", "Running component instances.", status.report.instances as u64);
         text.gauge("instance_memory_bytes", "Memory of all component instances.", status.report.memory as u64);
         text.gauge("lag_bytes", "Bytes of followed files not read yet.", self.backlog.load(Ordering::Relaxed));
+        let problems = &status.problems;
+        text.gauge("inputs_unreadable", "Watched paths that are missing or cannot be read.", problems.paths);
+        let silence = problems.silence.as_secs();
+        text.gauge("silence_seconds", "Time since the last record of a known cloud, or since the start.", silence);
         if let Some(saved) = status.saved.and_then(|saved| saved.duration_since(SystemTime::UNIX_EPOCH).ok()) {
             text.gauge("checkpoint_timestamp_seconds", "Time of the last checkpoint.", saved.as_secs());
         }
+        text.senders(&status.senders);
         text.engine(&status.report);
         text.0
     }
@@ -120,6 +143,27 @@ impl Text {
         let _ = writeln!(self.0, "{name}{labels} {value}");
     }
 
+    fn senders(&mut self, senders: &[(String, Arc<send::Status>)]) {
+        if senders.is_empty() {
+            return;
+        }
+        let counts: Vec<_> = senders.iter().map(|(name, status)| (name, status.counts())).collect();
+        self.family("catena_send_findings_total", "Findings by destination and fate.", "counter");
+        for (name, counts) in &counts {
+            for (fate, count) in [("sent", counts.sent), ("refused", counts.refused), ("dropped", counts.dropped)] {
+                self.sample("catena_send_findings_total", &format!("{{to={name:?},fate={fate:?}}}"), count);
+            }
+        }
+        self.family("catena_send_failures_total", "Failed deliveries by destination; they are repeated.", "counter");
+        for (name, counts) in &counts {
+            self.sample("catena_send_failures_total", &format!("{{to={name:?}}}"), counts.failures);
+        }
+        self.family("catena_send_waiting_bytes", "Bytes of findings that wait to be sent.", "gauge");
+        for (name, counts) in &counts {
+            self.sample("catena_send_waiting_bytes", &format!("{{to={name:?}}}"), counts.waiting_bytes);
+        }
+    }
+
     /// The metrics of the engine: `now:NAME` is a gauge, `NAME:KIND` a counter with a label.
     fn engine(&mut self, report: &Report) {
         let mut told = String::new();
@@ -128,21 +172,56 @@ impl Text {
                 Some(name) => (true, name),
                 None => (false, &*metric.name),
             };
+            if metric.name == "now:watermark" {
+                // Prometheus counts in seconds. 0 stands for no event yet.
+                if metric.value > 0 {
+                    let help = "Event time up to which events are expected to have arrived.";
+                    self.gauge("engine_watermark_timestamp_seconds", help, metric.value / 1_000);
+                }
+                continue;
+            }
             let (name, kind) = name.split_once(':').map_or((name, None), |(name, kind)| (name, Some(kind)));
+            let help = help(name);
             let name: String =
                 name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' }).collect();
             let of_kind = if kind.is_some() { "_by_kind" } else { "" };
             let family = format!("catena_engine_{name}{of_kind}{}", if gauge { "" } else { "_total" });
             if family != told {
-                self.family(
-                    &family,
-                    "Engine metric, see docs/configuration.md.",
-                    if gauge { "gauge" } else { "counter" },
-                );
+                self.family(&family, help, if gauge { "gauge" } else { "counter" });
                 told.clone_from(&family);
             }
             let labels = kind.map(|kind| format!("{{kind={kind:?}}}")).unwrap_or_default();
             self.sample(&family, &labels, metric.value);
         }
+    }
+}
+
+/// What a metric of the engine counts, without `now:` and its kind; see docs/configuration.md.
+fn help(name: &str) -> &'static str {
+    match name {
+        "records" => "Records processed.",
+        "matched" => "Records that match a rule.",
+        "dropped" => "Records removed from the stream.",
+        "findings" => "Findings, also by rule.",
+        "reset" => "1 for a rule whose pending events were discarded because it has changed or was removed.",
+        "suppressed" => "Findings tagged by an exception.",
+        "excepted" => "Findings dropped by an exception.",
+        "rejected" => "Rejected records by reason.",
+        "input" => "Records by cloud and form.",
+        "unrecognised" => "Records that are no event of a known cloud and hold none.",
+        "duplicates" => "Events that had been seen before.",
+        "late" => "Events older than the watermark when they arrived.",
+        "future" => "Events dated too far ahead of the clock.",
+        "unidentified" => "Steps of chains without an identity.",
+        "evicted" => "Pending events evicted because of a limit.",
+        "forgotten-event-ids" => "Event ids evicted because of a limit.",
+        "searches-cut" => "Searches for findings that stopped at a limit.",
+        "further-evidence" => "Events that completed a finding that had been reported.",
+        "withheld" => "Findings withheld because of the bound on the output.",
+        "pending" => "Pending events.",
+        "identities" => "Identities with pending events.",
+        "event-ids" => "Event ids that are remembered.",
+        "state-bytes" => "Approximate memory of the state, in bytes.",
+        _ => "A metric of another component.",
     }
 }

@@ -6,14 +6,16 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use catena_host::{Finding, Outcome, Rejection, Unrecognised};
+use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use super::CliError;
-use super::cli::{self, Format, Mode, Run};
+use super::cli::{self, Format, LogFormat, Mode, Run};
 use super::describe::describe;
 use super::kind;
 use super::place::Place;
+use super::send::Senders;
 use super::sink::{Background, Done, Mark, Opening, Sink, Work, WriteError};
 use catena_input::framing::{Batch, line_feeds_in};
 use catena_input::{Inputs, Own, World};
@@ -33,6 +35,10 @@ pub struct Outputs {
     findings: Option<Sink>,
     format: Format,
     rejects: Option<Sink>,
+    /// Where findings are sent.
+    pub senders: Senders,
+    /// Suspended while a finding is written to the terminal.
+    progress: ProgressBar,
     quiet: bool,
     records_in_findings: bool,
     logged: u64,
@@ -98,7 +104,13 @@ impl Outputs {
 
     /// Opens all outputs, to continue after what is `written`. If the inputs cannot be read again (`is_once`), nothing that
     /// was written later is removed.
-    pub fn open(arguments: &Run, mode: Mode, written: Written, is_once: bool) -> Result<Self, CliError> {
+    pub fn open(
+        arguments: &Run,
+        mode: Mode,
+        written: Written,
+        is_once: bool,
+        progress: ProgressBar,
+    ) -> Result<Self, CliError> {
         let standard = || PathBuf::from("-");
         let stream = match (&arguments.output, mode) {
             (Some(_), Mode::Findings) => {
@@ -121,7 +133,9 @@ impl Outputs {
             // By default they go to standard error.
             None => true,
         };
-        let default = if to_terminal { Format::Text } else { Format::Ocsf };
+        // Every message is JSON then.
+        let is_json = findings.is_none() && arguments.log_format == LogFormat::Json;
+        let default = if to_terminal && !is_json { Format::Text } else { Format::Ocsf };
         let open = |target: Option<PathBuf>, mark: Option<Mark>| {
             let opening = match mark {
                 Some(_) if is_once => Opening::Append,
@@ -138,6 +152,8 @@ impl Outputs {
             findings: open(findings, written.findings)?,
             format: arguments.findings_format.unwrap_or(default),
             rejects: open(arguments.rejects.clone(), written.rejects)?,
+            senders: Senders::open(&arguments.send, spool(arguments)?.as_deref())?,
+            progress,
             quiet: arguments.quiet,
             records_in_findings: arguments.records_in_findings,
             logged: 0,
@@ -187,16 +203,25 @@ impl Outputs {
         let bytes = &batch.original[finding.start as usize..finding.end as usize];
         let record = self.records_in_findings.then(|| String::from_utf8_lossy(bytes));
         let place = Place { file: input, line, record: record.as_deref() };
+        let json = |place: &Place| place.add_to(&finding.body);
+        if !self.senders.is_empty() {
+            self.senders.send(finding, &json(&place));
+        }
         let text = match self.format {
             Format::Text => format!("{}{}", describe(&finding.body), place.describe()),
-            Format::Ocsf | Format::Ecs | Format::Sentinel => place.add_to(&finding.body) + "\n",
+            Format::Ocsf | Format::Ecs | Format::Sentinel => json(&place) + "\n",
         };
         match &mut self.findings {
-            Some(sink) => sink.write(&[text.as_bytes()]),
+            Some(sink) if self.progress.is_hidden() => sink.write(&[text.as_bytes()]),
+            // If both are the same terminal, they must not mix.
+            Some(sink) => self.progress.suspend(|| {
+                sink.write(&[text.as_bytes()])?;
+                sink.perform(Work::Flush).map(drop)
+            }),
             None => {
                 if !self.quiet {
                     // A closed standard error must not end the run.
-                    let _ = io::stderr().write_all(text.as_bytes());
+                    let _ = self.progress.suspend(|| io::stderr().write_all(text.as_bytes()));
                 }
                 Ok(())
             }
@@ -261,11 +286,13 @@ impl Outputs {
 
     /// Flushes all buffers.
     pub fn flush(&mut self) -> Result<(), WriteError> {
+        self.senders.flush().map_err(WriteError::Failed)?;
         self.perform(Work::Flush).map(drop)
     }
 
     /// Writes what is buffered, without waiting for the stream.
     pub fn flush_soon(&mut self) -> Result<(), WriteError> {
+        self.senders.flush().map_err(WriteError::Failed)?;
         for sink in [&mut self.findings, &mut self.rejects].into_iter().flatten() {
             sink.perform(Work::Flush)?;
         }
@@ -277,6 +304,7 @@ impl Outputs {
 
     /// Brings all outputs to disk and marks how far they are written. `is_final`: nothing is written later.
     pub fn sync(&mut self, is_final: bool) -> Result<Written, WriteError> {
+        self.senders.sync().map_err(WriteError::Failed)?;
         let [findings, rejects, stream] = self.perform(Work::Sync)?.map(|done| done.mark);
         Ok(Written { findings, rejects, stream, line_open: self.line_open, is_final })
     }
@@ -301,6 +329,19 @@ impl Outputs {
             perform(&mut self.rejects)?,
             self.stream.as_ref().map_or(Ok(Done::default()), stream)?,
         ])
+    }
+}
+
+/// The folder in which findings wait to be sent.
+pub fn spool(arguments: &Run) -> Result<Option<PathBuf>, CliError> {
+    match (&arguments.spool, &arguments.state) {
+        (Some(spool), _) => Ok(Some(spool.clone())),
+        (None, Some(state)) => Ok(Some(state.join("send"))),
+        (None, None) if arguments.send.is_empty() => Ok(None),
+        (None, None) => {
+            let why = "findings wait on disk until they are delivered";
+            Err(CliError::usage(format!("--send needs --state FOLDER or --spool FOLDER: {why}")))
+        }
     }
 }
 

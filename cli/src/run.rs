@@ -3,9 +3,9 @@
 mod out;
 mod reload;
 mod running;
+mod watch;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,9 +14,10 @@ use tracing::{Level, error, info, warn};
 use super::cli::{self, LogFormat, Mode};
 use super::durable::StateFolder;
 use super::monitor::Monitor;
-use super::output::Outputs;
+use super::output::{Outputs, spool};
 use super::pipeline::{Pipeline, RunError};
-use super::setup::{configuration, load, progress};
+use super::send::deliver;
+use super::setup::{Cache, Configuration, configuration, load, progress};
 use super::signals::Signals;
 use super::sink::WriteError;
 use super::summary::Summary;
@@ -25,6 +26,8 @@ use catena_input::{self as input, Follow, Input, Inputs, Session, World};
 use out::Out;
 use reload::Reload;
 use running::{Run, State, Work};
+pub use watch::Problems;
+use watch::Watch;
 
 /// The exit code by which shells report death by SIGPIPE.
 const READER_GONE: u8 = 128 + 13;
@@ -35,15 +38,13 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
     let world = World::real();
     let mut inputs = Inputs::find(&*world.files, &arguments.inputs);
     check(arguments, &inputs)?;
-    let progress = progress(arguments, &inputs);
-    log::start(arguments.log_format, if arguments.quiet { Level::ERROR } else { arguments.log_level }, &progress);
-    // A missing file may still be created. A mistyped path must not look like an idle one.
-    let missing = |path: &&PathBuf| path.as_os_str() != "-" && world.files.metadata(path).is_err();
-    for path in arguments.inputs.iter().filter(missing).filter(|_| arguments.follow) {
-        warn!("{}: does not exist yet; waiting for it", path.display());
-    }
     let configured = configuration(arguments)?;
     let mode = configured.mode;
+    let progress = progress(arguments, &inputs, mode);
+    log::start(arguments.log_format, if arguments.quiet { Level::ERROR } else { arguments.log_level }, &progress);
+    if arguments.check {
+        return check_all(arguments, &configured, &inputs);
+    }
     let state = arguments.state.as_deref().map(StateFolder::open).transpose()?;
     let (saved, checkpoints) = match &state {
         Some(state) => state.load()?.unwrap_or_default(),
@@ -56,7 +57,7 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
             "the state was saved with --jobs {before} and can only be resumed with the same number"
         )));
     }
-    let sandbox = Arc::new(load(arguments.component.as_deref(), !arguments.no_cache)?);
+    let sandbox = Arc::new(load(arguments.component.as_deref(), cache(arguments))?);
     let pipeline = Pipeline::open(&sandbox, &configured.json, mode.into(), jobs, &checkpoints);
     let pipeline = pipeline.map_err(|error| match error {
         catena_host::Error::Fault(_) => CliError::usage(match &arguments.config {
@@ -72,7 +73,7 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
     }
     Outputs::exclude_from(arguments, &saved.written, &mut inputs, &world)?;
     let pipe = inputs.pipe(&*world.files).map(Input::name);
-    let outputs = Outputs::open(arguments, mode, saved.written, pipe.is_some())?;
+    let outputs = Outputs::open(arguments, mode, saved.written, pipe.is_some(), progress.clone())?;
     let signals = Signals::listen();
     let signals = signals.map_err(|error| CliError::new(format!("cannot install signal handlers: {error}")))?;
     let own = Outputs::files(arguments, &world);
@@ -90,15 +91,17 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
     };
     let session = Session::new(world.clone(), arguments.follow, longest, state.is_some().then_some(known));
     let state = state.map(|folder| State::new(folder, arguments.save_every));
-    let work = Work { pipeline, out, failed: false };
+    // Without `--follow`, a path that cannot be read is an error of its own.
+    let watched = if arguments.follow { &*arguments.inputs } else { &[] };
+    let watch = Watch::new(watched, arguments.max_silence.0);
+    let work = Work { pipeline, out, watch, failed: false };
     if let Some(name) = pipe.filter(|_| state.is_some()) {
         info!(
             "{name} cannot be read again: after a crash, chains go on, but what was read since the last save is not read again"
         );
     }
-    let monitored = arguments.metrics.map(|_| monitor.clone());
     let reload = Reload { arguments: arguments.clone(), sandbox, current: configured };
-    let mut run = Run::new(work, session, state, monitored, reload, signals.clone());
+    let mut run = Run::new(work, session, state, monitor.clone(), reload, signals.clone());
     for (name, error) in &inputs.failed {
         run.work.fail(&format!("cannot read {name}: {error}"));
     }
@@ -117,7 +120,12 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
     } else {
         input::read(plan.inputs, chunk, jobs, arguments.state.is_some(), &world, &signals.stop_flag())
     };
+    monitor.set(|status| status.senders = run.work.out.outputs.senders.statuses());
     let end = run.run(events);
+    let is_delivered = run.work.out.outputs.senders.finish(signals.stop_asked());
+    if !is_delivered && !signals.stop_asked() {
+        run.work.failed = true;
+    }
     let metrics = run.work.pipeline.report().metrics;
     let Work { out: Out { mut summary, progress, .. }, failed, .. } = run.work;
     progress.finish_and_clear();
@@ -154,10 +162,55 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
     if is_counted && summary.records > 0 {
         info!("recognised: {}", summary.describe_input());
     }
-    if arguments.summary {
-        let _ = writeln!(io::stderr(), "{}", summary.json());
+    match (arguments.summary, arguments.log_format) {
+        (false, _) => {}
+        (true, LogFormat::Text) => {
+            let _ = writeln!(io::stderr(), "{}", summary.json());
+        }
+        (true, LogFormat::Json) => {
+            let members = serde_json::to_value(&summary).unwrap_or_default();
+            log::line(Level::INFO, "summary", members.as_object().cloned().unwrap_or_default());
+        }
     }
     Ok(code)
+}
+
+/// `--check`: everything that a run would refuse, without reading or writing anything.
+fn check_all(arguments: &cli::Run, configured: &Configuration, inputs: &Inputs) -> Result<u8, CliError> {
+    let sandbox = Arc::new(load(arguments.component.as_deref(), cache(arguments))?);
+    let pipeline = Pipeline::open(&sandbox, &configured.json, configured.mode.into(), 1, &[]);
+    let mut pipeline = pipeline.map_err(|error| CliError::usage(error.to_string()))?;
+    let rules = pipeline.report().metrics.iter().filter(|metric| metric.name.starts_with("findings:")).count();
+    let mut problems: Vec<_> =
+        inputs.failed.iter().map(|(name, error)| format!("cannot read {name}: {error}")).collect();
+    for path in arguments.inputs.iter().filter(|path| path.as_os_str() != "-") {
+        if let Err(error) = path.metadata() {
+            problems.push(format!("cannot read {}: {error}", path.display()));
+        }
+    }
+    for output in [&arguments.output, &arguments.findings, &arguments.rejects].into_iter().flatten() {
+        if output.as_os_str() != "-" && !input::folder(output).is_dir() {
+            problems.push(format!("cannot write {}: its folder does not exist", output.display()));
+        }
+    }
+    spool(arguments)?;
+    for destination in &arguments.send {
+        deliver(destination)?;
+    }
+    if !problems.is_empty() {
+        return Err(CliError::usage(problems.join("; ")));
+    }
+    info!("ok: mode {}, {rules} rules, {} inputs", configured.mode.name(), inputs.list.len());
+    Ok(DONE)
+}
+
+/// Where the arguments say to keep the compiled component.
+fn cache(arguments: &cli::Run) -> Cache<'_> {
+    match &arguments.cache {
+        Some(folder) => Cache::Folder(folder),
+        None if arguments.no_cache => Cache::Off,
+        None => Cache::Default,
+    }
 }
 
 /// Checks for conflicts between arguments that clap cannot express.
@@ -167,9 +220,6 @@ fn check(arguments: &cli::Run, inputs: &Inputs) -> Result<(), CliError> {
         return Err(CliError::usage(
             "--follow applies to files and folders only; standard input is always read until it ends",
         ));
-    }
-    if arguments.log_format == LogFormat::Json && arguments.summary {
-        return Err(CliError::usage("--summary cannot be used with --log-format json: its line is not a log message"));
     }
     Ok(())
 }

@@ -4,13 +4,14 @@ use std::env;
 use std::fs;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use catena::{Correlator, Error};
 use catena_component::COMPONENT;
 use catena_host::{Limits, Sandbox};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
-use tracing::debug;
+use tracing::warn;
 
 use super::CliError;
 use super::cli::{self, Format, Mode};
@@ -92,19 +93,56 @@ fn rule_files(
     Ok(files)
 }
 
-/// Loads and compiles the component, using the cache if `cached`.
-pub fn load(file: Option<&Path>, cached: bool) -> Result<Sandbox, CliError> {
+/// Where compiled components are kept.
+#[derive(Clone, Copy, Debug)]
+pub enum Cache<'a> {
+    /// In this folder.
+    Folder(&'a Path),
+    /// In the user's folder for caches.
+    Default,
+    /// Nowhere.
+    Off,
+}
+
+/// Loads and compiles the component.
+pub fn load(file: Option<&Path>, cache: Cache<'_>) -> Result<Sandbox, CliError> {
     let bytes = component(file)?;
     let name = file.map_or("the built-in component".to_owned(), |file| file.display().to_string());
-    if let Some(folder) = cache_folder().filter(|_| cached) {
-        match Sandbox::cached(&bytes, Limits::default(), &folder) {
-            Ok(sandbox) => return Ok(sandbox),
-            // An unusable cache costs some tenths of a second. If the component is at fault, compiling it below says
-            // so.
-            Err(error) => debug!("cannot use {} as a cache: {error}", folder.display()),
+    let folder = match cache {
+        Cache::Folder(folder) => {
+            Some(folder.canonicalize().or_else(|_| std::path::absolute(folder)).unwrap_or_else(|_| folder.to_owned()))
         }
+        Cache::Default => cache_folder(),
+        Cache::Off => None,
+    };
+    let why = match &folder {
+        Some(folder) => {
+            let usable = writable(folder).map_err(|error| error.to_string());
+            let cached = usable
+                .and_then(|()| Sandbox::cached(&bytes, Limits::default(), folder).map_err(|error| error.to_string()));
+            match cached {
+                Ok(sandbox) => return Ok(sandbox),
+                Err(why) => format!("cannot use {} as a cache: {why}", folder.display()),
+            }
+        }
+        None => "there is no folder for a cache: neither XDG_CACHE_HOME nor HOME is set".to_owned(),
+    };
+    let began = Instant::now();
+    let sandbox = Sandbox::new(&bytes, Limits::default());
+    let sandbox = sandbox.map_err(|error| CliError::usage(format!("{name}: {error}")))?;
+    if !matches!(cache, Cache::Off) {
+        let seconds = began.elapsed().as_secs_f64();
+        warn!("{why}; compiled the component in {seconds:.1} s, as every start will: use --cache FOLDER");
     }
-    Sandbox::new(&bytes, Limits::default()).map_err(|error| CliError::usage(format!("{name}: {error}")))
+    Ok(sandbox)
+}
+
+/// Creates a folder if there is none, and checks that files can be made in it: a cache that cannot be written says nothing.
+fn writable(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    let probe = folder.join(format!(".probe-{}", std::process::id()));
+    fs::File::create(&probe)?;
+    fs::remove_file(probe)
 }
 
 /// Reads a component; the built-in one if `file` is `None`.
@@ -126,13 +164,15 @@ fn cache_folder() -> Option<PathBuf> {
     folder("XDG_CACHE_HOME", "catena").or_else(|| folder("HOME", ".cache/catena"))
 }
 
-/// Creates the progress bar of a run, hidden unless standard error is a terminal of its own.
-pub fn progress(arguments: &cli::Run, inputs: &Inputs) -> ProgressBar {
-    // A bar would garble a stream written to the same terminal.
-    if arguments.quiet || !io::stderr().is_terminal() || io::stdout().is_terminal() {
+/// Creates the progress bar of a run, hidden unless standard error is a terminal.
+pub fn progress(arguments: &cli::Run, inputs: &Inputs, mode: Mode) -> ProgressBar {
+    // A bar would garble a stream written to the same terminal. Findings interrupt it.
+    let is_stream =
+        mode != Mode::Findings && arguments.output.as_deref().is_none_or(|output| output.as_os_str() == "-");
+    if arguments.quiet || !io::stderr().is_terminal() || is_stream && io::stdout().is_terminal() {
         return ProgressBar::hidden();
     }
-    let (bar, template) = if inputs.list.contains(&Input::Standard) {
+    let (bar, template) = if arguments.follow || inputs.list.contains(&Input::Standard) {
         (ProgressBar::new_spinner(), "{spinner} {bytes} read, {bytes_per_sec}, {elapsed}")
     } else {
         (ProgressBar::new(inputs.bytes), "{bar:40} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left")

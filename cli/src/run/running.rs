@@ -9,6 +9,7 @@ use tracing::{error, info, warn};
 
 use super::out::Out;
 use super::reload::Reload;
+use super::watch::Watch;
 use crate::durable::{RunState, StateFolder};
 use crate::monitor::Monitor;
 use crate::pipeline::{InputBatch, Pipeline, RunError};
@@ -32,7 +33,7 @@ const UPDATE: Duration = Duration::from_secs(1);
 pub struct Run {
     inputs: Session,
     state: Option<State>,
-    monitor: Option<Monitor>,
+    monitor: Monitor,
     /// When the monitor was last updated.
     updated: Option<Instant>,
     /// When output was last flushed.
@@ -48,6 +49,7 @@ pub struct Run {
 pub struct Work {
     pub pipeline: Pipeline,
     pub out: Out,
+    pub watch: Watch,
     /// Whether any input could not be read.
     pub failed: bool,
 }
@@ -87,7 +89,10 @@ impl Consumer for Work {
                 info!("{name}: skipped: {reason}");
             }
             Notice::Failed { name, error } => self.fail(&format!("cannot read {name}: {error}")),
-            Notice::Trouble { name, error } => self.fail(&format!("cannot read {name}; will retry: {error}")),
+            Notice::Trouble { name, error } => {
+                self.watch.trouble(&name, &error.to_string());
+                self.fail(&format!("cannot read {name}; will retry: {error}"));
+            }
             Notice::Renamed { from, to } => info!("{from} was renamed to {}", to.display()),
             Notice::Unfinished { name } => {
                 warn!("{name}: ends in the middle of a record, which is left to the next run");
@@ -115,7 +120,7 @@ impl Run {
         work: Work,
         inputs: Session,
         state: Option<State>,
-        monitor: Option<Monitor>,
+        monitor: Monitor,
         reload: Reload,
         signals: Signals,
     ) -> Self {
@@ -234,21 +239,23 @@ impl Run {
         let saved = state.folder.save(&run_state, &checkpoints);
         saved.map_err(|error| RunError::Output(WriteError::Failed(error)))?;
         state.saved = Instant::now();
-        if let Some(monitor) = &self.monitor {
-            monitor.set(|status| status.saved = Some(SystemTime::now()));
-        }
+        self.monitor.set(|status| status.saved = Some(SystemTime::now()));
         Ok(())
     }
 
     /// Updates the monitor, at most once per [`UPDATE`] unless `now` is set.
     fn update_monitor(&mut self, now: bool) {
-        let Some(monitor) = &self.monitor else { return };
         if !now && self.updated.is_some_and(|updated| updated.elapsed() < UPDATE) {
             return;
         }
         self.updated = Some(Instant::now());
         let report = self.work.pipeline.report();
         let summary = self.work.out.summary.clone();
-        monitor.set(|status| (status.report, status.summary, status.alive) = (report, summary, Instant::now()));
+        let input = report.metrics.iter().filter(|metric| metric.name.starts_with("input:"));
+        let problems = self.work.watch.look(input.map(|metric| metric.value).sum());
+        self.monitor.set(|status| {
+            (status.report, status.summary, status.problems, status.alive) =
+                (report, summary, problems, Instant::now());
+        });
     }
 }

@@ -1,0 +1,172 @@
+//! `--send`: findings leave for other systems, each from a spool of its own, so that a slow receiver slows nothing else.
+//!
+//! Each finding is delivered at least once, across crashes of either side. The id of a finding tells duplicates.
+
+mod destination;
+mod elastic;
+mod hec;
+mod http;
+mod nats;
+mod sentinel;
+mod spool;
+mod status;
+mod syslog;
+mod tls;
+mod webhook;
+mod worker;
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use catena_host::Finding;
+use tracing::{error, info, warn};
+
+use super::CliError;
+pub use destination::Destination;
+use destination::{Kind, name_of};
+use spool::Writer;
+pub use status::Status;
+use worker::Deliver;
+
+/// How long a run that ends waits for its findings to be delivered.
+const LAST_CHANCE: Duration = Duration::from_secs(30);
+
+/// How long, if it was told to stop.
+const LAST_CHANCE_OF_STOP: Duration = Duration::from_secs(3);
+
+/// All destinations of a run.
+#[derive(Default)]
+pub struct Senders {
+    list: Vec<Sender>,
+    _lock: Option<File>,
+}
+
+struct Sender {
+    destination: Destination,
+    spool: Writer,
+    status: Arc<Status>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What delivers to a destination. Reads the files that its options name.
+pub fn deliver(destination: &Destination) -> Result<Box<dyn Deliver>, CliError> {
+    let made: Result<Box<dyn Deliver>, String> = match destination.kind {
+        Kind::Syslog => syslog::Syslog::new(destination).map(|to| Box::new(to) as _),
+        Kind::Hec => hec::Hec::new(destination).map(|to| Box::new(to) as _),
+        Kind::Elastic => elastic::Elastic::new(destination).map(|to| Box::new(to) as _),
+        Kind::Sentinel => sentinel::Sentinel::new(destination).map(|to| Box::new(to) as _),
+        Kind::Webhook => webhook::Webhook::new(destination).map(|to| Box::new(to) as _),
+        Kind::Nats => nats::Nats::new(destination).map(|to| Box::new(to) as _),
+    };
+    made.map_err(|why| CliError::usage(format!("--send {destination}: {why}")))
+}
+
+impl Senders {
+    /// Opens the spools in a folder and starts to deliver what is in them.
+    pub fn open(destinations: &[Destination], folder: Option<&Path>) -> Result<Self, CliError> {
+        let Some(folder) = folder.filter(|_| !destinations.is_empty()) else { return Ok(Self::default()) };
+        let fail = |error: std::io::Error| CliError::new(format!("cannot use the spool {}: {error}", folder.display()));
+        std::fs::create_dir_all(folder).map_err(fail)?;
+        let lock = File::create(folder.join("lock")).map_err(fail)?;
+        if matches!(lock.try_lock(), Err(std::fs::TryLockError::WouldBlock)) {
+            return Err(CliError::new(format!("the spool {} is in use by another run", folder.display())));
+        }
+        let mut list: Vec<Sender> = Vec::new();
+        for destination in destinations {
+            if list.iter().any(|sender| sender.destination.name == destination.name) {
+                return Err(CliError::usage(format!(
+                    "--send {destination} is given twice; use name= to tell them apart"
+                )));
+            }
+            let to = deliver(destination)?;
+            let own = folder.join(&destination.name);
+            let (spool, reader) = spool::open(&own, destination.spool_bytes()).map_err(fail)?;
+            if spool.waiting() > 0 {
+                info!("{destination}: {} bytes of findings wait from an earlier run", spool.waiting());
+            }
+            let status = Arc::new(Status::default());
+            let thread = worker::start(destination, to, reader, &own, Arc::clone(&status)).map_err(fail)?;
+            list.push(Sender { destination: destination.clone(), spool, status, thread: Some(thread) });
+        }
+        Ok(Self { list, _lock: Some(lock) })
+    }
+
+    /// Whether there is nowhere to send to.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Puts a finding, whose final form is `body`, into the spool of each destination that wants it.
+    pub fn send(&mut self, finding: &Finding, body: &str) {
+        for sender in &mut self.list {
+            if !sender.destination.wants(finding.severity, &finding.rule) {
+                continue;
+            }
+            let time = finding.last_seen.to_string();
+            let key = key(finding, body);
+            let line = [&*key, name_of(finding.severity), &finding.rule, &time, body.trim_end()].join("\t");
+            if !sender.spool.push(&[line.as_bytes()]) && sender.status.dropped() {
+                error!(
+                    "{}: its spool is full, so findings are not sent to it; they are counted, and lost if there is no --findings",
+                    sender.destination
+                );
+            }
+        }
+    }
+
+    /// Hands what was put into the spools to the threads.
+    pub fn flush(&mut self) -> Result<(), CliError> {
+        self.each(Writer::flush)
+    }
+
+    /// Brings it to disk.
+    pub fn sync(&mut self) -> Result<(), CliError> {
+        self.each(Writer::sync)
+    }
+
+    fn each(&mut self, work: impl Fn(&mut Writer) -> std::io::Result<()>) -> Result<(), CliError> {
+        for Sender { destination, spool, status, .. } in &mut self.list {
+            work(spool).map_err(|error| CliError::new(format!("cannot write the spool of {destination}: {error}")))?;
+            status.set_waiting(spool.waiting());
+        }
+        Ok(())
+    }
+
+    /// The destinations, for metrics and the health check.
+    pub fn statuses(&self) -> Vec<(String, Arc<Status>)> {
+        self.list.iter().map(|sender| (sender.destination.name.clone(), Arc::clone(&sender.status))).collect()
+    }
+
+    /// Waits for the rest to be delivered, for a bounded time, and ends the threads. Returns true if nothing is left.
+    pub fn finish(&mut self, is_stopped: bool) -> bool {
+        let patience = if is_stopped { LAST_CHANCE_OF_STOP } else { LAST_CHANCE };
+        let until = Instant::now() + patience;
+        let mut is_done = true;
+        for sender in &mut self.list {
+            if !sender.spool.wait_until_empty(until.saturating_duration_since(Instant::now())) {
+                is_done = false;
+                let left = sender.spool.waiting();
+                warn!(
+                    "{}: {left} bytes of findings are not delivered yet; the next run goes on with them",
+                    sender.destination
+                );
+            }
+            sender.spool.end();
+        }
+        for thread in self.list.iter_mut().filter_map(|sender| sender.thread.take()).filter(|_| is_done) {
+            let _ = thread.join();
+        }
+        is_done
+    }
+}
+
+/// What tells a finding from others. An update has the id of its finding, but is not a duplicate of it.
+fn key(finding: &Finding, body: &str) -> String {
+    let is_update = body.starts_with("{\"activity_id\":2");
+    let count = is_update.then(|| serde_json::from_str::<serde_json::Value>(body).ok()).flatten();
+    let count = count.and_then(|body| body["count"].as_u64());
+    count.map_or_else(|| finding.id.clone(), |count| format!("{}-{count}", finding.id))
+}
