@@ -35,7 +35,8 @@ impl Document {
             // The place stands before the message already.
             let message =
                 message.strip_prefix("line ").and_then(|rest| rest.split_once(": ")).map_or(message, |(_, rest)| rest);
-            let message = message.split(", set DuplicateKeyPolicy").next().unwrap_or(message);
+            let asides = [" at line ", ", set DuplicateKeyPolicy"];
+            let message = asides.iter().fold(message, |message, aside| message.split(aside).next().unwrap_or(message));
             format!("{name}:{} {}", location.unwrap_or_default(), in_plain_words(message))
         };
         let json = serde_saphyr::from_str(text).map_err(fail)?;

@@ -21,6 +21,7 @@ mod run_live;
 mod run_unknown;
 mod run_usage;
 mod sample;
+mod sending;
 mod signals;
 mod state_damage;
 mod tools;

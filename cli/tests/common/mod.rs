@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test uses what it needs")]
 
 pub mod following;
+pub mod receiver;
 pub mod runs;
 
 use std::ffi::OsStr;
