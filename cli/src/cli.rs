@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::listen::Address;
 use super::send::Destination;
 
 /// Find attack chains in streams of cloud audit logs.
@@ -189,6 +190,18 @@ pub struct Run {
     /// Work done since the last save is repeated after a crash.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration, requires = "state")]
     pub save_every: Duration,
+    /// Listen for records; may be given several times, and needs --state
+    ///
+    /// URL[,OPTION=VALUE]... with one of
+    ///   tcp://127.0.0.1:PORT, unix://PATH, udp://127.0.0.1:PORT   records or syslog
+    ///   http://127.0.0.1:PORT                                     posted records; Splunk's HEC, Firehose, Pub/Sub,
+    ///                                                             EventBridge, Event Grid
+    ///   tls://ADDRESS:PORT,cert=FILE,key=FILE[,client-ca=FILE]    the same over TLS, on any interface
+    ///   https://ADDRESS:PORT,cert=FILE,key=FILE,token-file=FILE
+    /// Records are kept in the folder of the state until they are processed; HTTP clients get their answer once they
+    /// are on disk. See docs/listening.md for all options.
+    #[arg(long, value_name = "URL", verbatim_doc_comment, requires = "state")]
+    pub listen: Vec<Address>,
     /// Keep reading as files grow and new files appear, until interrupted
     ///
     /// Rotated, truncated, copied and compressed files are recognised; see docs/operating.md.

@@ -8,6 +8,7 @@ mod describe;
 mod durable;
 mod inspect;
 mod kind;
+mod listen;
 mod log;
 mod monitor;
 mod output;
@@ -23,6 +24,7 @@ mod sink;
 mod suggest;
 mod summary;
 mod terminal;
+mod tls;
 mod yaml;
 
 use std::env;

@@ -11,8 +11,9 @@ use std::time::{Duration, Instant, SystemTime};
 use super::CliError;
 use super::pipeline::Report;
 use super::run::Problems;
-use super::send;
 use super::summary::Summary;
+use super::{listen, send};
+use catena_input::Journal;
 
 /// A run without progress for this long is unhealthy.
 const STUCK: Duration = Duration::from_secs(30);
@@ -25,6 +26,8 @@ pub struct Status {
     pub saved: Option<SystemTime>,
     /// What is wrong with its inputs.
     pub problems: Problems,
+    /// What came over a network.
+    pub listen: Option<(Arc<listen::Status>, Journal)>,
     /// Where findings are sent.
     pub senders: Vec<(String, Arc<send::Status>)>,
     /// When the run last made progress. Waiting for input counts as progress.
@@ -46,6 +49,7 @@ impl Monitor {
             report: Report::default(),
             saved: None,
             problems: Problems::default(),
+            listen: None,
             senders: Vec::new(),
             alive: Instant::now(),
         };
@@ -110,6 +114,17 @@ impl Monitor {
         text.gauge("silence_seconds", "Time since the last record of a known cloud, or since the start.", silence);
         if let Some(saved) = status.saved.and_then(|saved| saved.duration_since(SystemTime::UNIX_EPOCH).ok()) {
             text.gauge("checkpoint_timestamp_seconds", "Time of the last checkpoint.", saved.as_secs());
+        }
+        if let Some((listen, journal)) = &status.listen {
+            let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+            text.gauge("listen_connections", "Open connections of --listen.", of(&listen.connections));
+            text.counter("listen_received_bytes", "Bytes of records received.", of(&listen.received_bytes));
+            text.counter(
+                "listen_refused",
+                "Connections, requests and datagrams not taken in full.",
+                of(&listen.refused),
+            );
+            text.gauge("listen_journal_bytes", "Bytes of records in the journal, processed or not.", journal.bytes());
         }
         text.senders(&status.senders);
         text.engine(&status.report);

@@ -21,13 +21,19 @@ use super::setup::{Cache, Configuration, configuration, load, progress};
 use super::signals::Signals;
 use super::sink::WriteError;
 use super::summary::Summary;
-use super::{CliError, DONE, FAILED, UNRECOGNISED, log};
-use catena_input::{self as input, Follow, Input, Inputs, Session, World};
+use super::{CliError, DONE, FAILED, UNRECOGNISED, listen, log};
+use catena_input::{self as input, Events, Follow, Input, Inputs, Journal, Saved, Session, World};
 use out::Out;
 use reload::Reload;
 use running::{Run, State, Work};
 pub use watch::Problems;
 use watch::Watch;
+
+/// The folder in that of the state for records that came over a network.
+const JOURNAL: &str = "received";
+
+/// How many pieces of followed files and of the journal may wait.
+const READ_AHEAD: usize = 8;
 
 /// The exit code by which shells report death by SIGPIPE.
 const READER_GONE: u8 = 128 + 13;
@@ -36,7 +42,11 @@ const READER_GONE: u8 = 128 + 13;
 pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
     let began = Instant::now();
     let world = World::real();
-    let mut inputs = Inputs::find(&*world.files, &arguments.inputs);
+    let mut inputs = match &*arguments.inputs {
+        // Whoever listens does not read the standard input as well.
+        [] if !arguments.listen.is_empty() => Inputs::default(),
+        named => Inputs::find(&*world.files, named),
+    };
     check(arguments, &inputs)?;
     let configured = configuration(arguments)?;
     let mode = configured.mode;
@@ -78,7 +88,17 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
     let signals = signals.map_err(|error| CliError::new(format!("cannot install signal handlers: {error}")))?;
     let own = Outputs::files(arguments, &world);
     inputs.exclude(&own, &arguments.inputs, &*world.files);
-    let plan = input::plan(inputs.list, saved.inputs, &own, arguments.follow, &world);
+    let journal = match &arguments.state {
+        Some(state) if !arguments.listen.is_empty() || state.join(JOURNAL).exists() => {
+            let folder = state.join(JOURNAL);
+            let opened = Journal::open(&folder);
+            Some(opened.map_err(|error| CliError::new(format!("cannot open {}: {error}", folder.display())))?)
+        }
+        _ => None,
+    };
+    let is_segment = |saved: &Saved| journal.as_ref().is_some_and(|(journal, _)| journal.has(&saved.path));
+    let (segments, files): (Vec<_>, Vec<_>) = saved.inputs.into_iter().partition(is_segment);
+    let plan = input::plan(inputs.list, files, &own, arguments.follow, &world);
     let known = plan.known(&world);
     let longest = arguments.max_record_bytes.max(arguments.batch_bytes) as usize;
     let out = Out {
@@ -89,8 +109,12 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
         progress,
         input: saved.input.into(),
     };
-    let session = Session::new(world.clone(), arguments.follow, longest, state.is_some().then_some(known));
-    let state = state.map(|folder| State::new(folder, arguments.save_every));
+    let mut known = known;
+    segments.iter().cloned().for_each(|segment| known.add(segment));
+    let follows = arguments.follow || journal.is_some();
+    let session = Session::new(world.clone(), follows, longest, state.is_some().then_some(known));
+    let kept = journal.as_ref().map(|(journal, _)| journal.clone());
+    let state = state.map(|folder| State::new(folder, arguments.save_every, kept));
     // Without `--follow`, a path that cannot be read is an error of its own.
     let watched = if arguments.follow { &*arguments.inputs } else { &[] };
     let watch = Watch::new(watched, arguments.max_silence.0);
@@ -114,9 +138,20 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
     plan.warnings.iter().for_each(|warning| warn!("{warning}"));
     let (processing, bytes_before) = (Instant::now(), run.work.out.summary.bytes);
     let chunk = arguments.batch_bytes as usize;
-    let events = if arguments.follow {
-        let inputs = Follow { arguments: arguments.inputs.clone(), inputs: plan.inputs, known: plan.known, own, chunk };
-        input::follow(inputs, &world, &signals.stop_flag(), Arc::clone(&monitor.backlog))
+    let events = if follows {
+        let (sender, events) = Events::channel(READ_AHEAD);
+        if arguments.follow {
+            let what =
+                Follow { arguments: arguments.inputs.clone(), inputs: plan.inputs, known: plan.known, own, chunk };
+            input::follow(what, &world, &signals.stop_flag(), Arc::clone(&monitor.backlog), sender.clone());
+        }
+        if let Some((journal, writer)) = journal {
+            journal.read(segments, chunk, world.clone(), sender, signals.stop_flag());
+            let status = Arc::new(listen::Status::default());
+            monitor.set(|monitored| monitored.listen = Some((Arc::clone(&status), journal.clone())));
+            listen::start(&arguments.listen, (&journal, writer), longest, &status)?;
+        }
+        events
     } else {
         input::read(plan.inputs, chunk, jobs, arguments.state.is_some(), &world, &signals.stop_flag())
     };
@@ -197,6 +232,9 @@ fn check_all(arguments: &cli::Run, configured: &Configuration, inputs: &Inputs) 
     for destination in &arguments.send {
         deliver(destination)?;
     }
+    for address in &arguments.listen {
+        listen::check(address)?;
+    }
     if !problems.is_empty() {
         return Err(CliError::usage(problems.join("; ")));
     }
@@ -216,6 +254,9 @@ fn cache(arguments: &cli::Run) -> Cache<'_> {
 /// Checks for conflicts between arguments that clap cannot express.
 fn check(arguments: &cli::Run, inputs: &Inputs) -> Result<(), CliError> {
     let standard = inputs.list.contains(&Input::Standard);
+    if !arguments.listen.is_empty() && !arguments.inputs.is_empty() && !arguments.follow {
+        return Err(CliError::usage("--listen takes other inputs only with --follow"));
+    }
     if standard && arguments.follow {
         return Err(CliError::usage(
             "--follow applies to files and folders only; standard input is always read until it ends",

@@ -10,6 +10,7 @@ mod guest;
 mod guide;
 mod identity;
 mod inspect;
+mod listening;
 mod metrics_attacks;
 mod output_rotations;
 mod pipes;

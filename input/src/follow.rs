@@ -9,13 +9,12 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::Duration;
 
 use super::chunk::Pool;
 use super::world::{Inode, Metadata, Stamp, World};
-use super::{Events, Input, InputEvent, Inputs, Own, Piece, Planned, Saved};
+use super::{EventSender, Input, InputEvent, Inputs, Own, Piece, Planned, Saved};
 use followed::{Advance, Followed};
 use judge::{Copies, Ended, Held, Judgement};
 
@@ -32,9 +31,6 @@ const MAX_OPEN: usize = 256;
 
 /// Maximum number of files remembered after they have disappeared: they may reappear compressed.
 const MAX_GONE: usize = 1_000;
-
-/// Maximum number of chunks read ahead of the consumer.
-const READ_AHEAD: usize = 8;
 
 /// What to follow.
 pub struct Follow {
@@ -54,11 +50,7 @@ pub struct Follow {
 /// folders.
 ///
 /// Keeps `backlog` at the number of bytes that exist but have not been read.
-pub fn follow(what: Follow, world: &World, stop: &Arc<AtomicBool>, backlog: Arc<AtomicU64>) -> Events {
-    let (order, given) = sync_channel(1);
-    let (events, receiver) = sync_channel(READ_AHEAD);
-    // Cannot fail: the receiver exists and the channel has room.
-    let _ = order.send(receiver);
+pub fn follow(what: Follow, world: &World, stop: &Arc<AtomicBool>, backlog: Arc<AtomicU64>, events: EventSender) {
     let (world, stop) = (world.clone(), Arc::clone(stop));
     thread::spawn(move || {
         let send = move |event| events.send(event).map_err(|_| Closed);
@@ -72,7 +64,6 @@ pub fn follow(what: Follow, world: &World, stop: &Arc<AtomicBool>, backlog: Arc<
             backlog.store(follower.backlog(), Ordering::Relaxed);
         }
     });
-    Events { inputs: given, current: None }
 }
 
 /// The receiver of the events is gone.

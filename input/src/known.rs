@@ -39,6 +39,14 @@ impl Known {
         }
     }
 
+    /// Forgets a file.
+    pub fn remove(&mut self, path: &Path) {
+        self.files.retain(|_, files| {
+            files.retain(|saved| saved.path != path);
+            !files.is_empty()
+        });
+    }
+
     /// Updates the name of a file.
     pub fn rename(&mut self, inode: Inode, path: &Path) {
         let files = self.files.get_mut(&inode).into_iter().flatten();

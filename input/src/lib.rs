@@ -8,6 +8,7 @@ mod encoding;
 mod follow;
 pub mod framing;
 mod identity;
+mod journal;
 mod known;
 mod own;
 mod read;
@@ -20,13 +21,14 @@ mod world;
 use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SendError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use framing::Lines;
 
 pub use follow::{Closed, Follow, Follower, follow};
+pub use journal::{Journal, JournalWriter};
 pub use known::Known;
 pub use own::{Own, is_rotation};
 pub use read::read;
@@ -118,6 +120,16 @@ pub struct Events {
     current: Option<Receiver<InputEvent>>,
 }
 
+/// Sends events; a slow consumer blocks it.
+#[derive(Clone, Debug)]
+pub struct EventSender(SyncSender<InputEvent>);
+
+impl EventSender {
+    fn send(&self, event: InputEvent) -> Result<(), SendError<InputEvent>> {
+        self.0.send(event)
+    }
+}
+
 /// Result of [`Events::next`].
 pub enum Next {
     /// The next event.
@@ -129,6 +141,15 @@ pub enum Next {
 }
 
 impl Events {
+    /// Events of several sources at once, of which at most `ahead` wait.
+    pub fn channel(ahead: usize) -> (EventSender, Self) {
+        let (order, given) = sync_channel(1);
+        let (events, receiver) = sync_channel(ahead);
+        // Cannot fail: the receiver exists and the channel has room.
+        let _ = order.send(receiver);
+        (EventSender(events), Self { inputs: given, current: None })
+    }
+
     /// Waits for the next event, for at most `patience`.
     pub fn next(&mut self, patience: Duration) -> Next {
         let until = Instant::now() + patience;

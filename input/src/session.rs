@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -315,6 +315,13 @@ impl Session {
     ) -> Result<(), R::Error> {
         let Some(open) = self.open.get_mut(&id) else { return Ok(()) };
         frame(&mut open.framer, &mut |batch| to.batch(&open.name, batch))
+    }
+
+    /// Forgets a file that has ended and will not come back.
+    pub fn forget(&mut self, path: &Path) {
+        if let Some(known) = &mut self.known {
+            known.remove(path);
+        }
     }
 
     /// Forgets files that have not existed for a week.

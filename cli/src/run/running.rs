@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use catena_input::framing::Batch;
-use catena_input::{Consumer, Events, Next, Notice, Session};
+use catena_input::{Consumer, Events, Journal, Next, Notice, Session};
 use tracing::{error, info, warn};
 
 use super::out::Out;
@@ -61,13 +61,15 @@ pub struct State {
     saved: Instant,
     /// When missing files were last forgotten.
     pruned: Instant,
+    /// What came over a network; kept until a saved state is past it.
+    journal: Option<Journal>,
 }
 
 impl State {
     /// A state that is saved at this interval.
-    pub fn new(folder: StateFolder, every: Duration) -> Self {
+    pub fn new(folder: StateFolder, every: Duration, journal: Option<Journal>) -> Self {
         let now = Instant::now();
-        Self { folder, every, saved: now, pruned: now }
+        Self { folder, every, saved: now, pruned: now, journal }
     }
 }
 
@@ -239,6 +241,14 @@ impl Run {
         let saved = state.folder.save(&run_state, &checkpoints);
         saved.map_err(|error| RunError::Output(WriteError::Failed(error)))?;
         state.saved = Instant::now();
+        if let Some(journal) = &state.journal {
+            for done in run_state.inputs.iter().filter(|saved| saved.ended.is_some() && journal.has(&saved.path)) {
+                if let Err(error) = journal.remove(&done.path) {
+                    warn!("cannot remove {}: {error}", done.path.display());
+                }
+                self.inputs.forget(&done.path);
+            }
+        }
         self.monitor.set(|status| status.saved = Some(SystemTime::now()));
         Ok(())
     }

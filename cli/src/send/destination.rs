@@ -11,6 +11,7 @@ use url::Url;
 use wildmatch::WildMatch;
 
 use crate::suggest::did_you_mean;
+use crate::tls;
 
 /// Where to send findings, and which.
 #[derive(Clone, Debug)]
@@ -85,6 +86,11 @@ impl Destination {
     /// The path in an option that names a file.
     pub fn file(&self, name: &str) -> Option<PathBuf> {
         self.option(name).map(PathBuf::from)
+    }
+
+    /// The secret in the file that an option names.
+    pub fn secret(&self, name: &str) -> Result<Option<String>, String> {
+        self.file(name).map(|file| tls::secret(&file)).transpose()
     }
 
     /// The most bytes that may wait for the receiver.

@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 
 use super::destination::Destination;
 use super::http::{Client, Verdict};
-use super::tls::secret;
 use super::worker::{Deliver, Delivery, Entry};
 
 pub struct Elastic {
@@ -43,10 +42,10 @@ impl Elastic {
     pub fn new(destination: &Destination) -> Result<Self, String> {
         let mut url = destination.url.clone();
         url.set_path(&format!("{}/_bulk", url.path().trim_end_matches('/')));
-        let password = secret(destination, "password-file")?;
+        let password = destination.secret("password-file")?;
         let basic = destination.option("user").zip(password);
         let basic = basic.map(|(user, password)| format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))));
-        let key = secret(destination, "api-key-file")?.map(|key| format!("ApiKey {key}"));
+        let key = destination.secret("api-key-file")?.map(|key| format!("ApiKey {key}"));
         Ok(Self { client: Client::new(destination)?, url: url.into(), authorization: key.or(basic) })
     }
 }

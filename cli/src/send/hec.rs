@@ -4,7 +4,6 @@ use serde_json::json;
 
 use super::destination::Destination;
 use super::http::{Client, in_halves};
-use super::tls::secret;
 use super::worker::{Deliver, Delivery, Entry};
 
 /// The path, if the address has none.
@@ -20,7 +19,7 @@ pub struct Hec {
 
 impl Hec {
     pub fn new(destination: &Destination) -> Result<Self, String> {
-        let token = secret(destination, "token-file")?.ok_or("token-file= is missing")?;
+        let token = destination.secret("token-file")?.ok_or("token-file= is missing")?;
         let mut url = destination.url.clone();
         if url.path() == "/" {
             url.set_path(PATH);

@@ -8,8 +8,8 @@ use ureq::http::header::RETRY_AFTER;
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 
 use super::destination::Destination;
-use super::tls;
 use super::worker::{Delivery, Entry};
+use crate::tls::{self, provider as tls_provider};
 
 /// How long a connection and a whole request may take.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -56,10 +56,9 @@ impl Client {
             // A POST that is sent again as GET would be lost.
             .max_redirects(0);
         if destination.url.scheme() == "https" {
-            let roots = tls::roots(destination)?;
+            let roots = tls::roots(destination.file("ca").as_deref())?;
             let roots: Vec<_> = roots.iter().map(|root| Certificate::from_der(root).to_owned()).collect();
-            let provider = Arc::new(rustls::crypto::ring::default_provider());
-            let tls = TlsConfig::builder().unversioned_rustls_crypto_provider(provider);
+            let tls = TlsConfig::builder().unversioned_rustls_crypto_provider(tls_provider());
             let tls = tls.root_certs(RootCerts::Specific(Arc::new(roots)));
             let client = match (destination.file("cert"), destination.file("key")) {
                 (Some(cert), Some(key)) => {

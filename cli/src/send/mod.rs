@@ -11,7 +11,6 @@ mod sentinel;
 mod spool;
 mod status;
 mod syslog;
-mod tls;
 mod webhook;
 mod worker;
 

@@ -7,7 +7,6 @@ use tokio::runtime::{self, Runtime};
 use tokio::time::timeout;
 
 use super::destination::Destination;
-use super::tls::secret;
 use super::worker::{Deliver, Delivery, Entry};
 
 /// How long to wait for a connection and for an acknowledgement.
@@ -30,7 +29,7 @@ impl Nats {
         }
         Ok(Self {
             runtime: runtime.map_err(|error| error.to_string())?,
-            password: secret(destination, "password-file")?,
+            password: destination.secret("password-file")?,
             subject: destination.url.path().trim_matches('/').to_owned(),
             uses_jetstream: destination.option("jetstream") != Some("off"),
             destination: destination.clone(),

@@ -10,7 +10,6 @@ use url::form_urlencoded;
 
 use super::destination::Destination;
 use super::http::{Client, Verdict, in_halves};
-use super::tls::secret;
 use super::worker::{Deliver, Delivery, Entry};
 
 /// Where applications get their tokens, but for national clouds (`login=`).
@@ -47,7 +46,7 @@ impl Sentinel {
         if url.query().is_none() {
             url.set_query(Some(VERSION));
         }
-        let secret = secret(destination, "secret-file")?.ok_or("secret-file= is missing")?;
+        let secret = destination.secret("secret-file")?.ok_or("secret-file= is missing")?;
         let tenant = destination.option("tenant").unwrap_or_default();
         let login = destination.option("login").unwrap_or(LOGIN).trim_end_matches('/');
         let form = form_urlencoded::Serializer::new(String::new())

@@ -15,8 +15,8 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::destination::{Destination, name_of};
-use super::tls;
 use super::worker::{Deliver, Delivery, Entry};
+use crate::tls;
 
 /// How long to wait for a connection, a write, and the receiver's close.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -51,7 +51,10 @@ impl Syslog {
         let standard = PORTS.iter().find(|(transport, _)| *transport == scheme).map_or(514, |(_, port)| *port);
         let transport = match scheme {
             "udp" => Transport::Udp,
-            "tls" => Transport::Tls(tls::client(destination)?),
+            "tls" => {
+                let (ca, cert, key) = (destination.file("ca"), destination.file("cert"), destination.file("key"));
+                Transport::Tls(tls::client(ca.as_deref(), cert.as_deref().zip(key.as_deref()))?)
+            }
             _ => Transport::Tcp,
         };
         let facility = destination.option("facility").and_then(|number| number.parse().ok()).unwrap_or(LOCAL0);

@@ -2,7 +2,6 @@
 
 use super::destination::Destination;
 use super::http::{Client, Verdict};
-use super::tls::secret;
 use super::worker::{Deliver, Delivery, Entry};
 
 pub struct Webhook {
@@ -13,7 +12,7 @@ pub struct Webhook {
 
 impl Webhook {
     pub fn new(destination: &Destination) -> Result<Self, String> {
-        let token = secret(destination, "token-file")?;
+        let token = destination.secret("token-file")?;
         let authorization = token.map(|token| format!("Bearer {token}"));
         Ok(Self { client: Client::new(destination)?, url: destination.url.clone().into(), authorization })
     }
