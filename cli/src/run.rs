@@ -55,6 +55,10 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
     if arguments.check {
         return check_all(arguments, &configured, &inputs);
     }
+    // Without `--follow`, a path that cannot be read is an error of its own.
+    let watched = if arguments.follow { &*arguments.inputs } else { &[] };
+    let mut watch = Watch::new(watched, arguments.max_silence.0);
+    watch.look(0);
     let state = arguments.state.as_deref().map(StateFolder::open).transpose()?;
     let (saved, checkpoints) = match &state {
         Some(state) => state.load()?.unwrap_or_default(),
@@ -115,9 +119,6 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
     let session = Session::new(world.clone(), follows, longest, state.is_some().then_some(known));
     let kept = journal.as_ref().map(|(journal, _)| journal.clone());
     let state = state.map(|folder| State::new(folder, arguments.save_every, kept));
-    // Without `--follow`, a path that cannot be read is an error of its own.
-    let watched = if arguments.follow { &*arguments.inputs } else { &[] };
-    let watch = Watch::new(watched, arguments.max_silence.0);
     let work = Work { pipeline, out, watch, failed: false };
     if let Some(name) = pipe.filter(|_| state.is_some()) {
         info!(

@@ -16,6 +16,7 @@ use tracing::warn;
 use super::CliError;
 use super::cli::{self, Format, Mode};
 use super::rules::RuleFile;
+use super::suggest::did_you_mean;
 use super::yaml::Document;
 use catena_input::{Input, Inputs};
 
@@ -70,6 +71,12 @@ pub fn configuration(arguments: &cli::Run) -> Result<Configuration, CliError> {
             let rest = path.strip_prefix(&format!("rules[{}]", own_rules + at))?;
             Some(file.document().problem(rest.trim_start_matches('.'), &reason))
         });
+        let advice = reason.strip_prefix("there is no built-in rule \"").and_then(|rest| rest.strip_suffix('"'));
+        let advice = advice.map(|name| {
+            let known = catena::built_in().unwrap_or_default();
+            did_you_mean(name, known.iter().map(|rule| rule.id.as_str()))
+        });
+        let reason = reason.clone() + &advice.unwrap_or_default();
         return Err(in_file.map_or_else(|| wrong(&path, &reason), CliError::usage));
     }
     Ok(Configuration { json, mode })

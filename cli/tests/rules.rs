@@ -72,29 +72,35 @@ fn every_built_in_rule_is_explained() {
 #[test]
 fn errors_name_file_and_line() {
     let folder = tempfile::tempdir().unwrap();
-    for (part, by, line, expected) in [
-        ("severity: high", "severity: awful", 4, "severity: unknown variant `awful`"),
-        ("actions: [CreateAccessKey]", "actions: []", 10, "steps[0].actions: expected at least one action"),
-        ("      - AssumeRole", "      - Assume Role", 17, "steps[1].actions[0]: \"Assume Role\" is not a valid action"),
+    for (part, by, place, expected) in [
+        ("severity: high", "severity: awful", "4:1", "severity: unknown value `awful`; there are informational, low"),
+        ("actions: [CreateAccessKey]", "actions: []", "10:5", "steps[0].actions: expected at least one action"),
+        (
+            "      - AssumeRole",
+            "      - Assume Role",
+            "17:9",
+            "steps[1].actions[0]: \"Assume Role\" is not a valid action",
+        ),
         (
             "      key: userIdentity.accessKeyId",
             "      key: userIdentity..accessKeyId",
-            19,
-            "steps[1].bind.key: invalid value",
+            "19:7",
+            "steps[1].bind.key: the text",
         ),
         (
             "      key: userIdentity.accessKeyId",
             "      other: userIdentity.accessKeyId",
-            6,
+            "6:1",
             "steps: not all steps are linked",
         ),
-        ("within: 1h\n", "", 1, "a rule of several steps needs `within`"),
-        ("    findings: 1", "    finding: 1", 21, "examples[0]: expected `findings`"),
+        ("within: 1h\n", "", "", "a rule of several steps needs `within`"),
+        ("    findings: 1", "    finding: 1", "21:5", "examples[0]: expected `findings`"),
     ] {
         assert!(RULE.contains(part), "{part}");
         let path = file(folder.path(), "rule.yaml", RULE.replacen(part, by, 1));
         let output = crate::common::catena(["rules", "check"]).arg(&path).output().unwrap();
-        let expected = format!("{}:{line}: {expected}", path.display());
+        let place = if place.is_empty() { String::new() } else { format!("{place}:") };
+        let expected = format!("{}:{place} {expected}", path.display());
         assert_eq!(output.status.code(), Some(1), "{expected}");
         assert!(stderr(&output).contains(&expected), "{expected}: {}", stderr(&output));
     }
@@ -126,8 +132,8 @@ fn known_members(part: &str, by: &str) -> BTreeSet<String> {
     let folder = tempfile::tempdir().unwrap();
     let path = file(folder.path(), "rule.yaml", RULE.replacen(part, by, 1));
     let refusal = stderr(&crate::common::catena(["rules", "check"]).arg(&path).output().unwrap());
-    let (_, list) = refusal.split_once("unknown field `nonsense`, expected one of ").expect(&refusal);
-    list.trim().split(", ").map(|name| name.trim_matches('`').to_owned()).collect()
+    let (_, list) = refusal.split_once("there is no member `nonsense`; there are ").expect(&refusal);
+    list.trim().split(", ").map(str::to_owned).collect()
 }
 
 #[test]
@@ -157,5 +163,5 @@ fn a_configuration_can_load_rule_files() {
     std::fs::write(rule, RULE.replacen("severity: high", "severity: awful", 1)).unwrap();
     let output = run(["run", "-c", config.to_str().unwrap()], b"");
     assert_eq!(output.status.code(), Some(2));
-    assert!(stderr(&output).contains("key-then-trail.yaml:4: severity: unknown variant"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("key-then-trail.yaml:4:1: severity: unknown value"), "{}", stderr(&output));
 }

@@ -11,11 +11,11 @@ fn invalid_arguments_and_files_are_reported() {
     for (arguments, code, expected) in [
         (vec!["run", "--mode", "loud"], 2, "invalid value 'loud' for '--mode <MODE>'".to_owned()),
         (vec!["run", "--config", "/nowhere.yaml"], 2, "cannot read /nowhere.yaml: No such file".to_owned()),
-        (vec!["run", "--config", yaml.to_str().unwrap()], 2, format!("{}: ", yaml.display())),
+        (vec!["run", "--config", yaml.to_str().unwrap()], 2, format!("{}:2:8: unclosed bracket", yaml.display())),
         (
             vec!["run", "--config", setting.to_str().unwrap()],
             2,
-            format!("{}: invalid configuration at limits.pending: invalid type: string \"many\"", setting.display()),
+            format!("{}:3:3: limits.pending: the text \"many\"", setting.display()),
         ),
         (
             vec!["run", "--component", nonsense.to_str().unwrap()],

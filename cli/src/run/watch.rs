@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -48,9 +49,12 @@ impl Watch {
     pub fn look(&mut self, recognised: u64) -> Problems {
         let mut problems = Problems::default();
         for (path, problem) in &mut self.paths {
-            let now = readable(path).err().map(|error| error.to_string());
+            let now = readable(path).err().map(|error| match error.kind() {
+                ErrorKind::NotFound => "does not exist".to_owned(),
+                _ => format!("cannot be read: {error}"),
+            });
             match (&problem, &now) {
-                (None, Some(why)) => warn!("{}: cannot be read: {why}; waiting for it", path.display()),
+                (None, Some(why)) => warn!("{}: {why}; waiting for it", path.display()),
                 (Some(_), None) => info!("{}: can be read now", path.display()),
                 _ => {}
             }
