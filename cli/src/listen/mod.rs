@@ -65,8 +65,11 @@ enum Listener {
     Udp(UdpSocket),
 }
 
+/// The settings of TLS, and the token that clients must have.
+type Secrets = (Option<Arc<rustls::ServerConfig>>, Option<Arc<str>>);
+
 /// Reads the files that the options of an address name.
-pub fn check(address: &Address) -> Result<(Option<Arc<rustls::ServerConfig>>, Option<Arc<str>>), CliError> {
+pub fn check(address: &Address) -> Result<Secrets, CliError> {
     let fail = |why: String| CliError::usage(format!("--listen {}: {why}", address.name));
     let tls = match address.tls() {
         Some((cert, key, client_ca)) => Some(tls::server(&cert, &key, client_ca.as_deref()).map_err(fail)?),
@@ -226,7 +229,7 @@ impl Shared {
 
     /// Counts something that was not taken, and logs the first of each thousand.
     fn refuse(&self, peer: &str, why: &str) {
-        if self.status.refused.fetch_add(1, Ordering::Relaxed) % 1_000 == 0 {
+        if self.status.refused.fetch_add(1, Ordering::Relaxed).is_multiple_of(1_000) {
             warn!("{}: from {peer}: {why}", self.address.name);
         }
     }

@@ -113,7 +113,8 @@ impl Answer {
 /// the cause.
 pub fn in_halves(entries: &[Entry], mut post: impl FnMut(&[Entry]) -> Verdict) -> Delivery {
     let mut delivery = Delivery::default();
-    let mut parts = vec![0..entries.len()];
+    let mut parts = Vec::new();
+    parts.push(0..entries.len());
     while let Some(part) = parts.pop() {
         let Some(these) = entries.get(part.clone()).filter(|these| !these.is_empty()) else { continue };
         match post(these) {
