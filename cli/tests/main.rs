@@ -14,6 +14,7 @@ mod listening;
 mod metrics_attacks;
 mod output_rotations;
 mod pipes;
+mod real_servers;
 mod rotations;
 mod rules;
 mod run_inputs;
