@@ -35,6 +35,7 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Run(Run),
+    Health(Health),
     Inspect(Inspect),
     /// Check, list, explain and test rules
     #[command(subcommand)]
@@ -336,6 +337,14 @@ pub enum Format {
     Sentinel,
     /// For people
     Text,
+}
+
+/// Ask a run with --metrics how it is: exit code 0 if it is healthy, 1 if not.
+#[derive(Debug, Args)]
+pub struct Health {
+    /// Where it serves its metrics
+    #[arg(value_name = "[ADDRESS:]PORT", value_parser = address, default_value = "9598")]
+    pub address: SocketAddr,
 }
 
 /// Show the size, world, imports, exports and rules of a component.

@@ -6,6 +6,7 @@ mod bench;
 mod cli;
 mod describe;
 mod durable;
+mod health;
 mod inspect;
 mod kind;
 mod listen;
@@ -83,6 +84,7 @@ fn main() -> ExitCode {
     };
     let result = match arguments.command {
         cli::Command::Run(arguments) => run::run(&arguments),
+        cli::Command::Health(arguments) => health::health(&arguments),
         cli::Command::Inspect(arguments) => inspect::inspect(&arguments),
         cli::Command::Rules(command) => rules::rules(&command),
         cli::Command::Bench(arguments) => bench::bench(&arguments),

@@ -26,4 +26,5 @@ mod sample;
 mod sending;
 mod signals;
 mod state_damage;
+mod tls;
 mod tools;

@@ -102,7 +102,8 @@ impl Sending {
 
 /// The id of a finding at the end of a line.
 fn id(line: &str) -> String {
-    let finding: Value = serde_json::from_str(&line[line.find('{').expect("there is a finding")..]).expect("it is JSON");
+    let finding: Value =
+        serde_json::from_str(&line[line.find('{').expect("there is a finding")..]).expect("it is JSON");
     finding["finding_info"]["uid"].as_str().expect("it has an id").to_owned()
 }
 
@@ -123,7 +124,8 @@ fn nats_has_each_finding_once_although_both_sides_are_killed() {
     runtime.block_on(async {
         let context = async_nats::jetstream::new(async_nats::connect(&address).await.expect("it connects"));
         let subjects = vec!["catena.>".to_owned()];
-        let stream = async_nats::jetstream::stream::Config { name: "FINDINGS".to_owned(), subjects, ..Default::default() };
+        let stream =
+            async_nats::jetstream::stream::Config { name: "FINDINGS".to_owned(), subjects, ..Default::default() };
         context.create_stream(stream).await.expect("the stream is made");
     });
     let mut sending = Sending::new(&format!("{address}/catena.findings"));

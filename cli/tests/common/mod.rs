@@ -1,7 +1,9 @@
 //! Helpers shared by the tests of the program.
 #![allow(dead_code, reason = "each test uses what it needs")]
 
+pub mod certificates;
 pub mod following;
+pub mod listening;
 pub mod receiver;
 pub mod runs;
 
