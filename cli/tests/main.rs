@@ -3,6 +3,7 @@
 mod cache;
 mod common;
 mod copies;
+mod documented;
 mod durable;
 mod follow;
 #[path = "../../host-example/tests/guest.rs"]
