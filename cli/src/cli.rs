@@ -135,7 +135,7 @@ pub struct Run {
     /// Send findings to another system; may be given several times
     ///
     /// URL[,OPTION=VALUE]... with one of
-    ///   syslog+tls://HOST[:PORT], syslog+tcp://..., syslog+udp://...
+    ///   syslog+tls://HOST:6514, syslog+tcp://HOST:601, syslog+udp://HOST:514
     ///   hec+https://HOST:8088,token-file=FILE            Splunk
     ///   elastic+https://HOST:9200/INDEX                  Elasticsearch, OpenSearch
     ///   sentinel+https://ENDPOINT/dataCollectionRules/...  Microsoft Sentinel

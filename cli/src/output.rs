@@ -39,6 +39,8 @@ pub struct Outputs {
     pub senders: Senders,
     /// Suspended while a finding is written to the terminal.
     progress: ProgressBar,
+    /// Whether findings go to a terminal.
+    to_terminal: bool,
     quiet: bool,
     records_in_findings: bool,
     logged: u64,
@@ -154,6 +156,7 @@ impl Outputs {
             rejects: open(arguments.rejects.clone(), written.rejects)?,
             senders: Senders::open(&arguments.send, spool(arguments)?.as_deref())?,
             progress,
+            to_terminal,
             quiet: arguments.quiet,
             records_in_findings: arguments.records_in_findings,
             logged: 0,
@@ -212,8 +215,8 @@ impl Outputs {
             Format::Ocsf | Format::Ecs | Format::Sentinel => json(&place) + "\n",
         };
         match &mut self.findings {
-            Some(sink) if self.progress.is_hidden() => sink.write(&[text.as_bytes()]),
-            // If both are the same terminal, they must not mix.
+            Some(sink) if !self.to_terminal => sink.write(&[text.as_bytes()]),
+            // The progress bar is on the same terminal.
             Some(sink) => self.progress.suspend(|| {
                 sink.write(&[text.as_bytes()])?;
                 sink.perform(Work::Flush).map(drop)

@@ -92,11 +92,14 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
     let signals = signals.map_err(|error| CliError::new(format!("cannot install signal handlers: {error}")))?;
     let own = Outputs::files(arguments, &world);
     inputs.exclude(&own, &arguments.inputs, &*world.files);
-    let journal = match &arguments.state {
-        Some(state) if !arguments.listen.is_empty() || state.join(JOURNAL).exists() => {
-            let folder = state.join(JOURNAL);
+    let journal = match arguments.state.as_ref().map(|state| state.join(JOURNAL)) {
+        Some(folder) if !arguments.listen.is_empty() => {
             let opened = Journal::open(&folder);
             Some(opened.map_err(|error| CliError::new(format!("cannot open {}: {error}", folder.display())))?)
+        }
+        Some(folder) if Journal::has_records(&folder) => {
+            warn!("{}: has records that came over a network; only a run with --listen reads them", folder.display());
+            None
         }
         _ => None,
     };

@@ -97,6 +97,8 @@ fn posts_in_the_ways_of_every_sender_bring_records_and_get_the_answers_they_expe
         );
         assert_eq!(answer("/", &[("X-Api-Key", "s3cret")], event.as_bytes()).0, 200);
     }
+    let basic = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode("anybody:s3cret"));
+    assert_eq!(answer("/", &[("Authorization", &basic)], records(7).join("\n").as_bytes()).0, 200);
     // Event Grid.
     let validation =
         br#"[{"eventType":"Microsoft.EventGrid.SubscriptionValidationEvent","data":{"validationCode":"v-1"}}]"#;
@@ -104,7 +106,7 @@ fn posts_in_the_ways_of_every_sender_bring_records_and_get_the_answers_they_expe
     assert_eq!(answer("/", &grid, validation), (200, r#"{"validationResponse":"v-1"}"#.to_owned()));
     let asked = request(&listening.ports[0], "OPTIONS", "/", &[("WebHook-Request-Origin", "eventgrid.azure.net")], b"");
     assert!(asked.expect("it answers").1.to_lowercase().contains("webhook-allowed-origin: eventgrid.azure.net"));
-    assert_eq!(listening.wait("findings", 14).len(), 14);
+    assert_eq!(listening.wait("findings", 16).len(), 16);
     // What is not taken.
     for (headers, body, expected) in [
         (vec![], &b"{}"[..], 401),

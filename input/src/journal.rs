@@ -89,6 +89,14 @@ impl Journal {
         Ok((Self { common: Arc::clone(&common) }, JournalWriter { common, number, file, length: 0 }))
     }
 
+    /// Whether a folder is that of a journal with records.
+    pub fn has_records(folder: &Path) -> bool {
+        let is_segment = |path: &PathBuf| path.extension().is_some_and(|ending| ending == ENDING);
+        let segments =
+            fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).filter(is_segment);
+        segments.filter_map(|path| path.metadata().ok()).any(|metadata| metadata.len() > 0)
+    }
+
     /// Whether a path is that of a segment.
     pub fn has(&self, path: &Path) -> bool {
         path.parent() == Some(&self.common.folder)

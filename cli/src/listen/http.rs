@@ -5,6 +5,8 @@ use std::convert::Infallible;
 use std::io::Read as _;
 use std::time::{Duration, SystemTime};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use http_body_util::{BodyExt as _, Full};
@@ -29,6 +31,9 @@ const MAX_HEAD: usize = 32 << 10;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const PIECE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Maximum time between two requests of a connection.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
+
 /// How long clients are asked to wait, in seconds, if there is no room.
 const RETRY: &str = "5";
 
@@ -43,7 +48,7 @@ pub async fn connection(connection: impl AsyncRead + AsyncWrite + Unpin + Send +
         async move { Ok::<_, Infallible>(respond(request, &shared).await) }
     });
     let mut server = http1::Builder::new();
-    server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT.max(idle)).max_buf_size(MAX_HEAD);
+    server.timer(TokioTimer::new()).header_read_timeout(idle.clamp(HEAD_TIMEOUT, KEEP_ALIVE)).max_buf_size(MAX_HEAD);
     // The client may have disconnected, or sent something else than HTTP.
     let _ = server.serve_connection(TokioIo::new(connection), service).await;
 }
@@ -125,11 +130,16 @@ fn splunk_code(status: StatusCode) -> u32 {
 fn authorized(request: &Request<Incoming>, shared: &Shared) -> bool {
     let Some(token) = shared.token.as_deref() else { return true };
     let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-    let bearer = header(AUTHORIZATION.as_str()).and_then(|value| value.split_once(' ')).map(|(_, token)| token.trim());
+    let authorization = header(AUTHORIZATION.as_str()).and_then(|value| value.split_once(' '));
+    let bearer = authorization.map(|(_, token)| token.trim());
+    // Of basic authorization, the password counts.
+    let basic = authorization.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"));
+    let basic = basic.and_then(|(_, encoded)| String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok());
+    let password = basic.as_deref().and_then(|pair| pair.split_once(':')).map(|(_, password)| password);
     let query = request.uri().query().unwrap_or_default();
     let in_query =
         url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "token").map(|(_, token)| token);
-    let given = [bearer, header("x-amz-firehose-access-key"), header("x-api-key"), in_query.as_deref()];
+    let given = [bearer, password, header("x-amz-firehose-access-key"), header("x-api-key"), in_query.as_deref()];
     given.into_iter().flatten().any(|given| equal(given.as_bytes(), token.as_bytes()))
 }
 

@@ -26,6 +26,8 @@ const PROMPT: Duration = Duration::from_millis(20);
 const ROTATION: Duration = Duration::from_secs(1);
 /// How often to forget files that have long disappeared.
 const PRUNE: Duration = Duration::from_secs(60 * 60);
+/// How many bytes in the journal are reason enough to save, so that they can be removed.
+const MUCH: u64 = 256 << 20;
 /// How often to update the monitor.
 const UPDATE: Duration = Duration::from_secs(1);
 
@@ -70,6 +72,15 @@ impl State {
     pub fn new(folder: StateFolder, every: Duration, journal: Option<Journal>) -> Self {
         let now = Instant::now();
         Self { folder, every, saved: now, pruned: now, journal }
+    }
+}
+
+impl State {
+    /// Whether it is time to save it: also if much came over a network, which is kept until then.
+    fn is_due(&self) -> bool {
+        let is_much = || self.journal.as_ref().is_some_and(|journal| journal.bytes() >= MUCH);
+        let saved = self.saved.elapsed();
+        saved >= self.every || saved >= UPDATE && is_much()
     }
 }
 
@@ -196,7 +207,7 @@ impl Run {
                 self.save(false)?;
             }
         }
-        if self.state.as_ref().is_some_and(|state| state.saved.elapsed() >= state.every) {
+        if self.state.as_ref().is_some_and(State::is_due) {
             self.save(false)?;
         }
         self.update_monitor(false);
