@@ -204,6 +204,29 @@ mod tests {
 
     use super::*;
 
+    /// As the builds before outputs could be rotated wrote it.
+    #[test]
+    fn a_state_of_version_3_is_read() {
+        let mut json = serde_json::to_value(RunState::default()).expect("it is JSON");
+        json["written"] = serde_json::json!({"stream": 5, "line_open": true, "findings": 7, "rejects": null});
+        let mut bytes = Vec::new();
+        sealed::seal(FORMAT_3, &[json.to_string().as_bytes(), b"checkpoint"], &mut bytes)
+            .expect("memory can be written");
+        let (state, checkpoints) = parse(&bytes.into()).expect("it is valid");
+        assert_eq!(checkpoints, [Bytes::from_static(b"checkpoint")]);
+        let again = serde_json::to_value(state.written).expect("it is JSON");
+        assert_eq!((&again["stream"]["length"], &again["findings"]["length"]), (&5.into(), &7.into()));
+        assert_eq!((&again["rejects"], &again["line_open"]), (&serde_json::Value::Null, &true.into()));
+    }
+
+    /// The version before must refuse a state of this one, in words.
+    #[test]
+    fn a_state_of_a_later_version_is_refused() {
+        let mut bytes = Vec::new();
+        sealed::seal("catena run state 5", &[b"{}"], &mut bytes).expect("memory can be written");
+        assert_eq!(parse(&bytes.into()).unwrap_err(), "it was not written by this version of catena");
+    }
+
     proptest! {
         /// Regression: a length in the state was trusted, and the program panicked.
         #[test]

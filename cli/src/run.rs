@@ -52,6 +52,9 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
     let mode = configured.mode;
     let progress = progress(arguments, &inputs, mode);
     log::start(arguments.log_format, if arguments.quiet { Level::ERROR } else { arguments.log_level }, &progress);
+    // From here on no signal ends the run before it has saved anything.
+    let signals = Signals::listen();
+    let signals = signals.map_err(|error| CliError::new(format!("cannot install signal handlers: {error}")))?;
     if arguments.check {
         return check_all(arguments, &configured, &inputs);
     }
@@ -88,8 +91,6 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
     Outputs::exclude_from(arguments, &saved.written, &mut inputs, &world)?;
     let pipe = inputs.pipe(&*world.files).map(Input::name);
     let outputs = Outputs::open(arguments, mode, saved.written, pipe.is_some(), progress.clone())?;
-    let signals = Signals::listen();
-    let signals = signals.map_err(|error| CliError::new(format!("cannot install signal handlers: {error}")))?;
     let own = Outputs::files(arguments, &world);
     inputs.exclude(&own, &arguments.inputs, &*world.files);
     let journal = match arguments.state.as_ref().map(|state| state.join(JOURNAL)) {

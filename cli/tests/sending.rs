@@ -332,3 +332,19 @@ fn mistakes_are_refused_before_anything_is_read() {
         assert!(stderr(&output).contains(expected), "{}", stderr(&output));
     }
 }
+
+/// A receiver that reads and never closes would get the same findings again and again.
+#[test]
+fn a_syslog_receiver_that_never_closes_can_be_told() {
+    let receiver = Receiver::stream(|_, stream| {
+        let mut text = String::new();
+        let _ = stream.read_to_string(&mut text);
+        // Kept open.
+        std::mem::forget(stream.try_clone());
+        Some(text)
+    });
+    let (output, _folder) = send(&format!("syslog+tcp://{},confirm=sent,framing=newline", receiver.address), &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let taken = receiver.wait(|taken| !taken.is_empty());
+    assert_eq!(taken[0].body.lines().count(), 2);
+}

@@ -61,7 +61,7 @@ impl Kind {
 
     fn options(self) -> &'static [&'static str] {
         match self {
-            Self::Syslog => &["facility", "framing"],
+            Self::Syslog => &["facility", "framing", "confirm"],
             Self::Hec => &["token-file", "index", "sourcetype"],
             Self::Elastic => &["api-key-file", "user", "password-file"],
             Self::Sentinel => &["tenant", "client", "secret-file", "login"],
@@ -231,6 +231,9 @@ impl Destination {
         }
         if self.option("framing").is_some_and(|framing| !["octets", "newline"].contains(&framing)) {
             return Err("framing= is neither octets nor newline".to_owned());
+        }
+        if self.option("confirm").is_some_and(|confirm| !["close", "sent"].contains(&confirm)) {
+            return Err("confirm= is neither close nor sent".to_owned());
         }
         if self.option("facility").is_some_and(|facility| !facility.parse::<u8>().is_ok_and(|facility| facility < 24)) {
             return Err("facility= is not a number from 0 to 23".to_owned());

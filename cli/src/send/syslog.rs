@@ -36,6 +36,8 @@ pub struct Syslog {
     transport: Transport,
     facility: u8,
     counts_octets: bool,
+    /// Whether a delivery counts only once the receiver has closed its side.
+    waits_for_close: bool,
     hostname: String,
 }
 
@@ -65,6 +67,7 @@ impl Syslog {
             transport,
             facility,
             counts_octets: destination.option("framing") != Some("newline"),
+            waits_for_close: destination.option("confirm") != Some("sent"),
             hostname: if hostname.trim().is_empty() { "-".to_owned() } else { hostname.trim().to_owned() },
         })
     }
@@ -130,17 +133,20 @@ impl Syslog {
                 tls.conn.send_close_notify();
                 tls.flush()?;
                 tls.sock.shutdown(Shutdown::Write)?;
+                if !self.waits_for_close {
+                    return Ok(());
+                }
                 match io::copy(&mut tls, &mut io::sink()) {
                     // Receivers may close without a word of TLS; the connection itself tells an orderly close.
                     Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
-                    result => result.map(drop),
+                    result => result.map(drop).map_err(not_closed),
                 }
             }
             _ => {
                 stream.write_all(&bytes)?;
                 stream.shutdown(Shutdown::Write)?;
                 let mut rest = [0; 1_024];
-                while stream.read(&mut rest)? > 0 {}
+                while self.waits_for_close && stream.read(&mut rest).map_err(not_closed)? > 0 {}
                 Ok(())
             }
         }
@@ -171,6 +177,16 @@ impl Syslog {
             }
         }
         delivery
+    }
+}
+
+/// A receiver that reads and does not close would get the same findings for ever.
+fn not_closed(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => io::Error::other(
+            "the receiver does not close its side after the end of a delivery; if it never does, use confirm=sent",
+        ),
+        _ => error,
     }
 }
 
