@@ -24,7 +24,7 @@ use super::summary::Summary;
 use super::{CliError, DONE, FAILED, UNRECOGNISED, listen, log};
 use catena_input::{self as input, Events, Follow, Input, Inputs, Journal, Saved, Session, World};
 use out::Out;
-use reload::Reload;
+use reload::{Reload, tell_reset};
 use running::{Run, State, Work};
 pub use watch::Problems;
 use watch::Watch;
@@ -76,13 +76,14 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
     }
     let sandbox = Arc::new(load(arguments.component.as_deref(), cache(arguments))?);
     let pipeline = Pipeline::open(&sandbox, &configured.json, mode.into(), jobs, &checkpoints);
-    let pipeline = pipeline.map_err(|error| match error {
+    let mut pipeline = pipeline.map_err(|error| match error {
         catena_host::Error::Fault(_) => CliError::usage(match &arguments.config {
             Some(file) => format!("{}: {error}", file.display()),
             None => error.to_string(),
         }),
         _ => CliError::new(error.to_string()),
     })?;
+    tell_reset(&mut pipeline);
     let monitor = Monitor::new();
     if let Some(address) = arguments.metrics {
         let address = monitor.serve(address)?;

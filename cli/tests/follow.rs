@@ -86,8 +86,20 @@ fn metrics_and_health_are_served_and_messages_can_be_json() {
     let log = file(folder.path(), "audit.log", records().join("\n") + "\n");
     let (output, log) = (folder.path().join("out").display().to_string(), log.display().to_string());
     let state = folder.path().join("state").display().to_string();
-    let arguments =
-        ["--metrics", "0", "--log-format", "json", "--jobs", "2", "--state", &state, "--save-every", "50ms"];
+    let arguments = [
+        "--metrics",
+        "0",
+        "--log-format",
+        "json",
+        "--jobs",
+        "2",
+        "--state",
+        &state,
+        "--save-every",
+        "50ms",
+        "--listen=tcp://127.0.0.1:0",
+        "--send=http://127.0.0.1:9",
+    ];
     let mut run = Following::start(&[&arguments[..], &["--output", &output, &log]].concat());
     let address = metrics_address(&mut run, |line| {
         let message: Value = serde_json::from_str(line).expect("a message is JSON");
@@ -115,8 +127,14 @@ fn metrics_and_health_are_served_and_messages_can_be_json() {
     ] {
         assert!(metrics.contains(expected), "{expected} is not in {metrics}");
     }
-    // Every metric named by the dashboard and the guide exists.
-    for document in [include_str!("../../docs/dashboard.json"), include_str!("../../docs/operating.md")] {
+    // Every metric named by the dashboard, the alerts and the guides exists.
+    let documents = [
+        include_str!("../../docs/dashboard.json"),
+        include_str!("../../docs/operating.md"),
+        include_str!("../../docs/listening.md"),
+        include_str!("../../docs/alerts.yml"),
+    ];
+    for document in documents {
         for (at, _) in document.match_indices("catena_") {
             let name: String =
                 document[at..].chars().take_while(|letter| letter.is_ascii_lowercase() || *letter == '_').collect();

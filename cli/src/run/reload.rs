@@ -12,6 +12,15 @@ use crate::setup::{Configuration, configuration};
 /// The metrics of rules whose state was discarded.
 const RESET: &str = "reset:";
 
+/// Names the rules whose pending events were discarded when the pipeline was opened.
+pub fn tell_reset(pipeline: &mut Pipeline) {
+    for metric in pipeline.report().metrics.iter().filter(|metric| metric.value > 0) {
+        if let Some(rule) = metric.name.strip_prefix(RESET) {
+            warn!("rule {rule} was changed or removed: its pending events are discarded");
+        }
+    }
+}
+
 /// What it takes to open the pipeline of a run again with another configuration.
 pub struct Reload {
     pub arguments: cli::Run,
@@ -47,11 +56,7 @@ impl Reload {
                 *pipeline = opened;
                 self.current = next;
                 info!("the configuration is reloaded");
-                for metric in pipeline.report().metrics.iter().filter(|metric| metric.value > 0) {
-                    if let Some(rule) = metric.name.strip_prefix(RESET) {
-                        warn!("rule {rule} was changed or removed: its pending events are discarded");
-                    }
-                }
+                tell_reset(pipeline);
                 true
             }
             Err(error) => {
