@@ -26,6 +26,7 @@ mod suggest;
 mod summary;
 mod terminal;
 mod tls;
+mod watch;
 mod yaml;
 
 use std::env;

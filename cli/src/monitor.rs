@@ -10,8 +10,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::CliError;
 use super::pipeline::Report;
-use super::run::Problems;
 use super::summary::Summary;
+use super::watch::Problems;
 use super::{listen, send};
 use catena_input::Journal;
 

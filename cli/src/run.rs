@@ -3,7 +3,6 @@
 mod out;
 mod reload;
 mod running;
-mod watch;
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -21,13 +20,12 @@ use super::setup::{Cache, Configuration, configuration, load, progress};
 use super::signals::Signals;
 use super::sink::WriteError;
 use super::summary::Summary;
+use super::watch::Watch;
 use super::{CliError, DONE, FAILED, UNRECOGNISED, listen, log};
 use catena_input::{self as input, Events, Follow, Input, Inputs, Journal, Saved, Session, World};
 use out::Out;
 use reload::{Reload, tell_reset};
 use running::{Run, State, Work};
-pub use watch::Problems;
-use watch::Watch;
 
 /// The folder in that of the state for records that came over a network.
 const JOURNAL: &str = "received";

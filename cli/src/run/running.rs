@@ -9,12 +9,12 @@ use tracing::{error, info, warn};
 
 use super::out::Out;
 use super::reload::Reload;
-use super::watch::Watch;
 use crate::durable::{RunState, StateFolder};
 use crate::monitor::Monitor;
 use crate::pipeline::{InputBatch, Pipeline, RunError};
 use crate::signals::Signals;
 use crate::sink::WriteError;
+use crate::watch::Watch;
 
 /// How often to check for signals while the input is silent.
 const TICK: Duration = Duration::from_millis(20);
