@@ -19,8 +19,13 @@ fn shifted(object: &str, length: usize) -> String {
 }
 
 fn spelled() -> impl Strategy<Value = String> {
-    (events(1, 600), 0..46u8).prop_map(|(events, disguise)| {
-        let line = events[0].line();
+    (events(1, 600), any::<bool>(), 0..56u8).prop_map(|(events, harmless, disguise)| {
+        let mut line = events[0].line();
+        if harmless {
+            for action in ["CreateVolume", "CreateSnapshot", "RunInstances"] {
+                line = line.replace(action, "DescribeInstances");
+            }
+        }
         let (azure, gcp) = (records::azure_chain(), records::gcp_chain());
         match disguise {
             0 => line.replace("\"eventName\":", "\"eventName\" : \t"),
@@ -71,6 +76,22 @@ fn spelled() -> impl Strategy<Value = String> {
                     _ => json!({"EVENT_NAME": "RunInstances", "eventName": {"a": [other]}}).to_string().replace("Name", "n\\u0061me"),
                 }
             }
+            // Names of other spellings, and names that are none although they have the same letters.
+            45..55 => {
+                let record = whole(&line);
+                let form = forms::aws_form(&record, usize::from(disguise) % forms::AWS_FORMS);
+                let spell = |spelling: fn(&str) -> String| renamed(&form, spelling).to_string();
+                match disguise {
+                    45 | 46 => spell(str::to_ascii_lowercase),
+                    47 | 48 => spell(str::to_ascii_uppercase),
+                    49 => spell(|name| name.replace('N', " N").replace('_', " ")),
+                    50 => spell(|name| name.replace('N', "},{N")),
+                    51 => spell(|name| name.replace('N', "\nN").replace('o', "\"o")),
+                    52 => spell(|name| format!("detail.{name}")),
+                    53 => json!({"message": spell(str::to_ascii_uppercase)}).to_string(),
+                    _ => json!({"message": json!({"log": form.to_string()}).to_string()}).to_string(),
+                }
+            }
             _ => line,
         }
     })
@@ -84,6 +105,19 @@ fn whole(line: &str) -> serde_json::Value {
         record[name] = json!(value);
     }
     record
+}
+
+/// The value with other names for its members and those of all values in it.
+fn renamed(value: &serde_json::Value, spell: fn(&str) -> String) -> serde_json::Value {
+    match value {
+        serde_json::Value::Object(members) => members
+            .iter()
+            .map(|(name, value)| (spell(name), renamed(value, spell)))
+            .collect::<serde_json::Map<_, _>>()
+            .into(),
+        serde_json::Value::Array(elements) => elements.iter().map(|element| renamed(element, spell)).collect(),
+        other => other.clone(),
+    }
 }
 
 proptest! {

@@ -218,6 +218,33 @@ fn the_input_is_counted_by_cloud_and_form() {
     );
 }
 
+/// Regression: the prefilter saw no key in them, so a stream of them was said to be of no known cloud while nothing happened.
+#[test]
+fn records_of_no_interest_are_recognised_in_every_wrapper_and_spelling() {
+    let mut harmless = chain()[2].clone();
+    harmless["eventName"] = json!("DescribeInstances");
+    let members = harmless.as_object().unwrap();
+    let respelled = |spell: fn(&str) -> String| -> serde_json::Value {
+        members.iter().map(|(name, value)| (spell(name), value.clone())).collect::<serde_json::Map<_, _>>().into()
+    };
+    let lower = respelled(str::to_lowercase);
+    for record in [
+        harmless.clone(),
+        json!({"message": harmless.to_string()}),
+        json!({"log": json!({"message": harmless.to_string()}).to_string()}),
+        json!({"a": [{"b": harmless}]}),
+        lower.clone(),
+        json!({"message": lower.to_string()}),
+        respelled(|name| format!("detail.{name}")),
+        respelled(|name| name.replace('N', "_n").to_uppercase()),
+    ] {
+        let mut both = Both::open("{}");
+        let outcome = both.process(format!("{record}\n").as_bytes());
+        assert_eq!(both.metric("input:aws-unread"), 1, "{record}");
+        assert_eq!(outcome.unrecognised, [], "{record}");
+    }
+}
+
 /// Regression: an annotation lists at most 32 matches, and those of the first records displaced the one with the finding.
 #[test]
 fn the_annotation_of_a_wrapper_names_the_findings_of_all_its_records() {

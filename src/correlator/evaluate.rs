@@ -172,14 +172,23 @@ impl<'e> Evaluator<'e> {
                         Evaluation::rejected(reason, format!("a record inside it: {detail}"))
                     }
                     (_, Some(span)) if span.candidate || nesting.envelope_matches || !self.prefilter_on => {
-                        self.read(&records, span, findings, nesting)
+                        let evaluation = self.read(&records, span, findings, nesting);
+                        if evaluation.is_nothing() { self.unread(span, nesting) } else { evaluation }
                     }
+                    (_, Some(span)) => self.unread(span, nesting),
                     _ => Evaluation::default(),
                 };
                 together = together.and(evaluation);
             }
         }
         together
+    }
+
+    /// Counts a record inside another that no rule can match. It must not supersede an event around it that one does match.
+    pub(super) fn unread(&mut self, span: &RecordSpan, nesting: &Nesting<'e>) -> Evaluation<'e> {
+        let may_count = !span.candidate && !nesting.envelope_matches;
+        let is_recognised = may_count && self.counters.inputs.add_unread_of_cloud(span);
+        Evaluation { is_recognised, ..Evaluation::default() }
     }
 
     /// Joins an event that matches `steps`, adds the new findings, and returns the annotation of its record.

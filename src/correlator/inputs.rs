@@ -54,14 +54,22 @@ impl Inputs {
         }
     }
 
-    /// Counts a record that no rule can match, and that was therefore not parsed. It is of a cloud if it has a key of one.
+    /// Counts a record that no rule can match, and that was therefore not parsed.
     #[inline]
     pub(crate) fn add_unread(&mut self, span: &RecordSpan, examples: &mut Examples) {
-        let cloud = span.key.and_then(|key| self.cloud_of_key.get(usize::from(key)).copied().flatten());
-        match cloud.and_then(|cloud| self.by_cloud.get_mut(cloud)) {
-            Some([.., unread, _no_call]) => *unread += 1,
-            None => self.add_unrecognised(span, examples),
+        if !self.add_unread_of_cloud(span) {
+            self.add_unrecognised(span, examples);
         }
+    }
+
+    /// The same, if the record is of a cloud: if it has a key of one. Returns whether it is.
+    #[inline]
+    pub(crate) fn add_unread_of_cloud(&mut self, span: &RecordSpan) -> bool {
+        let key = span.key.or(span.other_key);
+        let cloud = key.and_then(|key| self.cloud_of_key.get(usize::from(key)).copied().flatten());
+        let Some([.., unread, _no_call]) = cloud.and_then(|cloud| self.by_cloud.get_mut(cloud)) else { return false };
+        *unread += 1;
+        true
     }
 
     /// Counts a record that neither is an event nor holds one.

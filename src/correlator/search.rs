@@ -66,16 +66,14 @@ impl<'e> Evaluator<'e> {
             let in_text = matches!(below, Places::Anywhere);
             let nesting = &Nesting { levels: nesting.levels + 1, places: Some(below), ..nesting.clone() };
             let span = self.scanner.span(batch, child.value.clone());
-            if !span.candidate && self.prefilter_on {
-                continue;
-            }
             let found = match batch.get(child.value.start) {
+                _ if !span.candidate && self.prefilter_on => Evaluation::default(),
                 Some(b'{') => self.read(batch, &span, findings, nesting),
                 Some(b'[') => self.search(batch, child.value, findings, nesting),
                 _ if in_text => self.search_text(batch.get(child.value).unwrap_or_default(), findings, nesting),
-                _ => continue,
+                _ => Evaluation::default(),
             };
-            together = together.and(found);
+            together = together.and(if found.is_nothing() { self.unread(&span, nesting) } else { found });
         }
         together
     }

@@ -5,7 +5,6 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::cloud::Embedded;
-use super::edges::Name;
 use super::embedded::MAX_DEPTH;
 use super::projection::{Edge, Node, Projection, ROOT, Slot};
 use super::reader::{Reading, without_mark};
@@ -231,8 +230,7 @@ struct MemberName<'r> {
 
 impl MemberName<'_> {
     fn edge(&self, node: usize, name: &str) -> Option<Edge> {
-        let node = self.nodes.get(node)?;
-        node.edge(Name::of(name.as_bytes())).or_else(|| self.any_spelling.then(|| node.edge_by_letters(name)).flatten())
+        self.nodes.get(node)?.edge_of(name, self.any_spelling)
     }
 
     /// The edge at the end of the names that a flat record joins with dots: `userIdentity.arn`.
@@ -250,15 +248,20 @@ impl<'a> DeserializeSeed<'a> for MemberName<'_> {
     }
 }
 
-impl Visitor<'_> for MemberName<'_> {
+impl<'a> Visitor<'a> for MemberName<'_> {
     type Value = Option<Edge>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a member's name")
     }
 
-    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+    fn visit_borrowed_str<E>(self, name: &'a str) -> Result<Self::Value, E> {
         Ok(self.edge(self.node, name).or_else(|| self.edge_of_joined(name)))
+    }
+
+    /// A name with escapes, which is not read in any spelling.
+    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Self::Value, E> {
+        Self { any_spelling: false, ..self }.visit_borrowed_str(name)
     }
 }
 

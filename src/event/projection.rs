@@ -75,9 +75,10 @@ impl Node {
         self.members.get(name)
     }
 
-    /// The edge to a member whose name has the same letters, in any spelling.
-    pub(super) fn edge_by_letters(&self, name: &str) -> Option<Edge> {
-        self.by_letters.get(&*letters(name)).copied()
+    /// The edge to the member with this name or, in any spelling, with the same letters.
+    pub(super) fn edge_of(&self, name: &str, any_spelling: bool) -> Option<Edge> {
+        let by_letters = || self.by_letters.get(&*letters(name)).copied();
+        self.edge(Name::of(name.as_bytes())).or_else(|| any_spelling.then(by_letters).flatten())
     }
 
     /// Adds an edge to a member.

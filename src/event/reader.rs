@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr;
 use serde::de::{Error as _, IgnoredAny};
 
 use super::cloud::Embedded;
@@ -292,34 +293,30 @@ impl<'r> Reader<'r> {
     fn edge(&self, node: &Node, open: usize, quote: usize, special: bool) -> Option<Option<Edge>> {
         if special || self.reading.any_spelling {
             let string = self.text.as_bytes().get(open..=quote)?;
-            return Some(self.edge_of(node, &unescape(string)?));
+            // The prefilter compares the letters of raw bytes, so those of a name with escapes are not compared.
+            let any_spelling = self.reading.any_spelling && memchr(b'\\', string).is_none();
+            return Some(self.edge_of(node, &unescape(string)?, any_spelling));
         }
         let name = Name::of(self.text.as_bytes().get(open + 1..quote)?);
         match node.edge(name) {
-            None if name.may_have_a_dot() => Some(self.edge_of_joined(node, self.text.get(open + 1..quote)?)),
+            None if name.may_have_a_dot() => Some(self.edge_of_joined(node, self.text.get(open + 1..quote)?, false)),
             edge => Some(edge),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn edge_of(&self, node: &Node, name: &str) -> Option<Edge> {
-        self.edge_in_any_spelling(node, name).or_else(|| self.edge_of_joined(node, name))
-    }
-
-    fn edge_in_any_spelling(&self, node: &Node, name: &str) -> Option<Edge> {
-        node.edge(Name::of(name.as_bytes()))
-            .or_else(|| self.reading.any_spelling.then(|| node.edge_by_letters(name)).flatten())
+    fn edge_of(&self, node: &Node, name: &str, any_spelling: bool) -> Option<Edge> {
+        node.edge_of(name, any_spelling).or_else(|| self.edge_of_joined(node, name, any_spelling))
     }
 
     /// The edge at the end of the names that a flat record joins with dots: `userIdentity.arn`.
     #[cold]
     #[inline(never)]
-    fn edge_of_joined(&self, node: &Node, names: &str) -> Option<Edge> {
+    fn edge_of_joined(&self, node: &Node, names: &str, any_spelling: bool) -> Option<Edge> {
         let (first, rest) = names.split_once('.')?;
-        let first = self.edge_in_any_spelling(node, first)?;
-        rest.split('.')
-            .try_fold(first, |edge, name| self.edge_in_any_spelling(self.nodes.get(edge.node as usize)?, name))
+        let first = node.edge_of(first, any_spelling)?;
+        rest.split('.').try_fold(first, |edge, name| self.nodes.get(edge.node as usize)?.edge_of(name, any_spelling))
     }
 
     /// Keeps a string with escapes, or one that may hold embedded content. `None` if it is not a string.

@@ -7,6 +7,7 @@ use memchr::{memchr, memchr_iter};
 use super::Scanner;
 use super::blocks::{is_space, skip_space};
 use super::json_scan::JsonScanner;
+use super::prefilter::Scanned;
 use super::sniff::{LineKind, end_of_string};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
@@ -22,6 +23,8 @@ pub(crate) struct RecordSpan {
     pub envelope: bool,
     /// The first key of a cloud in it; see [`Scanned::key`](super::prefilter::Scanned::key).
     pub key: Option<u8>,
+    /// The same in another spelling or in a text; see [`Scanned::other_key`](super::prefilter::Scanned::other_key).
+    pub other_key: Option<u8>,
 }
 
 impl RecordSpan {
@@ -38,7 +41,11 @@ impl Scanner {
     pub(crate) fn span(&self, batch: &[u8], bytes: Range<usize>) -> RecordSpan {
         let envelope = self.sniffer.kind(batch, bytes.start, bytes.end) == LineKind::Envelope;
         let scanned = self.prefilter.scan(batch, bytes.start, bytes.end);
-        RecordSpan { bytes, candidate: envelope || scanned.candidate, envelope, key: scanned.key }
+        Self::spanned(bytes, envelope, scanned)
+    }
+
+    fn spanned(bytes: Range<usize>, envelope: bool, Scanned { candidate, key, other_key, .. }: Scanned) -> RecordSpan {
+        RecordSpan { bytes, candidate: envelope || candidate, envelope, key, other_key }
     }
 }
 
@@ -163,8 +170,7 @@ impl<'a> Pieces<'a> {
         let bytes = first..end;
         match (self.byte(first), self.byte(end - 1)) {
             (Some(b'{'), Some(b'}')) if end - first > 1 => {
-                let record = RecordSpan { bytes, candidate: scanned.candidate || envelope, envelope, key: scanned.key };
-                Piece::Record { record, line }
+                Piece::Record { record: Scanner::spanned(bytes, envelope, scanned), line }
             }
             (Some(b'{'), _) => Piece::Unreadable { bytes, line, defect: Defect::Truncated },
             _ => Piece::Unreadable { bytes, line, defect: Defect::NotAnObject },

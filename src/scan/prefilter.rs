@@ -22,6 +22,7 @@ use memchr::memchr;
 use super::actions::Actions;
 use super::anchors::Anchors;
 use super::gap::Gap;
+use super::spelling::{self, Otherwise};
 use super::word::{Word, first_eight, last_eight};
 
 /// The longest version prefix of a GCP method, such as `v1` or `beta`, in bytes.
@@ -57,6 +58,8 @@ pub(crate) struct Scanned {
     /// The first key found, by its place in the list that the prefilter was made from. A key in a text that holds JSON
     /// does not count, because a caller may have written that text.
     pub key: Option<u8>,
+    /// A key in another spelling or in a text, if there is no other and the record is no candidate.
+    pub other_key: Option<u8>,
 }
 
 /// What the bytes around an anchor are.
@@ -75,6 +78,8 @@ pub(crate) struct Prefilter {
     anchors: Anchors,
     keys: Vec<Key>,
     actions: Actions,
+    /// The places of the keys that the [names of actions](spelling::places) spell otherwise.
+    pub(super) other_names: [Option<u8>; 6],
     /// The ASCII characters that occur in a key or its value. A `\u` escape for one of them makes the record a
     /// candidate.
     escapable: [bool; 128],
@@ -106,8 +111,9 @@ impl Prefilter {
             let (before, after) = (Word::before(before), Word::after(after));
             Some(Key { anchor: *anchor, before, after, expected: key.expected, place })
         };
+        let other_names = spelling::places(keys);
         let keys = (0..).zip(keys.iter().zip(positions)).map(split).collect::<Option<_>>()?;
-        let mut prefilter = Self { anchors, keys, actions: Actions::default(), escapable: [false; 128] };
+        let mut prefilter = Self { anchors, keys, actions: Actions::default(), other_names, escapable: [false; 128] };
         prefilter.add_escapable(b"\"\\:{/._");
         // All letters and digits: version prefixes contain them, and encoders do not escape them.
         let alphanumeric: Vec<u8> = (0..128).filter(u8::is_ascii_alphanumeric).collect();
@@ -141,8 +147,9 @@ impl Prefilter {
         loop {
             let found = self.anchors.next_candidate(batch, at);
             if matches!(batch.get(found), Some(b'\n') | None) {
-                let candidate = key.is_none() && self.record_may_match_otherwise(batch, start, found);
-                return Scanned { end: found, candidate, key };
+                let otherwise = if key.is_none() { self.otherwise(batch, start, found) } else { Otherwise::Nothing };
+                let other_key = if let Otherwise::Key(place) = otherwise { Some(place) } else { None };
+                return Scanned { end: found, candidate: otherwise == Otherwise::Candidate, key, other_key };
             }
             at = found + 1;
             match self.at_anchor(batch, start, found) {
@@ -151,16 +158,16 @@ impl Prefilter {
                 Found::Candidate(place) => {
                     let rest = batch.get(at..).unwrap_or_default();
                     let end = memchr(b'\n', rest).map_or(batch.len(), |length| at + length);
-                    return Scanned { end, candidate: true, key: key.or(place) };
+                    return Scanned { end, candidate: true, key: key.or(place), other_key: None };
                 }
             }
         }
     }
 
-    /// [`may_match_otherwise_spelled`](Self::may_match_otherwise_spelled) for bytes of a batch.
+    /// [`in_other_spelling`](Self::in_other_spelling) for bytes of a batch.
     #[cold]
-    fn record_may_match_otherwise(&self, batch: &[u8], start: usize, end: usize) -> bool {
-        batch.get(start..end).is_some_and(|record| self.may_match_otherwise_spelled(record))
+    fn otherwise(&self, batch: &[u8], start: usize, end: usize) -> Otherwise {
+        batch.get(start..end).map_or(Otherwise::Nothing, |record| self.in_other_spelling(record))
     }
 
     /// What the anchor at `at` belongs to, in the record that begins at `start`.
