@@ -15,7 +15,7 @@ use tracing::warn;
 use super::CliError;
 use super::output::Written;
 use super::summary::Summary;
-use catena_input::{Saved, sealed};
+use catena_input::{Named, Saved, sealed};
 
 /// The name of the state file.
 const NAME: &str = "run.state";
@@ -44,6 +44,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunState {
     pub inputs: Vec<Saved>,
+    /// The inputs by name; none in earlier states.
+    #[serde(default)]
+    pub named: Vec<Named>,
     pub written: Written,
     /// The name of the input of the batch written last.
     pub input: String,
@@ -51,8 +54,14 @@ pub struct RunState {
 }
 
 impl RunState {
-    pub fn new(inputs: impl Iterator<Item = Saved>, written: Written, input: &str, summary: Summary) -> Self {
-        Self { inputs: inputs.collect(), written, input: input.to_owned(), summary }
+    pub fn new(
+        inputs: impl Iterator<Item = Saved>,
+        named: &[Named],
+        written: Written,
+        input: &str,
+        summary: Summary,
+    ) -> Self {
+        Self { inputs: inputs.collect(), named: named.to_vec(), written, input: input.to_owned(), summary }
     }
 }
 

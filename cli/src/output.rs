@@ -76,7 +76,8 @@ struct RejectedRecord<'a> {
 
 impl Outputs {
     /// Removes the outputs from the inputs, in case they are in an input folder. An output that is an input but was not
-    /// written by an earlier run of this state would be read and written in turns, without end: that is an error.
+    /// written by an earlier run of this state would be read and written in turns, without end: that is an error. An empty
+    /// one is left by a run that was killed before it wrote anything.
     pub fn exclude_from(
         arguments: &Run,
         written: &Written,
@@ -89,7 +90,8 @@ impl Outputs {
             ("--rejects", &arguments.rejects, &written.rejects),
         ] {
             let Some(target) = target else { continue };
-            if inputs.remove(&*world.files, target) && written.is_none() {
+            let is_empty = world.files.metadata(target).is_ok_and(|metadata| metadata.stamp.size == 0);
+            if inputs.remove(&*world.files, target) && written.is_none() && !is_empty {
                 let target = target.display();
                 return Err(CliError::usage(format!("{name} {target} is also an input")));
             }

@@ -22,7 +22,7 @@ use super::sink::WriteError;
 use super::summary::Summary;
 use super::watch::Watch;
 use super::{CliError, DONE, FAILED, UNRECOGNISED, listen, log};
-use catena_input::{self as input, Events, Follow, Input, Inputs, Journal, Saved, Session, World};
+use catena_input::{self as input, Arguments, Events, Follow, Input, Inputs, Journal, Saved, Session, World};
 use out::Out;
 use reload::{Reload, tell_reset};
 use running::{Run, State, Work};
@@ -40,11 +40,7 @@ const READER_GONE: u8 = 128 + 13;
 pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
     let began = Instant::now();
     let world = World::real();
-    let mut inputs = match &*arguments.inputs {
-        // Whoever listens does not read the standard input as well.
-        [] if !arguments.listen.is_empty() => Inputs::default(),
-        named => Inputs::find(&*world.files, named),
-    };
+    let mut inputs = find(arguments, &Arguments::new(arguments.inputs.clone()), &world);
     check(arguments, &inputs)?;
     let configured = configuration(arguments)?;
     let mode = configured.mode;
@@ -65,6 +61,11 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
         Some(state) => state.load()?.unwrap_or_default(),
         None => Default::default(),
     };
+    let to_read = Arguments::with_rotations(arguments.inputs.clone(), &saved.named, &world);
+    if state.is_some() {
+        // Those that were rotated away since the last run, too.
+        inputs = find(arguments, &to_read, &world);
+    }
     let jobs = usize::from(arguments.jobs);
     if !checkpoints.is_empty() && checkpoints.len() != jobs {
         let before = checkpoints.len();
@@ -121,7 +122,7 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
     let follows = arguments.follow || journal.is_some();
     let session = Session::new(world.clone(), follows, longest, state.is_some().then_some(known));
     let kept = journal.as_ref().map(|(journal, _)| journal.clone());
-    let state = state.map(|folder| State::new(folder, arguments.save_every, kept));
+    let state = state.map(|folder| State::new(folder, arguments.save_every, to_read.named().to_vec(), kept));
     let work = Work { pipeline, out, watch, failed: false };
     if let Some(name) = pipe.filter(|_| state.is_some()) {
         info!(
@@ -145,8 +146,7 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
     let events = if follows {
         let (sender, events) = Events::channel(READ_AHEAD);
         if arguments.follow {
-            let what =
-                Follow { arguments: arguments.inputs.clone(), inputs: plan.inputs, known: plan.known, own, chunk };
+            let what = Follow { arguments: to_read, inputs: plan.inputs, known: plan.known, own, chunk };
             input::follow(what, &world, &signals.stop_flag(), Arc::clone(&monitor.backlog), sender.clone());
         }
         if let Some((journal, writer)) = journal {
@@ -244,6 +244,14 @@ fn check_all(arguments: &cli::Run, configured: &Configuration, inputs: &Inputs) 
     }
     info!("ok: mode {}, {rules} rules, {} inputs", configured.mode.name(), inputs.list.len());
     Ok(DONE)
+}
+
+/// The inputs of a run. Whoever listens does not read the standard input as well.
+fn find(arguments: &cli::Run, to_read: &Arguments, world: &World) -> Inputs {
+    if arguments.inputs.is_empty() && !arguments.listen.is_empty() {
+        return Inputs::default();
+    }
+    Inputs::find(&*world.files, to_read)
 }
 
 /// Where the arguments say to keep the compiled component.

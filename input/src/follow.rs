@@ -6,7 +6,7 @@ mod followed;
 mod judge;
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::chunk::Pool;
 use super::world::{Inode, Metadata, Stamp, World};
-use super::{EventSender, Input, InputEvent, Inputs, Own, Piece, Planned, Saved};
+use super::{Arguments, EventSender, Input, InputEvent, Inputs, Own, Piece, Planned, Saved};
 use followed::{Advance, Followed};
 use judge::{Copies, Ended, Held, Judgement};
 
@@ -35,7 +35,7 @@ const MAX_GONE: usize = 1_000;
 /// What to follow.
 pub struct Follow {
     /// Files to follow, and folders in which files may appear.
-    pub arguments: Vec<PathBuf>,
+    pub arguments: Arguments,
     /// Inputs to read first.
     pub inputs: Vec<Planned>,
     /// Files already read to their end.
@@ -74,7 +74,7 @@ pub struct Closed;
 ///
 /// A state machine over [`World`]: it never sleeps and starts no threads, so a simulator can drive it.
 pub struct Follower {
-    arguments: Vec<PathBuf>,
+    arguments: Arguments,
     own: Own,
     files: HashMap<u64, Followed>,
     /// Ids of the followed files, by inode.
@@ -271,7 +271,7 @@ impl Follower {
             let Some(path) = input.path() else { continue };
             let Ok(metadata) = self.world.files.metadata(path) else { continue };
             there.insert(metadata.inode);
-            let is_named = self.arguments.iter().any(|name| name == path);
+            let is_named = self.arguments.paths.iter().any(|name| name == path);
             if (is_named || !self.own.has(path, metadata.inode, &*self.world.files))
                 && !self.recognise(path, &metadata)?
             {

@@ -34,8 +34,16 @@ impl Known {
 
     /// Forgets an input that begins: the session keeps track of it from now on.
     pub fn take(&mut self, input: &Planned) {
-        if let Some(files) = input.inode.filter(|_| input.known).and_then(|inode| self.files.get_mut(&inode)) {
-            files.retain(|saved| saved.fingerprint != input.fingerprint);
+        let Some(inode) = input.inode.filter(|_| input.known) else { return };
+        let files = self.files.entry(inode).or_default();
+        let before = files.len();
+        files.retain(|saved| saved.fingerprint != input.fingerprint);
+        if files.len() == before {
+            // It is a copy. It replaces what it is a copy of, if that lost its content: the rest is read only once.
+            let is_lost = |saved: &Saved| saved.ended == Some(Stamp::default());
+            for files in self.files.values_mut() {
+                files.retain(|saved| saved.fingerprint != input.fingerprint || !is_lost(saved));
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 
 #![deny(unsafe_code, missing_docs)]
 
+mod arguments;
 mod chunk;
 mod encoding;
 mod follow;
@@ -27,6 +28,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use framing::Lines;
 
+pub use arguments::{Arguments, Named};
 pub use follow::{Closed, Follow, Follower, follow};
 pub use journal::{Journal, JournalWriter};
 pub use known::Known;
@@ -34,7 +36,7 @@ pub use own::{Own, is_rotation};
 pub use read::read;
 pub use resume::{Plan, Planned, Saved, plan};
 pub use session::{Consumer, Notice, Session};
-pub use world::{Clock, FileSystem, Inode, Metadata, OpenFile, Stamp, World};
+pub use world::{Clock, FileSystem, Inode, Metadata, OpenFile, Stamp, World, target};
 
 /// Endings of file names that are taken for audit records in a folder.
 const ENDINGS: &[&str] = &[".json", ".jsonl", ".ndjson", ".log", ".gz", ".zst", ".bz2", ".xz"];
@@ -189,21 +191,31 @@ pub struct Inputs {
 
 impl Inputs {
     /// Finds the files that the arguments name. Without arguments, the only input is the standard input.
-    pub fn find(files: &dyn FileSystem, arguments: &[PathBuf]) -> Self {
+    pub fn find(files: &dyn FileSystem, arguments: &Arguments) -> Self {
         let mut inputs = Self::default();
-        if arguments.is_empty() {
+        if arguments.paths.is_empty() {
             inputs.list.push(Input::Standard);
         }
-        for argument in arguments {
-            if argument.as_os_str() == "-" {
+        for path in &arguments.paths {
+            if path.as_os_str() == "-" {
                 inputs.list.push(Input::Standard);
-            } else if files.metadata(argument).is_ok_and(|metadata| metadata.is_folder) {
-                inputs.folder(files, argument);
+            } else if files.metadata(path).is_ok_and(|metadata| metadata.is_folder) {
+                inputs.folder(files, path);
             } else {
-                inputs.file(files, argument.clone());
+                for rotation in arguments.rotations(files, path) {
+                    inputs.rotation(files, rotation);
+                }
+                inputs.file(files, path.clone());
             }
         }
         inputs
+    }
+
+    /// Adds a rotation, unless it is an input already.
+    fn rotation(&mut self, files: &dyn FileSystem, path: PathBuf) {
+        if files.inode(&path).is_some_and(|inode| !self.files.contains(&inode)) {
+            self.file(files, path);
+        }
     }
 
     fn file(&mut self, files: &dyn FileSystem, path: PathBuf) {

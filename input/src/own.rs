@@ -21,8 +21,10 @@ impl Own {
         let mut own = Self::default();
         for path in paths {
             own.inodes.extend(files.inode(path));
+            // A rotation renames the file, not a link to it.
+            let path = files.target(path);
             let name = path.file_name().map(OsStr::to_owned);
-            own.names.extend(name.map(|name| (files.canonical(folder(path)), name)));
+            own.names.extend(name.map(|name| (files.canonical(folder(&path)), name)));
         }
         own
     }

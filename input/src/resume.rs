@@ -314,10 +314,10 @@ impl<'w> Planner<'w> {
         let is_replaced = |saved: &mut Saved| has_more(saved) && names.contains(&*saved.path);
         let mut replaced: Vec<_> = self.saved.iter_mut().filter_map(|place| place.take_if(is_replaced)).collect();
         replaced.sort_by_key(|saved| saved.last_seen);
-        let folders: HashSet<_> = replaced.iter().map(|saved| folder(&saved.path)).collect();
+        let fs = &*self.world.files;
+        let folders: HashSet<_> = replaced.iter().map(|saved| folder(&fs.target(&saved.path)).to_owned()).collect();
         let places: HashMap<_, _> = replaced.iter().enumerate().map(|(at, saved)| (saved.inode, at)).collect();
         let heads = HeadIndex::new(replaced.iter().enumerate().map(|(at, saved)| (saved.fingerprint, at)));
-        let fs = &*self.world.files;
         let files = folders.iter().flat_map(|folder| fs.list(folder));
         let files = files.filter(|(path, metadata)| {
             metadata.is_file && !not_these.contains(&metadata.inode) && !own.has(path, metadata.inode, fs)

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::{Deserialize, Serialize};
 use walkdir::WalkDir;
 
+use super::folder;
+
 /// The file system and the clock that inputs are read with.
 #[derive(Clone, Debug)]
 pub struct World {
@@ -58,6 +60,24 @@ pub trait FileSystem: Debug + Send + Sync {
     fn canonical(&self, path: &Path) -> PathBuf {
         path.to_owned()
     }
+
+    /// The file that a path names: the path itself, or where it leads if it is a symbolic link, even if that does not exist.
+    fn target(&self, path: &Path) -> PathBuf {
+        path.to_owned()
+    }
+}
+
+/// The most symbolic links from a path to a file, as on Linux (path_resolution(7)).
+const MAX_LINKS: usize = 40;
+
+/// [`FileSystem::target`] of the real file system.
+pub fn target(path: &Path) -> PathBuf {
+    let mut target = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        let Ok(next) = fs::read_link(&target) else { break };
+        target = folder(&target).join(next);
+    }
+    target
 }
 
 /// An open file. It stays readable after its name is gone.
@@ -89,8 +109,13 @@ pub trait Clock: Debug + Send + Sync {
     /// Monotonic time since an arbitrary start.
     fn now(&self) -> Duration;
 
+    /// Wall-clock time, in ns since 1970.
+    fn unix_nanos(&self) -> i64;
+
     /// Wall-clock time, in seconds since 1970.
-    fn unix_seconds(&self) -> u64;
+    fn unix_seconds(&self) -> u64 {
+        u64::try_from(self.unix_nanos() / 1_000_000_000).unwrap_or_default()
+    }
 }
 
 /// Metadata of a file.
@@ -167,6 +192,10 @@ impl FileSystem for Disk {
         path.canonicalize().unwrap_or_else(|_| path.to_owned())
     }
 
+    fn target(&self, path: &Path) -> PathBuf {
+        target(path)
+    }
+
     fn list(&self, folder: &Path) -> Vec<(PathBuf, Metadata)> {
         let entries = fs::read_dir(folder).into_iter().flatten().flatten();
         entries.filter_map(|entry| Some((entry.path(), Metadata::from(&entry.metadata().ok()?)))).collect()
@@ -212,7 +241,7 @@ impl Clock for SystemClock {
         self.start.elapsed()
     }
 
-    fn unix_seconds(&self) -> u64 {
-        SystemTime::UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_secs())
+    fn unix_nanos(&self) -> i64 {
+        SystemTime::UNIX_EPOCH.elapsed().map_or(0, |elapsed| i64::try_from(elapsed.as_nanos()).unwrap_or(i64::MAX))
     }
 }

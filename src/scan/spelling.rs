@@ -86,23 +86,18 @@ impl Prefilter {
     }
 }
 
-/// Which of the [`NAMES`] the text before a quote ends with.
+/// Which of the [`NAMES`] the text before a quote ends with. In a text that holds JSON, the quote is escaped.
 fn action_name(before: &[u8]) -> Option<usize> {
-    let name = unescaped(before);
-    if !matches!(name.last(), Some(b'e' | b'E' | b'n' | b'N')) {
+    let mut letters = reversed_letters(before);
+    if !matches!(letters.next(), Some(b'e' | b'n')) {
         return None;
     }
-    NAMES.iter().position(|(known, _)| ends_with_letters(name, known))
+    NAMES.iter().position(|(known, _)| ends_with_letters(before, known))
 }
 
 /// Whether the text before a quote ends with one of the [`MARKS`].
 fn ends_with_mark(before: &[u8]) -> bool {
-    MARKS.iter().any(|mark| ends_with_letters(unescaped(before), mark))
-}
-
-/// The text before a quote without the backslashes that escape the quote, as in a text that holds JSON.
-fn unescaped(before: &[u8]) -> &[u8] {
-    before.iter().rposition(|byte| *byte != b'\\').and_then(|last| before.get(..=last)).unwrap_or_default()
+    MARKS.iter().any(|mark| ends_with_letters(before, mark))
 }
 
 fn ends_with_letters(name: &[u8], reversed: &[u8]) -> bool {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use catena_input::framing::Batch;
-use catena_input::{Consumer, Events, Journal, Next, Notice, Session};
+use catena_input::{Consumer, Events, Journal, Named, Next, Notice, Session};
 use tracing::{error, info, warn};
 
 use super::out::Out;
@@ -63,15 +63,17 @@ pub struct State {
     saved: Instant,
     /// When missing files were last forgotten.
     pruned: Instant,
+    /// The inputs by name.
+    named: Vec<Named>,
     /// What came over a network; kept until a saved state is past it.
     journal: Option<Journal>,
 }
 
 impl State {
     /// A state that is saved at this interval.
-    pub fn new(folder: StateFolder, every: Duration, journal: Option<Journal>) -> Self {
+    pub fn new(folder: StateFolder, every: Duration, named: Vec<Named>, journal: Option<Journal>) -> Self {
         let now = Instant::now();
-        Self { folder, every, saved: now, pruned: now, journal }
+        Self { folder, every, saved: now, pruned: now, named, journal }
     }
 }
 
@@ -248,7 +250,7 @@ impl Run {
             self.inputs.forget_old();
             state.pruned = Instant::now();
         }
-        let run_state = RunState::new(self.inputs.saved(), written, &out.input, out.summary.clone());
+        let run_state = RunState::new(self.inputs.saved(), &state.named, written, &out.input, out.summary.clone());
         let saved = state.folder.save(&run_state, &checkpoints);
         saved.map_err(|error| RunError::Output(WriteError::Failed(error)))?;
         state.saved = Instant::now();

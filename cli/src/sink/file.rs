@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use tracing::{info, warn};
 
-use catena_input::folder;
+use catena_input::{folder, target};
 
 use super::mark::{Mark, inode};
 
@@ -30,12 +30,12 @@ pub enum Opening {
 
 /// Opens an output for writing. A regular file is locked against other runs, and writes go to its end, wherever another
 /// program cuts it.
-pub fn open(target: &Path, opening: &Opening) -> io::Result<File> {
+pub fn open(output: &Path, opening: &Opening) -> io::Result<File> {
     // A pipe must not be opened for reading: then its reader could never be missed.
-    if target.metadata().is_ok_and(|metadata| !metadata.is_file()) {
-        return OpenOptions::new().write(true).open(target);
+    if output.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+        return OpenOptions::new().write(true).open(output);
     }
-    let file = OpenOptions::new().read(true).append(true).create(true).open(target)?;
+    let file = OpenOptions::new().read(true).append(true).create(true).open(output)?;
     // Not every file system has locks; that is no reason not to write.
     if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
         let why = "another run writes it, or this one under another name";
@@ -43,17 +43,17 @@ pub fn open(target: &Path, opening: &Opening) -> io::Result<File> {
     }
     match opening {
         Opening::Overwrite => file.set_len(0)?,
-        Opening::Append => end_line(target, &file)?,
+        Opening::Append => end_line(output, &file)?,
         Opening::Resume { mark, is_final } => {
             let inode = inode(&file.metadata()?);
             if mark.inode.is_none_or(|marked| marked == inode) && mark.is_in(&file)? {
                 file.set_len(mark.length)?;
             } else {
-                roll_back(target, &file, mark, *is_final)?;
-                end_line(target, &file)?;
+                roll_back(output, &file, mark, *is_final)?;
+                end_line(output, &file)?;
             }
             if !is_final {
-                put_copies_aside(target, mark)?;
+                put_aside(output, mark)?;
             }
         }
     }
@@ -62,10 +62,10 @@ pub fn open(target: &Path, opening: &Opening) -> io::Result<File> {
 
 /// Removes what was written after the mark, from an output that was rotated or cut since and from the file that it was
 /// before.
-fn roll_back(target: &Path, file: &File, mark: &Mark, is_final: bool) -> io::Result<()> {
-    let name = target.display();
+fn roll_back(output: &Path, file: &File, mark: &Mark, is_final: bool) -> io::Result<()> {
+    let name = output.display();
     let metadata = file.metadata()?;
-    match rotated(target, &metadata, mark)? {
+    match rotated(output, &metadata, mark)? {
         Some((path, before)) => {
             let rest = before.metadata()?.len() - mark.length;
             before.set_len(mark.length)?;
@@ -90,9 +90,9 @@ fn roll_back(target: &Path, file: &File, mark: &Mark, is_final: bool) -> io::Res
     Ok(())
 }
 
-/// Puts the copies aside that were made of an output since it was marked as empty: they have what is written again.
-fn put_copies_aside(target: &Path, mark: &Mark) -> io::Result<()> {
-    for path in mark.later_copies(target)? {
+/// Puts the files aside that have nothing but what is written again.
+fn put_aside(output: &Path, mark: &Mark) -> io::Result<()> {
+    for path in mark.later_files(output)? {
         let mut name = OsString::from(".");
         name.push(path.file_name().unwrap_or_default());
         name.push(".written-again");
@@ -104,9 +104,9 @@ fn put_copies_aside(target: &Path, mark: &Mark) -> io::Result<()> {
 
 /// The file in the output's folder that holds what had been written to it: the file itself under another name, or a
 /// copy.
-fn rotated(target: &Path, current: &fs::Metadata, mark: &Mark) -> io::Result<Option<(PathBuf, File)>> {
+fn rotated(output: &Path, current: &fs::Metadata, mark: &Mark) -> io::Result<Option<(PathBuf, File)>> {
     let mut copy = None;
-    for entry in fs::read_dir(folder(target))?.flatten() {
+    for entry in fs::read_dir(folder(&target(output)))?.flatten() {
         let path = entry.path();
         let Ok(metadata) = path.metadata() else { continue };
         if !metadata.is_file() || inode(&metadata) == inode(current) || metadata.len() < mark.length {
@@ -127,14 +127,14 @@ fn rotated(target: &Path, current: &fs::Metadata, mark: &Mark) -> io::Result<Opt
 }
 
 /// Ends a line that a crash has cut, so that what follows begins on a line of its own.
-fn end_line(target: &Path, mut file: &File) -> io::Result<()> {
+fn end_line(output: &Path, mut file: &File) -> io::Result<()> {
     let length = file.metadata()?.len();
     let mut last = [b'\n'];
     if length > 0 {
         file.read_exact_at(&mut last, length - 1)?;
     }
     if last != *b"\n" {
-        warn!("{}: ends in the middle of a line; continuing on the next", target.display());
+        warn!("{}: ends in the middle of a line; continuing on the next", output.display());
         file.write_all(b"\n")?;
     }
     Ok(())

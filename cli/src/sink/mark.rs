@@ -4,14 +4,17 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use catena_input::{Inode, folder, is_rotation};
+use catena_input::{Inode, folder, is_rotation, target};
 
 /// How much of the end of a file is compared to recognise it, in bytes.
 const TAIL: u64 = 4 << 10;
+
+/// How far the time of a write may lag behind the clock: file systems read it once in a tick.
+const TICK: Duration = Duration::from_millis(10);
 
 /// Endings of the names of compressed rotations, in which nothing can be removed.
 const COMPRESSED: [&str; 4] = ["gz", "zst", "bz2", "xz"];
@@ -26,15 +29,17 @@ pub struct Mark {
     pub inode: Option<Inode>,
     /// The checksum of its last bytes, at most [`TAIL`]. `None` in states of format 3.
     tail: Option<u32>,
-    /// Of an empty file, whose copies cannot be recognised by content.
-    empty: Option<Empty>,
+    /// `None` in states of format 3.
+    #[serde(alias = "empty")]
+    made: Option<Made>,
 }
 
-/// What tells the copies that are made of an empty output later from its earlier rotations.
+/// What tells the files that were made of an output after a mark from its earlier rotations.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Empty {
+struct Made {
     /// When the mark was made.
-    made: SystemTime,
+    #[serde(alias = "made")]
+    at: SystemTime,
     /// The rotations that existed.
     rotations: Vec<Inode>,
 }
@@ -44,30 +49,32 @@ struct Empty {
 #[serde(untagged)]
 enum Saved {
     Length(u64),
-    Mark { length: u64, inode: Option<Inode>, tail: Option<u32>, empty: Option<Empty> },
+    Mark {
+        length: u64,
+        inode: Option<Inode>,
+        tail: Option<u32>,
+        #[serde(alias = "empty")]
+        made: Option<Made>,
+    },
 }
 
 impl From<Saved> for Mark {
     fn from(saved: Saved) -> Self {
         match saved {
-            Saved::Length(length) => Self { length, inode: None, tail: None, empty: None },
-            Saved::Mark { length, inode, tail, empty } => Self { length, inode, tail, empty },
+            Saved::Length(length) => Self { length, inode: None, tail: None, made: None },
+            Saved::Mark { length, inode, tail, made } => Self { length, inode, tail, made },
         }
     }
 }
 
 impl Mark {
     /// The mark at the end of the file that was opened at `target`.
-    pub fn end_of(file: &File, target: &Path) -> io::Result<Self> {
+    pub fn end_of(file: &File, output: &Path) -> io::Result<Self> {
         let metadata = file.metadata()?;
         let length = metadata.len();
-        let empty = if length == 0 {
-            let rotations = rotations(target)?.iter().filter_map(|path| Some(inode(&path.metadata().ok()?))).collect();
-            Some(Empty { made: SystemTime::now(), rotations })
-        } else {
-            None
-        };
-        Ok(Self { length, inode: Some(inode(&metadata)), tail: Some(tail(file, length)?), empty })
+        let rotations = rotations(output)?.iter().filter_map(|path| Some(inode(&path.metadata().ok()?))).collect();
+        let made = Some(Made { at: SystemTime::now(), rotations });
+        Ok(Self { length, inode: Some(inode(&metadata)), tail: Some(tail(file, length)?), made })
     }
 
     /// True if the file still has what had been written when the mark was made.
@@ -84,16 +91,20 @@ impl Mark {
         self.length > 0 && self.tail.is_some()
     }
 
-    /// The copies that were made since of an output that was empty, under names of rotations: files that are younger than the
-    /// mark, did not exist then, and begin like none of those that did.
-    pub fn later_copies(&self, target: &Path) -> io::Result<Vec<PathBuf>> {
-        let Some(Empty { made, rotations: known }) = &self.empty else { return Ok(Vec::new()) };
+    /// The files under names of rotations that have nothing but what was written since: they are younger than the mark, did
+    /// not exist then, do not have what was marked, and begin like none of those that existed. They are copies of the
+    /// output from when it was empty or after it was cut, or the output itself, cut and renamed.
+    pub fn later_files(&self, output: &Path) -> io::Result<Vec<PathBuf>> {
+        let Some(Made { at, rotations: known }) = &self.made else { return Ok(Vec::new()) };
         let (mut old, mut new) = (Vec::new(), Vec::new());
-        for path in rotations(target)? {
+        for path in rotations(output)? {
             let metadata = path.metadata()?;
             if metadata.len() > 0 {
-                let is_old = known.contains(&inode(&metadata)) || metadata.modified()? < *made;
-                (if is_old { &mut old } else { &mut new }).push((head(&path)?, path));
+                let modified = metadata.modified()?;
+                // A new file may have the inode of an old one that was compressed.
+                let is_old = (modified < *at && known.contains(&inode(&metadata))) || modified + TICK < *at;
+                let has_mark = self.tells_copies() && self.is_in(&File::open(&path)?)?;
+                (if is_old || has_mark { &mut old } else { &mut new }).push((head(&path)?, path));
             }
         }
         new.retain(|(head, _)| old.iter().all(|(known, _)| known != head));
@@ -121,12 +132,13 @@ pub fn inode(metadata: &fs::Metadata) -> Inode {
 }
 
 /// The files in an output's folder that are named like a rotation of it and are not compressed.
-fn rotations(target: &Path) -> io::Result<Vec<PathBuf>> {
+fn rotations(output: &Path) -> io::Result<Vec<PathBuf>> {
+    let target = target(output);
     let Some(name) = target.file_name() else { return Ok(Vec::new()) };
     let is_rotation = |path: &PathBuf| {
         let found = path.file_name().unwrap_or_default();
         let is_compressed = path.extension().is_some_and(|ending| COMPRESSED.iter().any(|known| ending == *known));
         found != name && !is_compressed && is_rotation(name, found) && path.is_file()
     };
-    Ok(fs::read_dir(folder(target))?.flatten().map(|entry| entry.path()).filter(is_rotation).collect())
+    Ok(fs::read_dir(folder(&target))?.flatten().map(|entry| entry.path()).filter(is_rotation).collect())
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use tracing::{info, warn};
 
-use catena_input::folder;
+use catena_input::{folder, target as target_of};
 
 use super::CliError;
 pub use background::Background;
@@ -83,7 +83,7 @@ impl Sink {
         let opened = file.and_then(|file| Ok((file.metadata()?, file)));
         let (metadata, file) = opened.map_err(|error| CliError::new(format!("cannot write {name}: {error}")))?;
         let path = (!standard && metadata.is_file()).then(|| target.to_owned());
-        let fresh = path.as_deref().map(|path| folder(path).to_owned());
+        let fresh = path.as_deref().map(|path| folder(&target_of(path)).to_owned());
         let buffer = Vec::with_capacity(2 * BUFFER);
         Ok(Self { name, file, buffer, path, end: metadata.len(), fresh, is_stuck: false })
     }

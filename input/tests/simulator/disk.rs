@@ -171,8 +171,8 @@ impl Clock for Disk {
         self.time()
     }
 
-    fn unix_seconds(&self) -> u64 {
-        1_767_607_200 + self.time().as_secs()
+    fn unix_nanos(&self) -> i64 {
+        self.time().as_nanos() as i64
     }
 }
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use catena_input::framing::Batch;
 use catena_input::{
-    Consumer, Follow, Follower, InputEvent, Inputs, Known, Next, Notice, Own, Plan, Saved, Session, World, plan, read,
+    Arguments, Consumer, Follow, Follower, InputEvent, Inputs, Known, Named, Next, Notice, Own, Plan, Saved, Session,
+    World, plan, read,
 };
 
 use super::disk::Disk;
@@ -15,16 +16,18 @@ use super::disk::Disk;
 /// Length of the longest record, in bytes. No schedule writes a longer one.
 const MAX_RECORD: usize = 1 << 20;
 
-/// A run over one folder. Only the output that was saved survives a crash.
+/// A run over a folder, or files by name. Only the output that was saved survives a crash.
 pub struct Reader {
     disk: Disk,
-    folder: PathBuf,
+    paths: Vec<PathBuf>,
     chunk: usize,
     max_open: usize,
     /// Everything the run has written.
     pub output: Output,
     /// The durable state: the inputs as JSON, and how many output records count.
     saved: (Vec<u8>, usize),
+    /// The rest of it: what is known of inputs by name, as every run saves it when it starts.
+    named: Vec<Named>,
     running: Option<Running>,
 }
 
@@ -69,9 +72,9 @@ impl Consumer for Output {
 }
 
 impl Reader {
-    pub fn new(disk: Disk, folder: PathBuf, chunk: usize, max_open: usize) -> Self {
+    pub fn new(disk: Disk, paths: Vec<PathBuf>, chunk: usize, max_open: usize) -> Self {
         let (output, saved) = (Output::default(), (b"[]".to_vec(), 0));
-        Self { disk, folder, chunk, max_open, output, saved, running: None }
+        Self { disk, paths, chunk, max_open, output, saved, named: Vec::new(), running: None }
     }
 
     pub fn is_up(&self) -> bool {
@@ -98,18 +101,24 @@ impl Reader {
     /// Plans a run from the durable state. Returns what it reads and what it knows.
     fn plan(&mut self, follows: bool) -> (World, Plan, Known) {
         let world = self.disk.world();
-        let inputs = Inputs::find(&*world.files, std::slice::from_ref(&self.folder));
+        let inputs = Inputs::find(&*world.files, &self.arguments(&world));
         let mut plan = plan(inputs.list, self.saved_inputs(), &Own::default(), follows, &world);
         let known = plan.known(&world);
         self.output.notices.append(&mut plan.warnings);
         (world, plan, known)
     }
 
+    fn arguments(&mut self, world: &World) -> Arguments {
+        let arguments = Arguments::with_rotations(self.paths.clone(), &self.named, world);
+        self.named = arguments.named().to_vec();
+        arguments
+    }
+
     /// Starts a run that follows, from the durable state.
     pub fn start(&mut self) {
         let (world, plan, known) = self.plan(true);
         let what = Follow {
-            arguments: vec![self.folder.clone()],
+            arguments: self.arguments(&world),
             inputs: plan.inputs,
             known: plan.known,
             own: Own::default(),

@@ -98,7 +98,13 @@ impl Schedule {
         disk.advance(Duration::from_secs(100));
         disk.limit_reads(*random.pick(&[0, 7, 100, 4_096]));
         let (chunk, max_open) = (*random.pick(&[64, 512, 4_096]), *random.pick(&[1, 2, 64]));
-        let mut reader = Reader::new(disk.clone(), FOLDER.into(), chunk, max_open);
+        let logs = 1 + random.below(3);
+        let name = |number| format!("app-{number}.log");
+        let paths = match random.below(3) {
+            0 => (0..logs).map(|number| Self::path(&name(number))).collect(),
+            _ => vec![FOLDER.into()],
+        };
+        let mut reader = Reader::new(disk.clone(), paths, chunk, max_open);
         reader.start();
         let mut schedule = Self {
             logs: Vec::new(),
@@ -113,8 +119,7 @@ impl Schedule {
             disk,
             reader,
         };
-        for number in 0..=schedule.random.below(3) {
-            let name = format!("app-{number}.log");
+        for name in (0..logs).map(name) {
             let inode = schedule.create(&name);
             schedule.logs.push(Log { name, inode, torn: Vec::new(), lingers: 0, rotated: 0 });
         }
