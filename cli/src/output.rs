@@ -99,11 +99,13 @@ impl Outputs {
         Ok(())
     }
 
-    /// The output files. Call after opening them.
+    /// What the run writes and must not read: its outputs, its state and its spool. Call after opening them.
     pub fn files(arguments: &Run, world: &World) -> Own {
         let targets = [&arguments.output, &arguments.findings, &arguments.rejects];
         let targets = targets.into_iter().flatten().filter(|target| target.as_os_str() != "-");
-        Own::new(targets.map(PathBuf::as_path), &*world.files)
+        let folders = [&arguments.state, &arguments.spool].into_iter().flatten().map(PathBuf::as_path);
+        let files = &*world.files;
+        Own::new(targets.map(PathBuf::as_path), files).with_folders(folders, &arguments.inputs, files)
     }
 
     /// Opens all outputs, to continue after what is `written`. If the inputs cannot be read again (`is_once`), nothing that

@@ -22,7 +22,7 @@ use super::sink::WriteError;
 use super::summary::Summary;
 use super::watch::Watch;
 use super::{CliError, DONE, FAILED, UNRECOGNISED, listen, log};
-use catena_input::{self as input, Arguments, Events, Follow, Input, Inputs, Journal, Saved, Session, World};
+use catena_input::{self as input, Arguments, Events, FileSystem, Follow, Input, Inputs, Journal, Session, World};
 use out::Out;
 use reload::{Reload, tell_reset};
 use running::{Run, State, Work};
@@ -41,7 +41,7 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
     let began = Instant::now();
     let world = World::real();
     let mut inputs = find(arguments, &Arguments::new(arguments.inputs.clone()), &world);
-    check(arguments, &inputs)?;
+    check(arguments, &inputs, &*world.files)?;
     let configured = configuration(arguments)?;
     let mode = configured.mode;
     let progress = progress(arguments, &inputs, mode);
@@ -104,8 +104,10 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
         }
         _ => None,
     };
-    let is_segment = |saved: &Saved| journal.as_ref().is_some_and(|(journal, _)| journal.has(&saved.path));
-    let (segments, files): (Vec<_>, Vec<_>) = saved.inputs.into_iter().partition(is_segment);
+    let (segments, files) = match &journal {
+        Some((journal, _)) => journal.segments_of(saved.inputs),
+        None => (Vec::new(), saved.inputs),
+    };
     let plan = input::plan(inputs.list, files, &own, arguments.follow, &world);
     let known = plan.known(&world);
     let longest = arguments.max_record_bytes.max(arguments.batch_bytes) as usize;
@@ -131,7 +133,8 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
     }
     let reload = Reload { arguments: arguments.clone(), sandbox, current: configured };
     let mut run = Run::new(work, session, state, monitor.clone(), reload, signals.clone());
-    for (name, error) in &inputs.failed {
+    // The follower reports them itself, and again once they can be read.
+    for (name, error) in inputs.failed.iter().filter(|_| !arguments.follow) {
         run.work.fail(&format!("cannot read {name}: {error}"));
     }
     for name in &inputs.skipped {
@@ -264,15 +267,17 @@ fn cache(arguments: &cli::Run) -> Cache<'_> {
 }
 
 /// Checks for conflicts between arguments that clap cannot express.
-fn check(arguments: &cli::Run, inputs: &Inputs) -> Result<(), CliError> {
-    let standard = inputs.list.contains(&Input::Standard);
+fn check(arguments: &cli::Run, inputs: &Inputs, files: &dyn FileSystem) -> Result<(), CliError> {
     if !arguments.listen.is_empty() && !arguments.inputs.is_empty() && !arguments.follow {
         return Err(CliError::usage("--listen takes other inputs only with --follow"));
     }
-    if standard && arguments.follow {
-        return Err(CliError::usage(
-            "--follow applies to files and folders only; standard input is always read until it ends",
-        ));
+    if arguments.follow
+        && let Some(pipe) = inputs.pipe(files)
+    {
+        let name = pipe.name();
+        return Err(CliError::usage(format!(
+            "--follow applies to files and folders only; {name} is a pipe or the like, which is always read until it ends"
+        )));
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 pub struct Watch {
     /// The paths to watch, and what is wrong with those that cannot be read.
     paths: Vec<(PathBuf, Option<String>)>,
-    /// Files in folders that could not be read.
+    /// Files and folders below them that cannot be read.
     files: BTreeMap<PathBuf, String>,
     /// How long no record may be recognised.
     max_silence: Option<Duration>,
@@ -40,9 +40,14 @@ impl Watch {
         Self { paths, files: BTreeMap::new(), max_silence, recognised: (0, Instant::now()), is_silent: false }
     }
 
-    /// A file could not be read, for this reason. It is looked at again.
-    pub fn trouble(&mut self, file: &str, why: &str) {
-        self.files.insert(file.into(), why.to_owned());
+    /// A file or folder cannot be read, for this reason.
+    pub fn trouble(&mut self, path: PathBuf, why: String) {
+        self.files.insert(path, why);
+    }
+
+    /// It can be read again, or is gone.
+    pub fn recovered(&mut self, path: &Path) {
+        self.files.remove(path);
     }
 
     /// Looks at the paths, and logs what has changed. `recognised` is the number of records recognised so far.
@@ -61,8 +66,9 @@ impl Watch {
             *problem = now;
             problems.list.extend(problem.as_ref().map(|why| format!("{}: {why}", path.display())));
         }
-        self.files.retain(|path, _| path.exists() && readable(path).is_err());
-        problems.list.extend(self.files.iter().map(|(path, why)| format!("{}: {why}", path.display())));
+        let is_other = |path: &Path| !self.paths.iter().any(|(named, problem)| named == path && problem.is_some());
+        let others = self.files.iter().filter(|(path, _)| is_other(path));
+        problems.list.extend(others.map(|(path, why)| format!("{}: {why}", path.display())));
         problems.paths = problems.list.len() as u64;
         if recognised != self.recognised.0 {
             self.recognised = (recognised, Instant::now());
@@ -84,5 +90,11 @@ impl Watch {
 
 /// Whether a file or folder can be read.
 fn readable(path: &Path) -> std::io::Result<()> {
-    if path.metadata()?.is_dir() { fs::read_dir(path).map(drop) } else { File::open(path).map(drop) }
+    let kind = path.metadata()?.file_type();
+    match () {
+        () if kind.is_dir() => fs::read_dir(path).map(drop),
+        () if kind.is_file() => File::open(path).map(drop),
+        // To open a pipe would wait for its writer.
+        () => Err(std::io::Error::other("it is not a file or folder")),
+    }
 }

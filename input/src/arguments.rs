@@ -1,16 +1,12 @@
 //! What a run is told to read: folders, and files by name, whose rotations belong to them.
 
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::folder;
-use super::own::is_rotation;
+use super::rotation::is_rotation;
 use super::world::{FileSystem, Inode, World};
-
-/// Endings of the names of compressed rotations.
-const COMPRESSED: [&str; 6] = ["gz", "zst", "bz2", "xz", "lz4", "Z"];
 
 /// What a run is told to read.
 #[derive(Clone, Debug, Default)]
@@ -68,49 +64,11 @@ impl Arguments {
         let mut rotations: Vec<_> = listed
             .filter(|(path, metadata)| {
                 let is_later = metadata.stamp.modified >= named.since || named.inode == Some(metadata.inode);
-                metadata.is_file && is_later && path.file_name().is_some_and(|found| is_numbered(name, found))
+                metadata.is_file && is_later && path.file_name().is_some_and(|found| is_rotation(name, found))
             })
             .map(|(path, metadata)| (metadata.stamp.modified, path))
             .collect();
         rotations.sort();
         rotations.into_iter().map(|(_, path)| path).collect()
-    }
-}
-
-/// True if a file called `found` is a rotation of one called `name`: a number, a date or `old` follows, and perhaps the
-/// ending of a compressed file.
-fn is_numbered(name: &OsStr, found: &OsStr) -> bool {
-    let Some(rest) = found.as_encoded_bytes().get(name.len()..).filter(|_| is_rotation(name, found)) else {
-        return false;
-    };
-    let rest = String::from_utf8_lossy(rest);
-    let rest = COMPRESSED.iter().find_map(|ending| rest.strip_suffix(ending)?.strip_suffix('.')).unwrap_or(&rest);
-    let is_part =
-        |part: &str| part == "old" || part.bytes().all(|byte| byte.is_ascii_digit() || byte == b'T' || byte == b'Z');
-    !rest.is_empty() && rest.split(['.', '-', '_', ':']).all(is_part)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rotations_have_a_number_or_a_date() {
-        for (found, expected) in [
-            ("audit.log", false),
-            ("audit.log.1", true),
-            ("audit.log.1.gz", true),
-            ("audit.log.old", true),
-            ("audit.log-20260105", true),
-            ("audit.log-2026-01-05T10:00:00Z.zst", true),
-            ("audit.log-20260105-1767607200.gz", true),
-            ("audit.log.gz", false),
-            ("audit.log.md5", false),
-            ("audit.log.tmp", false),
-            ("audit.log2", false),
-            ("other.log.1", false),
-        ] {
-            assert_eq!(is_numbered(OsStr::new("audit.log"), OsStr::new(found)), expected, "{found}");
-        }
     }
 }

@@ -5,8 +5,9 @@
 mod followed;
 mod judge;
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::path::Path;
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -85,6 +86,8 @@ pub struct Follower {
     gone: VecDeque<Ended>,
     /// Files that may be copies, by inode.
     held: HashMap<Inode, Held>,
+    /// Files and folders that cannot be read, and why.
+    unreadable: BTreeMap<PathBuf, String>,
     next: u64,
     max_open: usize,
     pool: Arc<Pool>,
@@ -119,6 +122,7 @@ impl Follower {
             ended,
             gone,
             held: HashMap::new(),
+            unreadable: BTreeMap::new(),
             next: 0,
             max_open,
             pool: Pool::new(what.chunk),
@@ -220,7 +224,12 @@ impl Follower {
                 file.count(&piece);
                 self.send(InputEvent::Bytes(id, piece))?;
             }
-            Advance::Trouble(error) => self.send(InputEvent::Trouble(id, error))?,
+            Advance::Trouble(error) => {
+                let path = file.path.clone();
+                if self.unreadable.insert(path.clone(), error.clone()).is_none() {
+                    self.send(InputEvent::Trouble(path, error))?;
+                }
+            }
             Advance::End(stamp) => self.finish(id, stamp)?,
             Advance::Replaced(why) => {
                 let path = file.path.clone();
@@ -265,11 +274,21 @@ impl Follower {
     /// Scans for files that are not followed yet, and updates the backlog. Returns true if an input was started.
     fn scan(&mut self) -> Result<bool, Closed> {
         let inputs = Inputs::find(&*self.world.files, &self.arguments);
+        let failed = inputs.failed.into_iter().map(|(name, error)| (PathBuf::from(name), error.to_string()));
+        let mut unreadable: BTreeMap<_, _> = failed.collect();
         let mut there = HashSet::new();
         let mut unknown = Vec::new();
         for input in inputs.list {
             let Some(path) = input.path() else { continue };
-            let Ok(metadata) = self.world.files.metadata(path) else { continue };
+            let metadata = match self.world.files.metadata(path) {
+                Ok(metadata) => metadata,
+                Err(error) => {
+                    if error.kind() != io::ErrorKind::NotFound {
+                        unreadable.insert(path.to_owned(), error.to_string());
+                    }
+                    continue;
+                }
+            };
             there.insert(metadata.inode);
             let is_named = self.arguments.paths.iter().any(|name| name == path);
             if (is_named || !self.own.has(path, metadata.inode, &*self.world.files))
@@ -282,14 +301,32 @@ impl Follower {
         let mut begun = false;
         let (mut copies, mut heads) = (None, None);
         for (input, metadata) in unknown {
+            let path = input.path().map(Path::to_owned);
             begun |= self.start_unknown(input, &metadata, &mut copies, &mut heads)?;
+            let problem = self.held.get(&metadata.inode).and_then(|held| held.problem.clone());
+            unreadable.extend(path.zip(problem));
         }
+        let problem = |file: &Followed| Some((file.path.clone(), file.problem()?));
+        unreadable.extend(self.files.values().filter_map(problem));
+        self.report(unreadable)?;
         self.held.retain(|inode, _| there.contains(inode));
         // The inodes may be reused, but the files themselves may reappear compressed.
         self.gone.extend(self.ended.extract_if(|inode, _| !there.contains(inode)).map(|(_, ended)| ended));
         self.gone.drain(..self.gone.len().saturating_sub(MAX_GONE));
         self.backlog = self.files.values().map(Followed::backlog).sum();
         Ok(begun)
+    }
+
+    /// Reports what cannot be read since the last scan, and what can be again.
+    fn report(&mut self, unreadable: BTreeMap<PathBuf, String>) -> Result<(), Closed> {
+        let before = std::mem::replace(&mut self.unreadable, unreadable.clone());
+        for path in before.keys().filter(|path| !unreadable.contains_key(*path)) {
+            self.send(InputEvent::Recovered(path.clone()))?;
+        }
+        for (path, error) in unreadable.into_iter().filter(|(path, _)| !before.contains_key(path)) {
+            self.send(InputEvent::Trouble(path, error))?;
+        }
+        Ok(())
     }
 
     /// Returns true if the file is followed or has ended. Reports its new name if it was renamed.

@@ -102,6 +102,23 @@ impl Journal {
         path.parent() == Some(&self.common.folder)
     }
 
+    /// What earlier runs have saved of segments, apart from `saved` of other inputs. The folder may have had another name then.
+    pub fn segments_of(&self, saved: Vec<Saved>) -> (Vec<Saved>, Vec<Saved>) {
+        let common = &self.common;
+        let is_segment = |saved: &Saved| {
+            let number = saved.path.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
+            let name = number.map(|number: u64| common.path(number));
+            saved.path.parent().and_then(Path::file_name) == common.folder.file_name()
+                && name.is_some_and(|name| name.file_name() == saved.path.file_name())
+        };
+        let (segments, others): (Vec<_>, Vec<_>) = saved.into_iter().partition(is_segment);
+        let here = |mut saved: Saved| {
+            saved.path = common.folder.join(saved.path.file_name().unwrap_or_default());
+            saved
+        };
+        (segments.into_iter().map(here).collect(), others)
+    }
+
     /// The bytes in all segments, read or not.
     pub fn bytes(&self) -> u64 {
         self.common.lock().values().sum()

@@ -14,6 +14,7 @@ mod known;
 mod own;
 mod read;
 mod resume;
+mod rotation;
 pub mod sealed;
 mod session;
 mod source;
@@ -32,9 +33,10 @@ pub use arguments::{Arguments, Named};
 pub use follow::{Closed, Follow, Follower, follow};
 pub use journal::{Journal, JournalWriter};
 pub use known::Known;
-pub use own::{Own, is_rotation};
+pub use own::Own;
 pub use read::read;
 pub use resume::{Plan, Planned, Saved, plan};
+pub use rotation::is_rotation;
 pub use session::{Consumer, Notice, Session};
 pub use world::{Clock, FileSystem, Inode, Metadata, OpenFile, Stamp, World, target};
 
@@ -68,8 +70,10 @@ pub enum InputEvent {
     Moved(Inode, PathBuf),
     /// An input could not be read to its end.
     Failed(u64, io::Error),
-    /// An input cannot be read at the moment; reading is retried.
-    Trouble(u64, io::Error),
+    /// A file or folder cannot be read at the moment, for this reason; reading is retried.
+    Trouble(PathBuf, String),
+    /// It can be read again, or is gone.
+    Recovered(PathBuf),
     /// A warning for the operator.
     Warning(String),
 }

@@ -5,14 +5,17 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use crate::folder;
+use crate::rotation::is_rotation;
 use crate::world::{FileSystem, Inode};
 
-/// The outputs of a run: by inode, and by name, because a rotation renames or copies them.
+/// The outputs of a run: by inode, and by name, because a rotation renames or copies them. Also its state, spool and journal.
 #[derive(Clone, Debug, Default)]
 pub struct Own {
     inodes: HashSet<Inode>,
     /// The folder and the name of each.
     names: Vec<(PathBuf, OsString)>,
+    /// Folders of which everything is its own, as paths below the arguments.
+    folders: Vec<PathBuf>,
 }
 
 impl Own {
@@ -29,21 +32,34 @@ impl Own {
         own
     }
 
+    /// The same, and everything in `folders`, as it is found through the arguments.
+    pub fn with_folders<'p>(
+        mut self,
+        folders: impl Iterator<Item = &'p Path>,
+        arguments: &[PathBuf],
+        files: &dyn FileSystem,
+    ) -> Self {
+        for folder in folders.map(|folder| files.canonical(folder)) {
+            let below = |argument: &PathBuf| match folder.strip_prefix(files.canonical(argument)) {
+                Ok(rest) if rest.as_os_str().is_empty() => Some(argument.clone()),
+                Ok(rest) => Some(argument.join(rest)),
+                Err(_) => None,
+            };
+            self.folders.extend(arguments.iter().filter_map(below));
+        }
+        self
+    }
+
     /// True for an output, under its name or under one that a rotation gives it (`findings.ndjson.1`,
     /// `findings.ndjson-20260105.gz`).
     pub fn has(&self, path: &Path, inode: Inode, files: &dyn FileSystem) -> bool {
-        if self.inodes.contains(&inode) {
+        if self.inodes.contains(&inode) || self.folders.iter().any(|folder| path.starts_with(folder)) {
             return true;
         }
         let Some(name) = path.file_name() else { return false };
-        self.names.iter().any(|(place, own)| is_rotation(own, name) && files.canonical(folder(path)) == *place)
+        let is_named = |own: &OsStr| own == name || is_rotation(own, name);
+        self.names.iter().any(|(place, own)| is_named(own) && files.canonical(folder(path)) == *place)
     }
-}
-
-/// True if a file called `found` may be a rotation of one called `name`, or that file itself.
-pub fn is_rotation(name: &OsStr, found: &OsStr) -> bool {
-    let rest = found.as_encoded_bytes().strip_prefix(name.as_encoded_bytes());
-    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'.' | b'-')))
 }
 
 #[cfg(test)]
@@ -65,6 +81,8 @@ mod tests {
             (&place, "out.ndjson.1", true),
             (&place, "out.ndjson-20260105.gz", true),
             (&place, "out.ndjsonl", false),
+            // Regression: another file whose name begins alike was taken for a rotation.
+            (&place, "out.ndjson.records.ndjson", false),
             (&place, "in.ndjson", false),
             (&other, "out.ndjson.1", false),
         ] {

@@ -57,12 +57,17 @@ pub enum Notice {
         /// The cause.
         error: io::Error,
     },
-    /// The input cannot be read at the moment; reading is retried.
+    /// A file or folder cannot be read at the moment; reading is retried.
     Trouble {
-        /// Its name.
-        name: Arc<str>,
+        /// Its path.
+        path: PathBuf,
         /// The cause.
-        error: io::Error,
+        error: String,
+    },
+    /// It can be read again, or is gone.
+    Recovered {
+        /// Its path.
+        path: PathBuf,
     },
     /// The file was renamed.
     Renamed {
@@ -152,7 +157,8 @@ impl Session {
                 self.end(id, None, to)?;
                 to.notice(Notice::Failed { name, error });
             }
-            InputEvent::Trouble(id, error) => to.notice(Notice::Trouble { name: self.name(id), error }),
+            InputEvent::Trouble(path, error) => to.notice(Notice::Trouble { path, error }),
+            InputEvent::Recovered(path) => to.notice(Notice::Recovered { path }),
             InputEvent::Renamed(id, path) => {
                 if let Some(open) = self.open.get_mut(&id) {
                     to.notice(Notice::Renamed { from: Arc::clone(&open.name), to: path.clone() });

@@ -22,6 +22,7 @@ use tokio::time::timeout;
 
 use super::Shared;
 use super::address::Framing;
+use super::budget::Share;
 use super::frames::Frames;
 
 /// Maximum size of a request's head, in bytes.
@@ -36,6 +37,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
 /// How long clients are asked to wait, in seconds, if there is no room.
 const RETRY: &str = "5";
+
+/// Why a request must wait that would take more memory than all together may.
+const NO_MEMORY: &str = "there is no memory for more requests";
 
 /// Why a request is not taken.
 struct Refusal(StatusCode, &'static str);
@@ -82,7 +86,7 @@ async fn respond(request: Request<Incoming>, shared: &Shared) -> Response<Full<B
         _ => return answer(StatusCode::METHOD_NOT_ALLOWED, &json!({"error": "expected POST"})),
     }
     let taken = match authorized(&request, shared) {
-        true if is_validation => match body(request, shared).await.map(|body| validation(&body)) {
+        true if is_validation => match body(request, shared).await.map(|(body, _)| validation(&body)) {
             Ok(Some(response)) => return answer(StatusCode::OK, &response),
             Ok(None) => Err(Refusal(StatusCode::BAD_REQUEST, "the validation has no code")),
             Err(refusal) => Err(refusal),
@@ -160,7 +164,7 @@ async fn take(request: Request<Incoming>, shared: &Shared) -> Result<(), Refusal
     if shared.intake.is_full() {
         return Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, "the journal is full"));
     }
-    let body = body(request, shared).await?;
+    let (body, mut share) = body(request, shared).await?;
     let mut frames = Frames::new(Framing::Delimited, shared.longest);
     let mut lines = Vec::new();
     let too_long = |_| Refusal(StatusCode::PAYLOAD_TOO_LARGE, "a record is longer than --max-record-bytes");
@@ -170,6 +174,10 @@ async fn take(request: Request<Incoming>, shared: &Shared) -> Result<(), Refusal
         return Err(Refusal(StatusCode::BAD_REQUEST, "the body ends in the middle of a record"));
     }
     frames.finish(&mut lines).map_err(too_long)?;
+    if !share.set(body.len() + lines.len()) {
+        return Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, NO_MEMORY));
+    }
+    drop(body);
     if lines.trim_ascii().is_empty() {
         return Err(Refusal(StatusCode::BAD_REQUEST, "there is no record in the body"));
     }
@@ -180,8 +188,8 @@ async fn take(request: Request<Incoming>, shared: &Shared) -> Result<(), Refusal
     }
 }
 
-/// The body, decompressed.
-async fn body(request: Request<Incoming>, shared: &Shared) -> Result<Vec<u8>, Refusal> {
+/// The body, decompressed, and its share of the memory.
+async fn body(request: Request<Incoming>, shared: &Shared) -> Result<(Vec<u8>, Share), Refusal> {
     let encoding = request.headers().get(CONTENT_ENCODING).map(|value| value.as_bytes().to_ascii_lowercase());
     let mut share = shared.budget.share();
     let mut compressed = Vec::new();
@@ -197,13 +205,13 @@ async fn body(request: Request<Incoming>, shared: &Shared) -> Result<Vec<u8>, Re
         room(&mut share, compressed.len(), shared)?;
     }
     match encoding.as_deref() {
-        None | Some(b"" | b"identity") => Ok(compressed),
+        None | Some(b"" | b"identity") => Ok((compressed, share)),
         Some(b"gzip" | b"x-gzip") => {
             let mut decoder = MultiGzDecoder::new(&*compressed);
             let (mut body, mut piece) = (Vec::new(), vec![0; 64 << 10]);
             loop {
                 match decoder.read(&mut piece) {
-                    Ok(0) => return Ok(body),
+                    Ok(0) => return Ok((body, share)),
                     Ok(length) => body.extend_from_slice(piece.get(..length).unwrap_or_default()),
                     Err(_) => return Err(Refusal(StatusCode::BAD_REQUEST, "the body is not valid gzip")),
                 }
@@ -215,12 +223,12 @@ async fn body(request: Request<Incoming>, shared: &Shared) -> Result<Vec<u8>, Re
 }
 
 /// Checks that there is room for a body of this length.
-fn room(share: &mut super::budget::Share, length: usize, shared: &Shared) -> Result<(), Refusal> {
+fn room(share: &mut Share, length: usize, shared: &Shared) -> Result<(), Refusal> {
     if length > shared.longest {
         return Err(Refusal(StatusCode::PAYLOAD_TOO_LARGE, "the body is longer than --max-record-bytes"));
     }
     if !share.set(length) {
-        return Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, "there is no memory for more requests"));
+        return Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, NO_MEMORY));
     }
     Ok(())
 }

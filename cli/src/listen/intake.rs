@@ -79,7 +79,7 @@ fn write(mut writer: JournalWriter, mut given: mpsc::Receiver<Request>, status: 
             let appended = writer.append(&lines);
             if appended.is_ok() {
                 status.received_bytes.fetch_add(lines.len() as u64, Ordering::Relaxed);
-                answers.push(done);
+                answers.push((done, this));
                 is_safe |= this;
             } else {
                 let _ = done.send(false);
@@ -89,8 +89,8 @@ fn write(mut writer: JournalWriter, mut given: mpsc::Receiver<Request>, status: 
         }
         let synced = if is_safe { writer.sync() } else { Ok(()) };
         let is_on_disk = synced.is_ok();
-        for done in answers {
-            let _ = done.send(is_on_disk);
+        for (done, is_safe) in answers {
+            let _ = done.send(is_on_disk || !is_safe);
         }
         match written.and(synced) {
             Ok(()) => has_failed = false,

@@ -104,9 +104,13 @@ impl Consumer for Work {
                 info!("{name}: skipped: {reason}");
             }
             Notice::Failed { name, error } => self.fail(&format!("cannot read {name}: {error}")),
-            Notice::Trouble { name, error } => {
-                self.watch.trouble(&name, &error.to_string());
-                self.fail(&format!("cannot read {name}; will retry: {error}"));
+            Notice::Trouble { path, error } => {
+                self.fail(&format!("cannot read {}; will retry: {error}", path.display()));
+                self.watch.trouble(path, error);
+            }
+            Notice::Recovered { path } => {
+                info!("{}: can be read now, or is gone", path.display());
+                self.watch.recovered(&path);
             }
             Notice::Renamed { from, to } => info!("{from} was renamed to {}", to.display()),
             Notice::Unfinished { name } => {

@@ -189,10 +189,13 @@ impl Destination {
             }
             "rule" => self.rules.push(value.to_owned()),
             "name"
-                if value.is_empty()
+                if value.starts_with('.')
+                    || ["", "lock"].contains(&value)
                     || !value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) =>
             {
-                return Err(format!("the name {value:?} is not made of letters, digits, -, _ and ."));
+                return Err(format!(
+                    "the name {value:?} must be of letters, digits, -, _ and ., not begin with a dot, and not be \"lock\""
+                ));
             }
             "name" => value.clone_into(&mut self.name),
             _ => {

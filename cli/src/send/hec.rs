@@ -3,8 +3,12 @@
 use serde_json::json;
 
 use super::destination::Destination;
-use super::http::{Client, in_halves};
+use super::http::{Answer, Client, Verdict, in_halves};
 use super::worker::{Deliver, Delivery, Entry};
+
+/// The codes of answers of 400 that are about the token, the index or the channel, which an operator puts right (Splunk
+/// Enterprise, "Troubleshoot HTTP Event Collector": "Possible error codes").
+const OF_CONFIGURATION: [u64; 8] = [1, 2, 3, 4, 7, 10, 11, 16];
 
 /// The path, if the address has none.
 const PATH: &str = "/services/collector/event";
@@ -55,11 +59,18 @@ impl Deliver for Hec {
             let body: String = entries.iter().map(|entry| self.event(entry)).collect();
             let headers = [("authorization", &*self.authorization), ("content-type", "application/json")];
             match self.client.post(&self.url, &headers, body.as_bytes()) {
+                Ok(answer) if is_of_configuration(&answer) => Verdict::Later(answer.describe(), None),
                 Ok(answer) => answer.verdict(),
-                Err(why) => super::http::Verdict::Later(why, None),
+                Err(why) => Verdict::Later(why, None),
             }
         })
     }
+}
+
+/// Whether an answer refuses the findings for what is configured, not for what they are.
+fn is_of_configuration(answer: &Answer) -> bool {
+    let body: Option<serde_json::Value> = serde_json::from_str(&answer.body).ok();
+    body.and_then(|body| body["code"].as_u64()).is_some_and(|code| OF_CONFIGURATION.contains(&code))
 }
 
 #[cfg(test)]
@@ -68,6 +79,15 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+
+    /// Regression: a mistyped index sent all findings to the dead letters.
+    #[test]
+    fn a_wrong_index_is_not_the_fault_of_a_finding() {
+        let answer = |body: &str| Answer { status: 400, body: body.to_owned(), after: None };
+        assert!(is_of_configuration(&answer(r#"{"text":"Incorrect index","code":7,"invalid-event-number":1}"#)));
+        assert!(!is_of_configuration(&answer(r#"{"text":"Invalid data format","code":6}"#)));
+        assert!(!is_of_configuration(&answer("Bad Request")));
+    }
 
     #[test]
     fn an_event_has_the_finding_and_its_id() {

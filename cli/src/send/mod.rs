@@ -66,6 +66,7 @@ pub fn deliver(destination: &Destination) -> Result<Box<dyn Deliver>, CliError> 
 impl Senders {
     /// Opens the spools in a folder and starts to deliver what is in them.
     pub fn open(destinations: &[Destination], folder: Option<&Path>) -> Result<Self, CliError> {
+        tell_left_behind(destinations, folder);
         let Some(folder) = folder.filter(|_| !destinations.is_empty()) else { return Ok(Self::default()) };
         let fail = |error: std::io::Error| CliError::new(format!("cannot use the spool {}: {error}", folder.display()));
         std::fs::create_dir_all(folder).map_err(fail)?;
@@ -162,10 +163,27 @@ impl Senders {
     }
 }
 
+/// Warns about findings that wait for a destination that is not given any more.
+fn tell_left_behind(destinations: &[Destination], folder: Option<&Path>) {
+    let spools = folder.and_then(|folder| folder.read_dir().ok()).into_iter().flatten().flatten();
+    for spool in spools.map(|entry| entry.path()) {
+        let is_given = destinations.iter().any(|destination| spool.ends_with(&destination.name));
+        let waiting = spool::waiting_in(&spool).unwrap_or_default();
+        if !is_given && waiting > 0 {
+            warn!("{}: {waiting} bytes of findings wait for a destination that --send does not name", spool.display());
+        }
+    }
+}
+
 /// What tells a finding from others. An update has the id of its finding, but is not a duplicate of it.
 fn key(finding: &Finding, body: &str) -> String {
-    let is_update = body.starts_with("{\"activity_id\":2");
-    let count = is_update.then(|| serde_json::from_str::<serde_json::Value>(body).ok()).flatten();
-    let count = count.and_then(|body| body["count"].as_u64());
-    count.map_or_else(|| finding.id.clone(), |count| format!("{}-{count}", finding.id))
+    let body = serde_json::from_str::<serde_json::Value>(body).unwrap_or_default();
+    // Of OCSF, ECS and Sentinel.
+    let updated = if body["activity_id"] == 2 { &body["count"] } else { &serde_json::Value::Null };
+    let count =
+        [updated, &body["labels"]["events_count"], &body["EventsCount"]].into_iter().find(|count| !count.is_null());
+    match count.map(|count| count.as_str().map_or_else(|| count.to_string(), str::to_owned)) {
+        Some(count) => format!("{}-{count}", finding.id),
+        None => finding.id.clone(),
+    }
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use async_nats::client::RequestErrorKind;
 use async_nats::{Client, ConnectOptions, HeaderMap, jetstream};
+use bytes::Bytes;
 use tokio::runtime::{self, Runtime};
 use tokio::time::timeout;
 
@@ -74,10 +76,12 @@ impl Nats {
             }
         }
         if !jetstream {
-            // Answered by the server once it has read everything before.
-            return match client.flush().await {
-                Ok(()) => Delivery::default(),
-                Err(error) => Delivery::failed(entries.len(), error.to_string()),
+            // The server answers, if only that nobody listens there, once it has read everything before.
+            return match client.request(client.new_inbox(), Bytes::new()).await {
+                Err(error) if error.kind() != RequestErrorKind::NoResponders => {
+                    Delivery::failed(entries.len(), format!("{error}; may the user publish to _INBOX.>?"))
+                }
+                _ => Delivery::default(),
             };
         }
         let mut delivery = Delivery::default();

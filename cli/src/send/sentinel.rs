@@ -20,6 +20,9 @@ const SCOPE: &str = "https://monitor.azure.com/.default";
 /// The version of the API, if the address names none.
 const VERSION: &str = "api-version=2023-01-01";
 
+/// How long a token is used at most.
+const MAX_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// A token is not used in the last minute of its life.
 const MARGIN: Duration = Duration::from_secs(60);
 
@@ -72,7 +75,7 @@ impl Sentinel {
             return Err(format!("no token: {}", answer.describe()));
         }
         let token: Token = serde_json::from_str(&answer.body).map_err(|error| format!("no token: {error}"))?;
-        let life = Duration::from_secs(token.expires_in).saturating_sub(MARGIN);
+        let life = Duration::from_secs(token.expires_in).min(MAX_LIFE).saturating_sub(MARGIN);
         self.token = Some((token.access_token.clone(), Instant::now() + life));
         Ok(token.access_token)
     }

@@ -80,14 +80,7 @@ pub struct Reader {
 /// Those of the file system.
 pub fn open(folder: &Path, most: u64) -> io::Result<(Writer, Reader)> {
     fs::create_dir_all(folder)?;
-    let mut lengths = BTreeMap::new();
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        let number = path.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok());
-        if let Some(number) = number.filter(|_| path.extension().is_some_and(|ending| ending == ENDING)) {
-            lengths.insert(number, path.metadata()?.len());
-        }
-    }
+    let mut lengths = segments(folder)?;
     let taken = read_position(folder)?.unwrap_or_default();
     // The run may have ended before it removed them.
     let rest = lengths.split_off(&taken.segment);
@@ -104,7 +97,12 @@ pub fn open(folder: &Path, most: u64) -> io::Result<(Writer, Reader)> {
     let first = lengths.first_key_value().map_or(number, |(number, _)| *number);
     let offset = if taken.segment == first { taken.offset } else { 0 };
     let length = lengths.get(&first).copied().unwrap_or_default();
-    let taken = Position { segment: first, offset: offset.min(length) };
+    let kept = Position { segment: first, offset: offset.min(length) };
+    if kept != taken {
+        // Lines that the position counts never reached the disk. Others come in their place, which were not taken.
+        write_position(folder, kept)?;
+    }
+    let taken = kept;
     *common.lock() = Shared { lengths, taken, is_over: false };
     let common = Arc::new(common);
     let writer = Writer { common: Arc::clone(&common), number, file, buffer: Vec::new(), most };
@@ -141,6 +139,38 @@ fn read_position(folder: &Path) -> io::Result<Option<Position>> {
         // Taking lines again is better than losing them.
         _ => Ok(None),
     }
+}
+
+fn write_position(folder: &Path, position: Position) -> io::Result<()> {
+    let next = folder.join("position.new");
+    fs::write(&next, format!("{} {}\n", position.segment, position.offset))?;
+    fs::rename(&next, folder.join("position"))
+}
+
+/// The bytes that wait in a folder if it is that of a spool.
+///
+/// # Errors
+///
+/// Those of the file system.
+pub fn waiting_in(folder: &Path) -> io::Result<u64> {
+    let lengths = segments(folder)?;
+    let taken = read_position(folder)?.unwrap_or_default();
+    let all: u64 = lengths.range(taken.segment..).map(|(_, length)| *length).sum();
+    let in_first = lengths.get(&taken.segment).map_or(0, |length| taken.offset.min(*length));
+    Ok(all - in_first)
+}
+
+/// The lengths of the segments in a folder.
+fn segments(folder: &Path) -> io::Result<BTreeMap<u64, u64>> {
+    let mut lengths = BTreeMap::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let number = path.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok());
+        if let Some(number) = number.filter(|_| path.extension().is_some_and(|ending| ending == ENDING)) {
+            lengths.insert(number, path.metadata()?.len());
+        }
+    }
+    Ok(lengths)
 }
 
 impl Writer {
@@ -280,9 +310,7 @@ impl Reader {
     ///
     /// Those of the file system.
     pub fn take(&self, to: Position) -> io::Result<()> {
-        let next = self.common.folder.join("position.new");
-        fs::write(&next, format!("{} {}\n", to.segment, to.offset))?;
-        fs::rename(&next, self.common.folder.join("position"))?;
+        write_position(&self.common.folder, to)?;
         let old = {
             let mut shared = self.common.lock();
             shared.taken = to;
@@ -345,6 +373,31 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Regression: a position that counted lines which a power failure took was kept, and as many new lines were skipped
+    /// after the next crash.
+    #[test]
+    fn a_position_beyond_the_end_skips_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (mut writer, reader) = open(folder.path(), 1 << 30).expect("it opens");
+        assert!(writer.push(&[b"lost with the power"]));
+        writer.flush().expect("it is written");
+        take(&reader, 1);
+        drop((writer, reader));
+        File::options()
+            .write(true)
+            .open(folder.path().join("0000000000000000.ndjson"))
+            .expect("it opens")
+            .set_len(0)
+            .expect("it is cut");
+        let (mut writer, reader) = open(folder.path(), 1 << 30).expect("it opens");
+        assert!(writer.push(&[b"one"]) && writer.push(&[b"two"]));
+        writer.flush().expect("it is written");
+        assert_eq!(waiting_in(folder.path()).expect("it is a spool"), 8);
+        drop((writer, reader));
+        let (_, reader) = open(folder.path(), 1 << 30).expect("it opens");
+        assert_eq!(take(&reader, 2), ["one", "two"]);
     }
 
     #[test]

@@ -47,7 +47,12 @@ pub fn open(output: &Path, opening: &Opening) -> io::Result<File> {
         Opening::Resume { mark, is_final } => {
             let inode = inode(&file.metadata()?);
             if mark.inode.is_none_or(|marked| marked == inode) && mark.is_in(&file)? {
-                file.set_len(mark.length)?;
+                if *is_final {
+                    // What came later is not of the run that the mark is of.
+                    end_line(output, &file)?;
+                } else {
+                    file.set_len(mark.length)?;
+                }
             } else {
                 roll_back(output, &file, mark, *is_final)?;
                 end_line(output, &file)?;

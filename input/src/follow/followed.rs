@@ -21,6 +21,9 @@ const MIN_MAGIC: u64 = 4;
 /// Interval between checks of a closed file.
 const CLOSED_POLL: Duration = Duration::from_millis(500);
 
+/// How long a compressed file may be incomplete, because its writer has not finished yet.
+const INCOMPLETE: Duration = Duration::from_secs(60);
+
 /// Shortest and longest wait after a read error.
 const BACK_OFF: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
 
@@ -59,6 +62,8 @@ pub struct Followed {
     retry_at: Option<Duration>,
     /// Current wait after a read error; `None` if the last read succeeded.
     back_off: Option<Duration>,
+    /// Why the last read failed; `None` if it succeeded.
+    problem: Option<String>,
     /// Since when its name has been missing or has belonged to another file.
     nameless_since: Option<Duration>,
 }
@@ -76,7 +81,7 @@ pub enum Advance {
     /// The file is not an input, for this reason.
     Skipped(&'static str),
     /// Reading failed and will be retried. Reported only for the first of consecutive failures.
-    Trouble(io::Error),
+    Trouble(String),
 }
 
 impl Followed {
@@ -99,8 +104,15 @@ impl Followed {
             checked: now,
             retry_at: None,
             back_off: None,
+            problem: None,
             nameless_since: None,
         }
+    }
+
+    /// Why it cannot be read at the moment.
+    pub fn problem(&self) -> Option<String> {
+        let is_incomplete = || self.incomplete_at.is_some() && self.since(self.opened) >= INCOMPLETE;
+        self.problem.clone().or_else(|| is_incomplete().then(|| "its compressed data end early".to_owned()))
     }
 
     /// True if the file is open.
@@ -175,6 +187,8 @@ impl Followed {
                 let [first, most] = BACK_OFF;
                 let known = self.back_off.replace(self.back_off.map_or(first, |pause| (pause * 2).min(most)));
                 self.retry_at = self.back_off.map(|pause| self.world.clock.now() + pause);
+                let error = error.to_string();
+                self.problem = Some(error.clone());
                 if known.is_some() { Advance::Nothing } else { Advance::Trouble(error) }
             }
         }
@@ -258,6 +272,7 @@ impl Followed {
             bytes if self.position.offset == 0 && is_digest(bytes) => Ok(Advance::Skipped("a CloudTrail digest file")),
             _ => {
                 (self.nameless_since, self.back_off, self.incomplete_at) = (None, None, None);
+                self.problem = None;
                 Ok(Advance::Some { read })
             }
         }

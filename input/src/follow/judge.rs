@@ -58,6 +58,8 @@ pub struct Held {
     hold_for: Option<Duration>,
     /// When it may be compared again: comparing takes time.
     retry_at: Duration,
+    /// Why it cannot be read.
+    pub(super) problem: Option<String>,
 }
 
 /// What a file that is not followed is.
@@ -111,11 +113,12 @@ impl Follower {
             Ok(Judgement::Continues(_)) => (None, "continues a file that was read before".to_owned()),
             Ok(Judgement::PossibleCopy) => (Some(HOLD_PREFIX), POSSIBLE_COPY.to_owned()),
             Ok(Judgement::TooShort) => (Some(HOLD_SHORT), String::new()),
-            Ok(Judgement::New | Judgement::Deferred) => (None, String::new()),
-            Err(error) => (None, format!("cannot be read; will retry: {error}")),
+            Ok(Judgement::New | Judgement::Deferred) | Err(_) => (None, String::new()),
         };
+        let problem = judged.as_ref().err().map(io::Error::to_string);
         let now = self.world.clock.now();
-        let held = Held { stamp, since: since.unwrap_or(now), hold_for, retry_at: now + (now - began) * COMPARE_SHARE };
+        let retry_at = now + (now - began) * COMPARE_SHARE;
+        let held = Held { stamp, since: since.unwrap_or(now), hold_for, retry_at, problem };
         if self.held.insert(inode, held).is_none() && !what.is_empty() {
             self.send(InputEvent::Warning(format!("{}: {what}", path.display())))?;
         }
