@@ -96,16 +96,27 @@ impl Outputs {
                 return Err(CliError::usage(format!("{name} {target} is also an input")));
             }
         }
+        for (name, folder) in [("--state", &arguments.state), ("--spool", &arguments.spool)] {
+            let Some(folder) = folder else { continue };
+            let canonical = world.files.canonical(folder);
+            if arguments.inputs.iter().any(|input| world.files.canonical(input) == canonical) {
+                return Err(CliError::usage(format!("{name} {} is also an input", folder.display())));
+            }
+        }
         Ok(())
     }
 
-    /// What the run writes and must not read: its outputs, its state and its spool. Call after opening them.
-    pub fn files(arguments: &Run, world: &World) -> Own {
+    /// What the run writes and must not read: its outputs, also those that were `written` under other names, its state and
+    /// its spool. Call after opening them.
+    pub fn files(arguments: &Run, written: &Written, world: &World) -> Own {
         let targets = [&arguments.output, &arguments.findings, &arguments.rejects];
         let targets = targets.into_iter().flatten().filter(|target| target.as_os_str() != "-");
         let folders = [&arguments.state, &arguments.spool].into_iter().flatten().map(PathBuf::as_path);
         let files = &*world.files;
-        Own::new(targets.map(PathBuf::as_path), files).with_folders(folders, &arguments.inputs, files)
+        let marks = [&written.stream, &written.findings, &written.rejects].into_iter().flatten();
+        Own::new(targets.map(PathBuf::as_path), files)
+            .with_folders(folders, &arguments.inputs, files)
+            .with_inodes(marks.filter_map(|mark| mark.inode))
     }
 
     /// Opens all outputs, to continue after what is `written`. If the inputs cannot be read again (`is_once`), nothing that

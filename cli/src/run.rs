@@ -90,8 +90,9 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
     }
     Outputs::exclude_from(arguments, &saved.written, &mut inputs, &world)?;
     let pipe = inputs.pipe(&*world.files).map(Input::name);
+    let written = saved.written.clone();
     let outputs = Outputs::open(arguments, mode, saved.written, pipe.is_some(), progress.clone())?;
-    let own = Outputs::files(arguments, &world);
+    let own = Outputs::files(arguments, &written, &world);
     inputs.exclude(&own, &arguments.inputs, &*world.files);
     let journal = match arguments.state.as_ref().map(|state| state.join(JOURNAL)) {
         Some(folder) if !arguments.listen.is_empty() => {
@@ -164,7 +165,7 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
     };
     monitor.set(|status| status.senders = run.work.out.outputs.senders.statuses());
     let end = run.run(events);
-    let is_delivered = run.work.out.outputs.senders.finish(signals.stop_asked());
+    let is_delivered = run.work.out.outputs.senders.finish(|| signals.stop_asked());
     if !is_delivered && !signals.stop_asked() {
         run.work.failed = true;
     }

@@ -93,7 +93,15 @@ fn rule_files(
     let files: Option<Vec<&str>> = files.as_array().and_then(|files| files.iter().map(Value::as_str).collect());
     let files = files.ok_or_else(|| wrong("rule_files", "expected a list of files"))?;
     let folder = config.and_then(Path::parent).unwrap_or(Path::new(""));
-    let files: Vec<_> = files.into_iter().map(|file| RuleFile::read(&folder.join(file))).collect::<Result<_, _>>()?;
+    let read = |(at, file): (usize, &str)| {
+        let file = folder.join(file);
+        // What is wrong in a file has a place of its own.
+        match file.metadata() {
+            Err(error) => Err(wrong(&format!("rule_files[{at}]"), &format!("cannot read {}: {error}", file.display()))),
+            Ok(_) => RuleFile::read(&file),
+        }
+    };
+    let files: Vec<_> = files.into_iter().enumerate().map(read).collect::<Result<_, _>>()?;
     let rules = members.entry("rules").or_insert_with(|| json!([]));
     let rules = rules.as_array_mut().ok_or_else(|| wrong("rules", "expected a list of rules"))?;
     rules.extend(files.iter().map(|file| file.json().clone()));

@@ -26,6 +26,9 @@ pub fn in_plain_words(message: &str) -> String {
     if let Some(name) = message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
         return format!("the member `{name}` is missing");
     }
+    if message == "expected value" {
+        return "expected a value".to_owned();
+    }
     let message =
         message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: ")).unwrap_or(message);
     let mut message = message.to_owned();

@@ -35,6 +35,11 @@ impl Document {
             // The place stands before the message already.
             let message =
                 message.strip_prefix("line ").and_then(|rest| rest.split_once(": ")).map_or(message, |(_, rest)| rest);
+            let message = match message {
+                several if several.starts_with("multiple YAML documents") => "expected one document, found several",
+                cycle if cycle.starts_with("recursive references") => "an alias must not be inside what it stands for",
+                message => message,
+            };
             let asides = [" at line ", ", set DuplicateKeyPolicy"];
             let message = asides.iter().fold(message, |message, aside| message.split(aside).next().unwrap_or(message));
             format!("{name}:{} {}", location.unwrap_or_default(), in_plain_words(message))
@@ -178,6 +183,8 @@ mod tests {
             ("mode: enrich\nrules: [\n", "c.yaml:2:8: unclosed bracket '['"),
             ("mode: enrich\n  x: 1\n", "c.yaml:2:4: mapping values are not allowed in this context"),
             ("a: 1\na: 2\n", "c.yaml:2:1: duplicate mapping key: a"),
+            ("---\na: 1\n---\na: 2\n", "c.yaml:3:1: expected one document, found several"),
+            ("a: &a [*a]\n", "c.yaml:1:8: an alias must not be inside what it stands for"),
         ] {
             assert_eq!(Document::parse("c.yaml".to_owned(), text).err().as_deref(), Some(expected));
         }

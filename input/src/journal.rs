@@ -27,6 +27,9 @@ const ENDING: &str = "ndjson";
 /// How often the reader looks whether it is to stop.
 const TICK: Duration = Duration::from_millis(50);
 
+/// How many of them pass before a segment is tried again that could not be read.
+const RETRY_TICKS: u32 = 20;
+
 /// Numbers of inputs from here on are segments.
 const FIRST_ID: u64 = 1 << 62;
 
@@ -47,6 +50,14 @@ impl Common {
     fn path(&self, number: u64) -> PathBuf {
         self.folder.join(format!("{number:016}.{ENDING}"))
     }
+
+    /// Creates a segment. On return its name is on disk: a state may have a position in it before its content is, and no
+    /// other must get its number after a power failure.
+    fn begin(&self, number: u64) -> io::Result<File> {
+        let file = OpenOptions::new().append(true).create_new(true).open(self.path(number))?;
+        File::open(&self.folder)?.sync_all()?;
+        Ok(file)
+    }
 }
 
 /// A journal. Clones are the same one.
@@ -62,6 +73,8 @@ pub struct JournalWriter {
     number: u64,
     file: File,
     length: u64,
+    /// Whether the segment may be longer than `length`.
+    is_broken: bool,
 }
 
 impl Journal {
@@ -83,10 +96,10 @@ impl Journal {
         }
         let number = lengths.last_key_value().map_or(0, |(last, _)| last + 1);
         let common = Common { folder: folder.to_owned(), lengths: Mutex::new(lengths), changed: Condvar::new() };
-        let file = OpenOptions::new().append(true).create_new(true).open(common.path(number))?;
+        let file = common.begin(number)?;
         common.lock().insert(number, 0);
         let common = Arc::new(common);
-        Ok((Self { common: Arc::clone(&common) }, JournalWriter { common, number, file, length: 0 }))
+        Ok((Self { common: Arc::clone(&common) }, JournalWriter { common, number, file, length: 0, is_broken: false }))
     }
 
     /// Whether a folder is that of a journal with records.
@@ -165,14 +178,15 @@ impl JournalWriter {
     ///
     /// Those of the file system. Then nothing of `lines` is in the journal.
     pub fn append(&mut self, lines: &[u8]) -> io::Result<()> {
-        if self.length >= SEGMENT {
+        if self.length >= SEGMENT || self.is_broken {
             self.file.sync_data()?;
-            let file = OpenOptions::new().append(true).create_new(true).open(self.common.path(self.number + 1))?;
-            (self.file, self.length) = (file, 0);
+            self.file = self.common.begin(self.number + 1)?;
+            (self.length, self.is_broken) = (0, false);
             self.number += 1;
         }
         if let Err(error) = self.file.write_all(lines) {
-            self.file.set_len(self.length)?;
+            // What was written in part must not be followed by anything.
+            self.is_broken = self.file.set_len(self.length).is_err();
             return Err(error);
         }
         self.length += lines.len() as u64;
@@ -232,9 +246,12 @@ impl Reader {
         };
         let mut at = planned.position.offset;
         self.send(InputEvent::Begin(id, planned))?;
-        let file = match self.world.files.open(&path) {
-            Ok(file) => file,
-            Err(error) => return self.send(InputEvent::Failed(id, error)),
+        let mut has_failed = false;
+        let file = loop {
+            match self.world.files.open(&path) {
+                Ok(file) => break file,
+                Err(error) => self.fail(&path, &error, &mut has_failed)?,
+            }
         };
         while let Some(end) = self.wait(number, at)? {
             let mut chunk = self.pool.take();
@@ -249,11 +266,31 @@ impl Reader {
                     self.send(InputEvent::Bytes(id, Piece::new(chunk, length as u64).with_checksum()))?;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return self.send(InputEvent::Failed(id, error)),
+                Err(error) => {
+                    self.fail(&path, &error, &mut has_failed)?;
+                    continue;
+                }
+            }
+            if std::mem::take(&mut has_failed) {
+                self.send(InputEvent::Recovered(path.clone()))?;
             }
         }
         let metadata = self.world.files.metadata(&path);
         self.send(InputEvent::End(id, Some(metadata.map(|metadata| metadata.stamp).unwrap_or_default())))
+    }
+
+    /// Reports that a segment cannot be read, the first time, and waits before the next attempt.
+    fn fail(&self, path: &Path, error: &io::Error, has_failed: &mut bool) -> Result<(), Over> {
+        if !std::mem::replace(has_failed, true) {
+            self.send(InputEvent::Trouble(path.to_owned(), error.to_string()))?;
+        }
+        for _ in 0..RETRY_TICKS {
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(Over);
+            }
+            thread::sleep(TICK);
+        }
+        Ok(())
     }
 
     /// Waits until a segment is longer than `at`, and returns its length; `None` if it ends there.

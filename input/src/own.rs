@@ -50,6 +50,12 @@ impl Own {
         self
     }
 
+    /// The same, and files that were outputs of an earlier run.
+    pub fn with_inodes(mut self, inodes: impl Iterator<Item = Inode>) -> Self {
+        self.inodes.extend(inodes);
+        self
+    }
+
     /// True for an output, under its name or under one that a rotation gives it (`findings.ndjson.1`,
     /// `findings.ndjson-20260105.gz`).
     pub fn has(&self, path: &Path, inode: Inode, files: &dyn FileSystem) -> bool {

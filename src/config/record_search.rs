@@ -1,4 +1,7 @@
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::fmt;
+
+use serde::de::{self, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::event::{Path, Segment};
 
@@ -72,18 +75,32 @@ impl Serialize for RecordSearch {
 
 impl<'de> Deserialize<'de> for RecordSearch {
     fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Written {
-            Word(String),
-            Paths(Vec<Path>),
+        json.deserialize_any(Written)
+    }
+}
+
+struct Written;
+
+impl<'de> Visitor<'de> for Written {
+    type Value = RecordSearch;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("`anywhere`, `off` or a list of paths")
+    }
+
+    fn visit_str<E: de::Error>(self, word: &str) -> Result<RecordSearch, E> {
+        match word {
+            "anywhere" => Ok(RecordSearch::Anywhere),
+            "off" => Ok(RecordSearch::Off),
+            _ => Err(E::invalid_value(de::Unexpected::Str(word), &self)),
         }
-        let expected = || de::Error::custom("expected \"anywhere\", \"off\" or a list of paths");
-        match Written::deserialize(json).map_err(|_| expected())? {
-            Written::Word(word) if word == "anywhere" => Ok(Self::Anywhere),
-            Written::Word(word) if word == "off" => Ok(Self::Off),
-            Written::Word(_) => Err(expected()),
-            Written::Paths(paths) => Ok(Self::Paths(paths.into_iter().map(Place::at).collect())),
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<RecordSearch, A::Error> {
+        let mut places = Vec::new();
+        while let Some(path) = list.next_element()? {
+            places.push(Place::at(path));
         }
+        Ok(RecordSearch::Paths(places))
     }
 }

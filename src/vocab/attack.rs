@@ -1,6 +1,9 @@
 //! The part of MITRE ATT&CK that findings refer to.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::techniques::{TACTICS, TECHNIQUES};
 
@@ -31,7 +34,7 @@ impl Attack {
 }
 
 /// The version of ATT&CK whose tactics findings report.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub enum AttackVersion {
     /// 18 and earlier: Modify Cloud Compute Infrastructure (T1578) belongs to Defense Evasion.
@@ -50,6 +53,37 @@ impl AttackVersion {
             Self::V18 => "18.1",
             Self::V19 => "19.0",
         }
+    }
+}
+
+/// Reads a text or, because YAML has no quotes around `18`, a number.
+impl<'de> Deserialize<'de> for AttackVersion {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        struct Version;
+        impl Visitor<'_> for Version {
+            type Value = AttackVersion;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("18 or 19")
+            }
+
+            fn visit_str<E: de::Error>(self, version: &str) -> Result<AttackVersion, E> {
+                match version {
+                    "18" => Ok(AttackVersion::V18),
+                    "19" => Ok(AttackVersion::V19),
+                    _ => Err(E::unknown_variant(version, &["18", "19"])),
+                }
+            }
+
+            fn visit_u64<E: de::Error>(self, version: u64) -> Result<AttackVersion, E> {
+                match version {
+                    18 => Ok(AttackVersion::V18),
+                    19 => Ok(AttackVersion::V19),
+                    _ => Err(E::invalid_value(de::Unexpected::Unsigned(version), &self)),
+                }
+            }
+        }
+        json.deserialize_any(Version)
     }
 }
 

@@ -33,6 +33,9 @@ use worker::Deliver;
 /// How long a run that ends waits for its findings to be delivered.
 const LAST_CHANCE: Duration = Duration::from_secs(30);
 
+/// How often it looks whether it is told to stop meanwhile.
+const TICK: Duration = Duration::from_millis(100);
+
 /// How long, if it was told to stop.
 const LAST_CHANCE_OF_STOP: Duration = Duration::from_secs(3);
 
@@ -141,12 +144,18 @@ impl Senders {
     }
 
     /// Waits for the rest to be delivered, for a bounded time, and ends the threads. Returns true if nothing is left.
-    pub fn finish(&mut self, is_stopped: bool) -> bool {
-        let patience = if is_stopped { LAST_CHANCE_OF_STOP } else { LAST_CHANCE };
-        let until = Instant::now() + patience;
+    pub fn finish(&mut self, is_stopped: impl Fn() -> bool) -> bool {
+        let mut until = Instant::now() + LAST_CHANCE;
         let mut is_done = true;
         for sender in &mut self.list {
-            if !sender.spool.wait_until_empty(until.saturating_duration_since(Instant::now())) {
+            let mut is_empty = false;
+            while !is_empty && Instant::now() < until {
+                if is_stopped() {
+                    until = until.min(Instant::now() + LAST_CHANCE_OF_STOP);
+                }
+                is_empty = sender.spool.wait_until_empty(TICK.min(until.saturating_duration_since(Instant::now())));
+            }
+            if !is_empty {
                 is_done = false;
                 let left = sender.spool.waiting();
                 warn!(

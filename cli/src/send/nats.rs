@@ -1,5 +1,6 @@
 //! NATS: a message for each finding, acknowledged by a stream of JetStream, which tells duplicates by the finding's id.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_nats::client::RequestErrorKind;
@@ -61,6 +62,7 @@ impl Nats {
 
     async fn publish(client: &Client, subject: &str, jetstream: bool, entries: &[Entry]) -> Delivery {
         let context = jetstream::new(client.clone());
+        let connects = client.statistics().connects.load(Ordering::Relaxed);
         let mut sent = Vec::new();
         for entry in entries {
             let mut headers = HeaderMap::new();
@@ -80,6 +82,10 @@ impl Nats {
             return match client.request(client.new_inbox(), Bytes::new()).await {
                 Err(error) if error.kind() != RequestErrorKind::NoResponders => {
                     Delivery::failed(entries.len(), format!("{error}; may the user publish to _INBOX.>?"))
+                }
+                // The client connects again by itself: then the answer says nothing of what was sent before.
+                _ if client.statistics().connects.load(Ordering::Relaxed) != connects => {
+                    Delivery::failed(entries.len(), "the connection broke")
                 }
                 _ => Delivery::default(),
             };

@@ -245,6 +245,11 @@ impl Writer {
 }
 
 impl Reader {
+    /// The bytes that were not taken.
+    pub fn waiting(&self) -> u64 {
+        self.common.lock().waiting()
+    }
+
     /// Whether the reader is asked to end.
     pub fn is_over(&self) -> bool {
         self.common.lock().is_over

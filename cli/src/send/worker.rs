@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -89,12 +90,14 @@ pub fn start(
     thread.spawn(move || {
         let mut worker = Worker { name, dead, status };
         loop {
-            match worker.round(&mut *to, &reader) {
+            // A defect of one protocol must not end its deliveries unnoticed.
+            let round = catch_unwind(AssertUnwindSafe(|| worker.round(&mut *to, &reader)));
+            match round.unwrap_or_else(|_| Err(io::Error::other("a defect in Catena: the delivery panicked"))) {
                 Ok(true) => {}
                 Ok(false) => return,
                 Err(error) => {
-                    worker.status.failed(&format!("its spool: {error}"));
-                    warn!("{}: cannot use its spool: {error}", worker.name);
+                    worker.status.failed(&error.to_string());
+                    warn!("{}: cannot deliver: {error}", worker.name);
                     reader.pause(BACK_OFF[1]);
                 }
             }
@@ -164,6 +167,7 @@ impl Worker {
         }
         self.status.works();
         reader.take(position)?;
+        self.status.set_waiting(reader.waiting());
         Ok(true)
     }
 

@@ -47,11 +47,11 @@ pub fn open(output: &Path, opening: &Opening) -> io::Result<File> {
         Opening::Resume { mark, is_final } => {
             let inode = inode(&file.metadata()?);
             if mark.inode.is_none_or(|marked| marked == inode) && mark.is_in(&file)? {
-                if *is_final {
+                match is_final {
+                    false => file.set_len(mark.length)?,
                     // What came later is not of the run that the mark is of.
-                    end_line(output, &file)?;
-                } else {
-                    file.set_len(mark.length)?;
+                    true if file.metadata()?.len() > mark.length => end_line(output, &file)?,
+                    true => {}
                 }
             } else {
                 roll_back(output, &file, mark, *is_final)?;
@@ -73,9 +73,9 @@ fn roll_back(output: &Path, file: &File, mark: &Mark, is_final: bool) -> io::Res
     match rotated(output, &metadata, mark)? {
         Some((path, before)) => {
             let rest = before.metadata()?.len() - mark.length;
-            before.set_len(mark.length)?;
             info!("{name}: was rotated to {}", path.display());
-            if rest > 0 {
+            if rest > 0 && !is_final {
+                before.set_len(mark.length)?;
                 info!("{}: removed {rest} bytes that are written again, to {name}", path.display());
             }
         }
