@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,14 +18,30 @@ struct Case {
     folder: tempfile::TempDir,
     log: PathBuf,
     running: Option<Following>,
+    /// Where the run is told to write: the outputs, or links to them.
+    given: PathBuf,
+    save_every: &'static str,
 }
 
 impl Case {
     fn new() -> Self {
+        Self::with_links(false)
+    }
+
+    fn with_links(links: bool) -> Self {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let log = file(folder.path(), "logs/in.ndjson", "");
-        fs::create_dir(folder.path().join("out")).expect("a folder can be made");
-        let mut case = Self { folder, log, running: None };
+        let out = folder.path().join("out");
+        fs::create_dir(&out).expect("a folder can be made");
+        let mut given = out.clone();
+        if links {
+            given = folder.path().join("links");
+            fs::create_dir(&given).expect("a folder can be made");
+            for name in ["stream.ndjson", "findings.ndjson"] {
+                symlink(Path::new("../out").join(name), given.join(name)).expect("links can be made");
+            }
+        }
+        let mut case = Self { folder, log, running: None, given, save_every: "50ms" };
         case.start();
         case
     }
@@ -35,9 +52,10 @@ impl Case {
 
     fn start(&mut self) {
         let path = |path: &Path| path.display().to_string();
-        let (stream, findings) = (path(&self.output("stream.ndjson")), path(&self.output("findings.ndjson")));
+        let (stream, findings) = (path(&self.given.join("stream.ndjson")), path(&self.given.join("findings.ndjson")));
         let (state, logs) = (path(&self.folder.path().join("state")), path(&self.folder.path().join("logs")));
-        let arguments = ["--state", &state, "--save-every", "50ms", "-o", &stream, "--findings", &findings, &logs];
+        let arguments =
+            ["--state", &state, "--save-every", self.save_every, "-o", &stream, "--findings", &findings, &logs];
         self.running = Some(Following::start(&arguments));
     }
 
@@ -93,10 +111,10 @@ fn ids(findings: &[String]) -> BTreeMap<String, usize> {
 }
 
 /// Kills and rotations at random moments, until there were this many of each.
-fn storm(kills: usize, rotations: usize, seed: u64) {
-    let mut case = Case::new();
+fn storm(kills: usize, rotations: usize, seed: u64, links: bool) {
+    let mut case = Case::with_links(links);
     let mut random = Random::new(seed);
-    let (mut expected, mut killed, mut done) = (Vec::new(), 0, [0_usize; 4]);
+    let (mut expected, mut killed, mut done) = (Vec::new(), 0, [0_usize; 5]);
     let mut rotated = 0;
     while killed < kills || rotated < rotations {
         for _ in 0..random.below(4) {
@@ -108,7 +126,8 @@ fn storm(kills: usize, rotations: usize, seed: u64) {
         thread::sleep(Duration::from_micros(random.below(60_000)));
         let name = ["stream.ndjson", "findings.ndjson"][random.below(2) as usize];
         let (path, old) = (case.output(name), case.output(&format!("{name}.{rotated}")));
-        match random.below(8) {
+        case.save_every = ["50ms", "300ms", "1h"][random.below(3) as usize];
+        match random.below(9) {
             // By renaming, without telling the run, or with a signal; some create the new file.
             what @ (0 | 1) => {
                 if fs::rename(&path, &old).is_ok() {
@@ -142,6 +161,18 @@ fn storm(kills: usize, rotations: usize, seed: u64) {
                 }
                 case.start();
             }
+            // By copying and cutting, while it cannot write in between.
+            4 => {
+                case.signal("-STOP");
+                thread::sleep(Duration::from_millis(20));
+                if path.metadata().is_ok_and(|metadata| metadata.len() > 0) {
+                    fs::copy(&path, &old).expect("it is copied");
+                    fs::OpenOptions::new().write(true).truncate(true).open(&path).expect("it is cut");
+                    rotated += 1;
+                    done[4] += 1;
+                }
+                case.signal("-CONT");
+            }
             _ => {
                 case.kill();
                 killed += 1;
@@ -170,7 +201,12 @@ fn storm(kills: usize, rotations: usize, seed: u64) {
 
 #[test]
 fn a_thousand_kills_and_two_hundred_rotations_neither_lose_nor_repeat_anything() {
-    storm(1_000, 200, 11);
+    storm(1_000, 200, 11, false);
+}
+
+#[test]
+fn kills_and_rotations_neither_lose_nor_repeat_anything_behind_links() {
+    storm(150, 40, 12, true);
 }
 
 /// Regression: a plain restart emptied the outputs.

@@ -133,21 +133,23 @@ impl Frames {
         self.framer.pause(|batch| append(&batch, lines))
     }
 
-    /// Appends what is left when the connection has ended, marked as cut off if it is part of a record.
-    pub fn finish(mut self, lines: &mut Vec<u8>) -> Result<(), Broken> {
+    /// Appends what is left when the connection has ended. Part of a record is marked as cut off; returns true if there was
+    /// none.
+    pub fn finish(mut self, lines: &mut Vec<u8>) -> Result<bool, Broken> {
         let head = std::mem::take(&mut self.head);
         self.give(&head, lines)?;
         self.pause(lines)?;
         let mut rest = Vec::new();
         self.framer.finish(|batch| append(&batch, &mut rest))?;
-        if !rest.trim_ascii().is_empty() {
+        let is_whole = rest.trim_ascii().is_empty();
+        if !is_whole {
             let end = rest.trim_ascii_end().len();
             rest.truncate(end);
             rest.iter_mut().filter(|byte| **byte == b'\n').for_each(|byte| *byte = b' ');
             lines.extend_from_slice(&rest);
             lines.extend_from_slice(CUT_OFF);
         }
-        Ok(())
+        Ok(is_whole)
     }
 
     /// Whether nothing is left.

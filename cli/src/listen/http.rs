@@ -169,11 +169,9 @@ async fn take(request: Request<Incoming>, shared: &Shared) -> Result<(), Refusal
     let mut lines = Vec::new();
     let too_long = |_| Refusal(StatusCode::PAYLOAD_TOO_LARGE, "a record is longer than --max-record-bytes");
     frames.push(&body, &mut lines).map_err(too_long)?;
-    frames.pause(&mut lines).map_err(too_long)?;
-    if !frames.is_empty() && matches!(body.trim_ascii_start().first(), Some(b'{' | b'[')) {
+    if !frames.finish(&mut lines).map_err(too_long)? {
         return Err(Refusal(StatusCode::BAD_REQUEST, "the body ends in the middle of a record"));
     }
-    frames.finish(&mut lines).map_err(too_long)?;
     if !share.set(body.len() + lines.len()) {
         return Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, NO_MEMORY));
     }

@@ -143,10 +143,12 @@ impl Senders {
         self.list.iter().map(|sender| (sender.destination.name.clone(), Arc::clone(&sender.status))).collect()
     }
 
-    /// Waits for the rest to be delivered, for a bounded time, and ends the threads. Returns true if nothing is left.
+    /// Waits for the rest to be delivered, for a bounded time, and ends the threads. Returns true if nothing is left, and
+    /// nothing was dropped because a spool was full.
     pub fn finish(&mut self, is_stopped: impl Fn() -> bool) -> bool {
         let mut until = Instant::now() + LAST_CHANCE;
         let mut is_done = true;
+        let is_complete = self.list.iter().all(|sender| sender.status.counts().dropped == 0);
         for sender in &mut self.list {
             let mut is_empty = false;
             while !is_empty && Instant::now() < until {
@@ -168,7 +170,7 @@ impl Senders {
         for thread in self.list.iter_mut().filter_map(|sender| sender.thread.take()).filter(|_| is_done) {
             let _ = thread.join();
         }
-        is_done
+        is_done && is_complete
     }
 }
 
@@ -194,5 +196,38 @@ fn key(finding: &Finding, body: &str) -> String {
     match count.map(|count| count.as_str().map_or_else(|| count.to_string(), str::to_owned)) {
         Some(count) => format!("{}-{count}", finding.id),
         None => finding.id.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use catena_host::Severity;
+
+    use super::*;
+
+    /// Regression: updates in the form of ECS and Sentinel had the key of their finding, and receivers took them for
+    /// duplicates.
+    #[test]
+    fn an_update_has_another_key_than_its_finding_in_every_format() {
+        let finding = Finding {
+            id: "f".to_owned(),
+            rule: String::new(),
+            severity: Severity::Low,
+            first_seen: 0,
+            last_seen: 0,
+            start: 0,
+            end: 0,
+            body: String::new(),
+        };
+        for (body, expected) in [
+            (r#"{"activity_id":1,"count":1}"#, "f"),
+            (r#"{"activity_id":2,"count":4}"#, "f-4"),
+            (r#"{"event":{"id":"f"},"labels":{"identity":"x"}}"#, "f"),
+            (r#"{"event":{"id":"f"},"labels":{"events_count":"4"}}"#, "f-4"),
+            (r#"{"FindingId":"f"}"#, "f"),
+            (r#"{"FindingId":"f","EventsCount":4}"#, "f-4"),
+        ] {
+            assert_eq!(key(&finding, body), expected, "{body}");
+        }
     }
 }

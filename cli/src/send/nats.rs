@@ -15,6 +15,9 @@ use super::worker::{Deliver, Delivery, Entry};
 /// How long to wait for a connection and for an acknowledgement.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// What the headers add to the length of a message, in bytes, the key aside.
+const HEADERS: usize = 64;
+
 pub struct Nats {
     runtime: Runtime,
     destination: Destination,
@@ -63,14 +66,22 @@ impl Nats {
     async fn publish(client: &Client, subject: &str, jetstream: bool, entries: &[Entry]) -> Delivery {
         let context = jetstream::new(client.clone());
         let connects = client.statistics().connects.load(Ordering::Relaxed);
+        let most = client.server_info().max_payload;
+        let mut delivery = Delivery::default();
         let mut sent = Vec::new();
-        for entry in entries {
+        for (at, entry) in entries.iter().enumerate() {
+            let length = entry.body.len() + entry.key.len() + HEADERS;
+            if length > most {
+                let why = format!("{length} bytes are more than the server's max_payload of {most}");
+                delivery.refused.push((at, why));
+                continue;
+            }
             let mut headers = HeaderMap::new();
             headers.insert("Nats-Msg-Id", &*entry.key);
             let (subject, body) = (subject.to_owned(), entry.body.clone().into());
             if jetstream {
                 match context.publish_with_headers(subject, headers, body).await {
-                    Ok(acknowledgement) => sent.push(acknowledgement),
+                    Ok(acknowledgement) => sent.push((at, acknowledgement)),
                     Err(error) => return Delivery::failed(entries.len(), error.to_string()),
                 }
             } else if let Err(error) = client.publish_with_headers(subject, headers, body).await {
@@ -87,11 +98,10 @@ impl Nats {
                 _ if client.statistics().connects.load(Ordering::Relaxed) != connects => {
                     Delivery::failed(entries.len(), "the connection broke")
                 }
-                _ => Delivery::default(),
+                _ => delivery,
             };
         }
-        let mut delivery = Delivery::default();
-        for (at, acknowledgement) in sent.into_iter().enumerate() {
+        for (at, acknowledgement) in sent {
             if let Err(error) = acknowledgement.await {
                 delivery.again.push(at);
                 delivery.problem = Some(format!("{error}; is there a stream for the subject {subject}?"));

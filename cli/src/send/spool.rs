@@ -1,7 +1,7 @@
 //! A durable, bounded queue of lines on disk: findings wait here for one receiver.
 //!
-//! The lines are in segments, files with numbers for names. The file `position` says how far they were taken; a segment is removed
-//! once all of it was. After a crash, lines may be taken again, but none is lost that was flushed.
+//! The lines are in segments, files with numbers for names. The file `position` says how far they were taken, with a checksum; a
+//! segment is removed once all of it was. After a crash, lines may be taken again, but none is lost that was flushed.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -129,21 +129,24 @@ fn end_of_last_line(file: &File) -> io::Result<u64> {
 }
 
 fn read_position(folder: &Path) -> io::Result<Option<Position>> {
-    let text = match fs::read_to_string(folder.join("position")) {
+    let bytes = match fs::read(folder.join("position")) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        text => text?,
+        bytes => bytes?,
     };
-    let mut numbers = text.split_whitespace().map(str::parse);
-    match (numbers.next(), numbers.next()) {
-        (Some(Ok(segment)), Some(Ok(offset))) => Ok(Some(Position { segment, offset })),
-        // Taking lines again is better than losing them.
-        _ => Ok(None),
-    }
+    // If it is damaged, taking lines again is better than losing them.
+    let read = || {
+        let (numbers, checksum) = std::str::from_utf8(&bytes).ok()?.trim_end().rsplit_once(' ')?;
+        let (segment, offset) = numbers.split_once(' ')?;
+        let position = Position { segment: segment.parse().ok()?, offset: offset.parse().ok()? };
+        (checksum.parse() == Ok(crc32fast::hash(numbers.as_bytes()))).then_some(position)
+    };
+    Ok(read())
 }
 
 fn write_position(folder: &Path, position: Position) -> io::Result<()> {
     let next = folder.join("position.new");
-    fs::write(&next, format!("{} {}\n", position.segment, position.offset))?;
+    let numbers = format!("{} {}", position.segment, position.offset);
+    fs::write(&next, format!("{numbers} {}\n", crc32fast::hash(numbers.as_bytes())))?;
     fs::rename(&next, folder.join("position"))
 }
 
@@ -403,6 +406,21 @@ mod tests {
         drop((writer, reader));
         let (_, reader) = open(folder.path(), 1 << 30).expect("it opens");
         assert_eq!(take(&reader, 2), ["one", "two"]);
+    }
+
+    /// Regression: with one bit of the position changed, all segments were taken for delivered, and removed.
+    #[test]
+    fn a_damaged_position_skips_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for damage in [&b"8 0\n"[..], b"8 0 12\n", b"\xb0 0\n", b"0 4\n", b""] {
+            let (mut writer, reader) = open(folder.path(), 1 << 30).expect("it opens");
+            assert!(writer.push(&[b"one"]) && writer.push(&[b"two"]));
+            writer.flush().expect("it is written");
+            drop((writer, reader));
+            fs::write(folder.path().join("position"), damage).expect("it is written");
+            let (_, reader) = open(folder.path(), 1 << 30).expect("it opens");
+            assert_eq!(take(&reader, 2), ["one", "two"]);
+        }
     }
 
     #[test]

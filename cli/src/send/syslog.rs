@@ -6,7 +6,7 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs, UdpSocket};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use catena_host::Severity;
 use rustls::pki_types::ServerName;
@@ -136,18 +136,20 @@ impl Syslog {
                 if !self.waits_for_close {
                     return Ok(());
                 }
-                match io::copy(&mut tls, &mut io::sink()) {
+                let until = Instant::now() + PATIENCE;
+                match read_to_end(&mut tls, until) {
                     // Receivers may close without a word of TLS; the connection itself tells an orderly close.
                     Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
-                    result => result.map(drop).map_err(not_closed),
+                    result => result.map_err(not_closed),
                 }
             }
             _ => {
                 stream.write_all(&bytes)?;
                 stream.shutdown(Shutdown::Write)?;
-                let mut rest = [0; 1_024];
-                while self.waits_for_close && stream.read(&mut rest).map_err(not_closed)? > 0 {}
-                Ok(())
+                if !self.waits_for_close {
+                    return Ok(());
+                }
+                read_to_end(&mut stream, Instant::now() + PATIENCE).map_err(not_closed)
             }
         }
     }
@@ -178,6 +180,17 @@ impl Syslog {
         }
         delivery
     }
+}
+
+/// Reads until the receiver closes its side. What it says meanwhile does not count.
+fn read_to_end(stream: &mut impl Read, until: Instant) -> io::Result<()> {
+    let mut rest = [0; 1_024];
+    while stream.read(&mut rest)? > 0 {
+        if Instant::now() >= until {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+    }
+    Ok(())
 }
 
 /// A receiver that reads and does not close would get the same findings for ever.

@@ -19,6 +19,11 @@ impl Webhook {
 }
 
 impl Deliver for Webhook {
+    // Each is a request of its own.
+    fn most(&self) -> usize {
+        1
+    }
+
     fn deliver(&mut self, entries: &[Entry]) -> Delivery {
         let mut delivery = Delivery::default();
         for (at, entry) in entries.iter().enumerate() {

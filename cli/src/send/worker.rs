@@ -74,6 +74,11 @@ impl Delivery {
 pub trait Deliver: Send {
     /// Delivers findings, in bounded time.
     fn deliver(&mut self, entries: &[Entry]) -> Delivery;
+
+    /// The most findings to deliver at once. What was delivered is noted after each delivery.
+    fn most(&self) -> usize {
+        MAX_COUNT
+    }
 }
 
 /// Starts the thread of a destination. Failed deliveries are repeated with growing pauses; refused findings go to the file
@@ -114,7 +119,7 @@ struct Worker {
 impl Worker {
     /// Delivers the next findings. Returns false once the thread is to end.
     fn round(&mut self, to: &mut dyn Deliver, reader: &Reader) -> io::Result<bool> {
-        let Some((lines, position)) = reader.next(MAX_COUNT, MAX_BYTES)? else { return Ok(false) };
+        let Some((lines, position)) = reader.next(to.most(), MAX_BYTES)? else { return Ok(false) };
         let mut entries = Vec::with_capacity(lines.len());
         for line in &lines {
             match Entry::parse(line) {
@@ -156,7 +161,7 @@ impl Worker {
             if reader.is_over() {
                 return Ok(false);
             }
-            reader.pause(delivery.after.unwrap_or(jittered(pause)).min(10 * longest));
+            reader.pause(delivery.after.unwrap_or_default().clamp(jittered(pause), 10 * longest));
             if reader.is_over() {
                 return Ok(false);
             }

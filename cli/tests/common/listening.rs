@@ -14,7 +14,7 @@ use super::following::{Following, PATIENCE};
 /// A run that listens, its folder and the ports that it got.
 pub struct Listening {
     pub folder: tempfile::TempDir,
-    arguments: Vec<String>,
+    pub arguments: Vec<String>,
     pub run: Option<Following>,
     pub ports: Vec<String>,
 }
