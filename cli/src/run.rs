@@ -94,9 +94,12 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
     let outputs = Outputs::open(arguments, mode, saved.written, pipe.is_some(), progress.clone())?;
     let own = Outputs::files(arguments, &written, &world);
     inputs.exclude(&own, &arguments.inputs, &*world.files);
+    let mut files = saved.inputs;
+    let mut segments = Vec::new();
     let journal = match arguments.state.as_ref().map(|state| state.join(JOURNAL)) {
         Some(folder) if !arguments.listen.is_empty() => {
-            let opened = Journal::open(&folder);
+            segments = Journal::segments_of(&folder, &mut files);
+            let opened = Journal::open(&folder, &segments);
             Some(opened.map_err(|error| CliError::new(format!("cannot open {}: {error}", folder.display())))?)
         }
         Some(folder) if Journal::has_records(&folder) => {
@@ -104,10 +107,6 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
             None
         }
         _ => None,
-    };
-    let (segments, files) = match &journal {
-        Some((journal, _)) => journal.segments_of(saved.inputs),
-        None => (Vec::new(), saved.inputs),
     };
     let plan = input::plan(inputs.list, files, &own, arguments.follow, &world);
     let known = plan.known(&world);

@@ -83,6 +83,7 @@ pub fn secret(file: &Path) -> Result<String, String> {
     let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
     match text.trim() {
         "" => Err(format!("{}: is empty", file.display())),
+        secret if secret.chars().any(char::is_control) => Err(format!("{}: has more than one line", file.display())),
         secret => Ok(secret.to_owned()),
     }
 }

@@ -183,7 +183,7 @@ mod tests {
             ("mode: enrich\nrules: [\n", "c.yaml:2:8: unclosed bracket '['"),
             ("mode: enrich\n  x: 1\n", "c.yaml:2:4: mapping values are not allowed in this context"),
             ("a: 1\na: 2\n", "c.yaml:2:1: duplicate mapping key: a"),
-            ("---\na: 1\n---\na: 2\n", "c.yaml:3:1: expected one document, found several"),
+            ("---\na: 1\n---\na: 2\n", "c.yaml:4:1: expected one document, found several"),
             ("a: &a [*a]\n", "c.yaml:1:8: an alias must not be inside what it stands for"),
         ] {
             assert_eq!(Document::parse("c.yaml".to_owned(), text).err().as_deref(), Some(expected));

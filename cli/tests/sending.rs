@@ -8,11 +8,11 @@ use std::process::Output;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::common::following::{Following, get, metrics_address};
+use crate::common::following::{Following, PATIENCE, get, metrics_address};
 use crate::common::receiver::{Answer, Receiver, Request};
 use crate::common::runs::append;
 use crate::common::{START, catena, file, records, run, stderr};
@@ -305,7 +305,13 @@ fn a_hundred_kills_of_the_sender_lose_no_finding() {
     }
     let _running = Following::start(&arguments);
     receiver.wait(|taken| ids(taken).into_iter().collect::<BTreeSet<_>>().len() >= 200);
-    let found = fs::read_to_string(&findings).expect("it is there");
+    // The receiver may have some from a run before, and the file not again yet.
+    let began = Instant::now();
+    let read = || fs::read_to_string(&findings).expect("it is there");
+    while read().lines().count() < 200 && began.elapsed() < PATIENCE {
+        thread::sleep(Duration::from_millis(20));
+    }
+    let found = read();
     let expected: BTreeSet<_> = found
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).unwrap()["finding_info"]["uid"].as_str().unwrap().to_owned())

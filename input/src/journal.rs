@@ -21,7 +21,8 @@ use super::{EventSender, Input, InputEvent, Piece};
 /// A segment that is longer than this, in bytes, is followed by another.
 const SEGMENT: u64 = 16 << 20;
 
-/// The ending of the name of a segment.
+/// The name of a segment: so many digits, and an ending.
+const DIGITS: usize = 16;
 const ENDING: &str = "ndjson";
 
 /// How often the reader looks whether it is to stop.
@@ -48,7 +49,7 @@ impl Common {
     }
 
     fn path(&self, number: u64) -> PathBuf {
-        self.folder.join(format!("{number:016}.{ENDING}"))
+        self.folder.join(format!("{number:0DIGITS$}.{ENDING}"))
     }
 
     /// Creates a segment. On return its name is on disk: a state may have a position in it before its content is, and no
@@ -78,23 +79,38 @@ pub struct JournalWriter {
 }
 
 impl Journal {
-    /// Opens the journal in a folder, creating it if necessary, and its writer, which begins a new segment.
+    /// Takes what earlier runs have saved of the segments in a folder out of `saved`, and returns it. The folder may have had another
+    /// name then.
+    pub fn segments_of(folder: &Path, saved: &mut Vec<Saved>) -> Vec<Saved> {
+        let is_segment = |saved: &mut Saved| {
+            let is_there = saved.path.parent().and_then(Path::file_name) == folder.file_name();
+            is_there && number_of(&saved.path).is_some()
+        };
+        let segments = saved.extract_if(.., is_segment);
+        let here = |mut saved: Saved| {
+            saved.path = folder.join(saved.path.file_name().unwrap_or_default());
+            saved
+        };
+        segments.map(here).collect()
+    }
+
+    /// Opens the journal in a folder, creating it if necessary, and its writer, which begins a new segment. Its number is none that
+    /// was `saved`, even if somebody has removed the files.
     ///
     /// # Errors
     ///
     /// Those of the file system.
-    pub fn open(folder: &Path) -> io::Result<(Self, JournalWriter)> {
+    pub fn open(folder: &Path, saved: &[Saved]) -> io::Result<(Self, JournalWriter)> {
         fs::create_dir_all(folder)?;
         let mut lengths = BTreeMap::new();
         for entry in fs::read_dir(folder)? {
             let path = entry?.path();
-            let number = path.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok());
-            let Some(number) = number.filter(|_| path.extension().is_some_and(|ending| ending == ENDING)) else {
-                continue;
-            };
-            lengths.insert(number, whole_lines(&path)?);
+            if let Some(number) = number_of(&path) {
+                lengths.insert(number, whole_lines(&path)?);
+            }
         }
-        let number = lengths.last_key_value().map_or(0, |(last, _)| last + 1);
+        let known = saved.iter().filter_map(|saved| number_of(&saved.path));
+        let number = lengths.keys().copied().chain(known).max().map_or(0, |last| last + 1);
         let common = Common { folder: folder.to_owned(), lengths: Mutex::new(lengths), changed: Condvar::new() };
         let file = common.begin(number)?;
         common.lock().insert(number, 0);
@@ -115,23 +131,6 @@ impl Journal {
         path.parent() == Some(&self.common.folder)
     }
 
-    /// What earlier runs have saved of segments, apart from `saved` of other inputs. The folder may have had another name then.
-    pub fn segments_of(&self, saved: Vec<Saved>) -> (Vec<Saved>, Vec<Saved>) {
-        let common = &self.common;
-        let is_segment = |saved: &Saved| {
-            let number = saved.path.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
-            let name = number.map(|number: u64| common.path(number));
-            saved.path.parent().and_then(Path::file_name) == common.folder.file_name()
-                && name.is_some_and(|name| name.file_name() == saved.path.file_name())
-        };
-        let (segments, others): (Vec<_>, Vec<_>) = saved.into_iter().partition(is_segment);
-        let here = |mut saved: Saved| {
-            saved.path = common.folder.join(saved.path.file_name().unwrap_or_default());
-            saved
-        };
-        (segments.into_iter().map(here).collect(), others)
-    }
-
     /// The bytes in all segments, read or not.
     pub fn bytes(&self) -> u64 {
         self.common.lock().values().sum()
@@ -143,8 +142,7 @@ impl Journal {
     ///
     /// Those of the file system.
     pub fn remove(&self, path: &Path) -> io::Result<()> {
-        let number = path.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok());
-        if let Some(number) = number {
+        if let Some(number) = number_of(path) {
             self.common.lock().remove(&number);
         }
         match fs::remove_file(path) {
@@ -159,6 +157,13 @@ impl Journal {
         let reader = Reader { common: Arc::clone(&self.common), pool: Pool::new(chunk), world, events, stop };
         thread::spawn(move || reader.read_all(saved));
     }
+}
+
+/// The number of a segment; `None` if the path is not that of one.
+fn number_of(path: &Path) -> Option<u64> {
+    let stem = path.file_stem()?.to_str().filter(|stem| stem.len() == DIGITS)?;
+    let is_segment = path.extension()? == ENDING && stem.bytes().all(|byte| byte.is_ascii_digit());
+    stem.parse().ok().filter(|_| is_segment)
 }
 
 /// Cuts a segment after its last whole line, which a crash may have left unfinished, and returns its length.
@@ -345,7 +350,7 @@ mod tests {
         out: &mut Lines,
     ) -> Vec<Saved> {
         let world = World::real();
-        let (journal, mut writer) = Journal::open(folder).expect("it opens");
+        let (journal, mut writer) = Journal::open(folder, &saved).expect("it opens");
         let (sender, mut events) = Events::channel(2);
         let stop = Arc::new(AtomicBool::new(false));
         let known = Known::new(saved.iter().cloned());
@@ -391,6 +396,36 @@ mod tests {
             let expected: Vec<_> = (0..count).map(|at| format!("{{\"number\":{at}}}")).collect();
             prop_assert_eq!(out.0, expected);
         }
+    }
+
+    /// Regression: a new segment got the number of one that was in the state, and was skipped as far as that had been read.
+    #[test]
+    fn a_journal_that_somebody_has_emptied_skips_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (mut out, lines) = (Lines::default(), ["{\"a\":1}".to_owned()]);
+        let saved = run(folder.path(), Vec::new(), &lines, usize::MAX, 0, &mut out);
+        for entry in fs::read_dir(folder.path()).expect("a folder").flatten() {
+            fs::remove_file(entry.path()).expect("it is removed");
+        }
+        // A name that is none of ours.
+        fs::write(folder.path().join(format!("{}.{ENDING}", u64::MAX)), "").expect("it is written");
+        run(folder.path(), saved, &["{\"b\":1}".to_owned()], usize::MAX, 0, &mut out);
+        assert_eq!(out.0, ["{\"a\":1}", "{\"b\":1}"]);
+    }
+
+    #[test]
+    fn a_segment_is_known_under_another_name_of_its_folder() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let place = folder.path().join("received");
+        let (mut out, lines) = (Lines::default(), ["{\"a\":1}".to_owned()]);
+        let mut saved = run(&place, Vec::new(), &lines, usize::MAX, 0, &mut out);
+        for saved in &mut saved {
+            saved.path = Path::new("elsewhere/received").join(saved.path.file_name().expect("it has a name"));
+        }
+        let segments = Journal::segments_of(&place, &mut saved);
+        assert_eq!((segments.len(), saved.len()), (1, 0));
+        run(&place, segments, &[], usize::MAX, 0, &mut out);
+        assert_eq!(out.0, ["{\"a\":1}"]);
     }
 
     #[test]

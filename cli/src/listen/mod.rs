@@ -203,7 +203,7 @@ where
 }
 
 async fn cannot_accept(shared: &Shared, error: &io::Error) {
-    warn!("{}: cannot accept a connection: {error}", shared.address.name);
+    shared.refuse(&shared.address.name, &format!("cannot accept a connection: {error}"));
     sleep(ACCEPT_PAUSE).await;
 }
 

@@ -18,6 +18,9 @@ const REQUEST: Duration = Duration::from_secs(30);
 /// The longest answer that is read, in bytes.
 const MAX_ANSWER: u64 = 16 << 20;
 
+/// What stands for a secret.
+pub const HIDDEN: &str = "[hidden]";
+
 /// How much of an answer goes into messages, in characters.
 const MAX_SHOWN: usize = 300;
 
@@ -84,9 +87,13 @@ impl Client {
         let mut response = request.send(body).map_err(|error| error.to_string())?;
         let after = response.headers().get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok());
         let text = response.body_mut().with_config().limit(MAX_ANSWER).lossy_utf8(true).read_to_string();
+        // Some receivers repeat the request in an answer, which goes to the log and to the dead letters.
+        let secrets = headers.iter().filter(|(name, _)| *name == "authorization");
+        let secrets = secrets.map(|(_, value)| value.split_once(' ').map_or(*value, |(_, secret)| secret));
+        let hide = |text: String| secrets.fold(text, |text, secret| text.replace(secret, HIDDEN));
         Ok(Answer {
             status: response.status().as_u16(),
-            body: text.map_err(|error| format!("the answer was cut off: {error}"))?,
+            body: text.map(hide).map_err(|error| format!("the answer was cut off: {error}"))?,
             after: after.map(Duration::from_secs),
         })
     }

@@ -28,7 +28,7 @@ pub use destination::Destination;
 use destination::{Kind, name_of};
 use spool::Writer;
 pub use status::Status;
-use worker::Deliver;
+use worker::{Deliver, Entry};
 
 /// How long a run that ends waits for its findings to be delivered.
 const LAST_CHANCE: Duration = Duration::from_secs(30);
@@ -108,10 +108,14 @@ impl Senders {
             if !sender.destination.wants(finding.severity, &finding.rule) {
                 continue;
             }
-            let time = finding.last_seen.to_string();
-            let key = key(finding, body);
-            let line = [&*key, name_of(finding.severity), &finding.rule, &time, body.trim_end()].join("\t");
-            if !sender.spool.push(&[line.as_bytes()]) && sender.status.dropped() {
+            let entry = Entry {
+                key: key(finding, body),
+                severity: finding.severity,
+                rule: finding.rule.clone(),
+                time: finding.last_seen,
+                body: body.trim_end().to_owned(),
+            };
+            if !sender.spool.push(&[entry.line().as_bytes()]) && sender.status.dropped() {
                 error!(
                     "{}: its spool is full, so findings are not sent to it; they are counted, and lost if there is no --findings",
                     sender.destination

@@ -4,6 +4,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_nats::client::RequestErrorKind;
+use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::context::PublishError;
 use async_nats::{Client, ConnectOptions, HeaderMap, jetstream};
 use bytes::Bytes;
 use tokio::runtime::{self, Runtime};
@@ -103,12 +105,22 @@ impl Nats {
         }
         for (at, acknowledgement) in sent {
             if let Err(error) = acknowledgement.await {
+                if is_too_large(&error) {
+                    delivery.refused.push((at, error.to_string()));
+                    continue;
+                }
                 delivery.again.push(at);
                 delivery.problem = Some(format!("{error}; is there a stream for the subject {subject}?"));
             }
         }
         delivery
     }
+}
+
+/// Whether a stream refuses a message for its length (`max_msg_size`).
+fn is_too_large(error: &PublishError) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<jetstream::Error>());
+    cause.is_some_and(|cause| cause.error_code() == ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM)
 }
 
 impl Deliver for Nats {

@@ -6,6 +6,7 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs, UdpSocket};
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use catena_host::Severity;
@@ -17,6 +18,9 @@ use time::format_description::well_known::Rfc3339;
 use super::destination::{Destination, name_of};
 use super::worker::{Deliver, Delivery, Entry};
 use crate::tls;
+
+/// How long to wait at least for a reset after the receiver has closed.
+const RESET: Duration = Duration::from_millis(10);
 
 /// How long to wait for a connection, a write, and the receiver's close.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -123,7 +127,9 @@ impl Syslog {
                 writeln!(bytes, "{message}")?;
             }
         }
+        let began = Instant::now();
         let mut stream = self.connect()?;
+        let round_trip = began.elapsed();
         match &self.transport {
             Transport::Tls(config) => {
                 let name = ServerName::try_from(self.host.clone()).map_err(io::Error::other)?;
@@ -139,9 +145,10 @@ impl Syslog {
                 let until = Instant::now() + PATIENCE;
                 match read_to_end(&mut tls, until) {
                     // Receivers may close without a word of TLS; the connection itself tells an orderly close.
-                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
-                    result => result.map_err(not_closed),
+                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+                    result => result.map_err(not_closed)?,
                 }
+                was_read(&tls.sock, round_trip)
             }
             _ => {
                 stream.write_all(&bytes)?;
@@ -149,7 +156,8 @@ impl Syslog {
                 if !self.waits_for_close {
                     return Ok(());
                 }
-                read_to_end(&mut stream, Instant::now() + PATIENCE).map_err(not_closed)
+                read_to_end(&mut stream, Instant::now() + PATIENCE).map_err(not_closed)?;
+                was_read(&stream, round_trip)
             }
         }
     }
@@ -191,6 +199,13 @@ fn read_to_end(stream: &mut impl Read, until: Instant) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether a receiver that has closed its side had received everything. If it closes before, its system answers what comes
+/// later with a reset, a round trip after it was sent.
+fn was_read(stream: &TcpStream, round_trip: Duration) -> io::Result<()> {
+    thread::sleep((2 * round_trip).clamp(RESET, PATIENCE));
+    stream.take_error()?.map_or(Ok(()), Err)
 }
 
 /// A receiver that reads and does not close would get the same findings for ever.
