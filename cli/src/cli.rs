@@ -135,17 +135,18 @@ pub struct Run {
     /// Send findings to another system; may be given several times
     ///
     /// URL[,OPTION=VALUE]... with one of
-    ///   syslog+tls://HOST:6514, syslog+tcp://HOST:601, syslog+udp://HOST:514
-    ///   hec+https://HOST:8088,token-file=FILE            Splunk
-    ///   elastic+https://HOST:9200/INDEX                  Elasticsearch, OpenSearch
-    ///   sentinel+https://ENDPOINT/dataCollectionRules/...  Microsoft Sentinel
-    ///   https://HOST/PATH                                a POST for each finding
-    ///   nats://HOST:4222/SUBJECT                         NATS JetStream
-    /// and, for all of them, severity=LEAST and rule=PATTERN to send only some. Findings wait on disk until they are
-    /// delivered, each at least once. See docs/sending.md for all options.
+    ///   syslog+tls://HOST:6514                   syslog; also syslog+tcp, syslog+udp
+    ///   hec+https://HOST:8088,token-file=FILE    Splunk
+    ///   elastic+https://HOST:9200/INDEX          Elasticsearch, OpenSearch
+    ///   sentinel+https://ENDPOINT/...            Microsoft Sentinel
+    ///   https://HOST/PATH                        a POST for each finding
+    ///   nats://HOST:4222/SUBJECT                 NATS JetStream
+    /// and severity=LEAST, rule=PATTERN to send only some. Findings wait on
+    /// disk until each is delivered at least once. docs/sending.md has all
+    /// options.
     #[arg(long, value_name = "URL", verbatim_doc_comment)]
     pub send: Vec<Destination>,
-    /// Folder in which findings wait to be sent [default: the folder of --state]
+    /// Folder in which findings wait to be sent [default: `send` in the folder of --state]
     #[arg(long, value_name = "FOLDER")]
     pub spool: Option<PathBuf>,
     /// Where to write rejected records, as one JSON object per line with the reason
@@ -194,13 +195,14 @@ pub struct Run {
     /// Listen for records; may be given several times, and needs --state
     ///
     /// URL[,OPTION=VALUE]... with one of
-    ///   tcp://127.0.0.1:PORT, unix://PATH, udp://127.0.0.1:PORT   records or syslog
-    ///   http://127.0.0.1:PORT                                     posted records; Splunk's HEC, Firehose, Pub/Sub,
-    ///                                                             EventBridge, Event Grid
-    ///   tls://ADDRESS:PORT,cert=FILE,key=FILE[,client-ca=FILE]    the same over TLS, on any interface
+    ///   tcp://127.0.0.1:PORT     records or syslog; also udp, unix://PATH
+    ///   http://127.0.0.1:PORT    posted records, as of Splunk's HEC, Firehose,
+    ///                            Pub/Sub, EventBridge and Event Grid
+    ///   tls://ADDRESS:PORT,cert=FILE,key=FILE[,client-ca=FILE]
     ///   https://ADDRESS:PORT,cert=FILE,key=FILE,token-file=FILE
-    /// Records are kept in the folder of the state until they are processed; HTTP clients get their answer once they
-    /// are on disk. See docs/listening.md for all options.
+    /// The last two may be on any interface. Records are kept in the folder of
+    /// the state until they are processed; HTTP clients get their answer once
+    /// they are on disk. docs/listening.md has all options.
     #[arg(long, value_name = "URL", verbatim_doc_comment, requires = "state")]
     pub listen: Vec<Address>,
     /// Keep reading as files grow and new files appear, until interrupted

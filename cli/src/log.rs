@@ -44,6 +44,7 @@ pub fn line(level: Level, message: &str, more: Map<String, Value>) {
     members.insert("timestamp".to_owned(), now.into());
     members.insert("level".to_owned(), level.to_string().into());
     members.insert("message".to_owned(), message.into());
+    members.insert("target".to_owned(), "catena".into());
     members.extend(more);
     // There is nowhere to report that it cannot be written.
     let _ = writeln!(io::stderr(), "{}", Value::Object(members));

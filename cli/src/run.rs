@@ -108,6 +108,7 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
         }
         _ => None,
     };
+    let is_nothing_to_read = inputs.list.is_empty() && !arguments.follow && !inputs.skipped.is_empty();
     let plan = input::plan(inputs.list, files, &own, arguments.follow, &world);
     let known = plan.known(&world);
     let longest = arguments.max_record_bytes.max(arguments.batch_bytes) as usize;
@@ -140,6 +141,12 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
     for name in &inputs.skipped {
         info!("{}: skipped: it is not named like a file of records", name.display());
     }
+    if is_nothing_to_read {
+        warn!(
+            "nothing is read: none of {} files is named like a file of records, such as x.json.gz",
+            inputs.skipped.len()
+        );
+    }
     for name in &inputs.duplicates {
         warn!("{}: already an input under another name; reading it only once", name.display());
     }
@@ -163,11 +170,13 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
         input::read(plan.inputs, chunk, jobs, arguments.state.is_some(), &world, &signals.stop_flag())
     };
     monitor.set(|status| status.senders = run.work.out.outputs.senders.statuses());
+    run.tell_doubts();
     let end = run.run(events);
     let is_delivered = run.work.out.outputs.senders.finish(|| signals.stop_asked());
     if !is_delivered && !signals.stop_asked() {
         run.work.failed = true;
     }
+    let sent = run.work.out.outputs.senders.describe();
     let metrics = run.work.pipeline.report().metrics;
     let Work { out: Out { mut summary, progress, .. }, failed, .. } = run.work;
     progress.finish_and_clear();
@@ -204,6 +213,9 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
     if is_counted && summary.records > 0 {
         info!("recognised: {}", summary.describe_input());
     }
+    if let Some(sent) = sent {
+        info!("sent: {sent}");
+    }
     match (arguments.summary, arguments.log_format) {
         (false, _) => {}
         (true, LogFormat::Text) => {
@@ -226,8 +238,10 @@ fn check_all(arguments: &cli::Run, configured: &Configuration, inputs: &Inputs) 
     let mut problems: Vec<_> =
         inputs.failed.iter().map(|(name, error)| format!("cannot read {name}: {error}")).collect();
     for path in arguments.inputs.iter().filter(|path| path.as_os_str() != "-") {
-        if let Err(error) = path.metadata() {
-            problems.push(format!("cannot read {}: {error}", path.display()));
+        match path.metadata() {
+            Ok(_) => {}
+            Err(_) if arguments.follow => warn!("{}: does not exist; a run would wait for it", path.display()),
+            Err(error) => problems.push(format!("cannot read {}: {error}", path.display())),
         }
     }
     for output in [&arguments.output, &arguments.findings, &arguments.rejects].into_iter().flatten() {
@@ -245,7 +259,9 @@ fn check_all(arguments: &cli::Run, configured: &Configuration, inputs: &Inputs) 
     if !problems.is_empty() {
         return Err(CliError::usage(problems.join("; ")));
     }
-    info!("ok: mode {}, {rules} rules, {} inputs", configured.mode.name(), inputs.list.len());
+    let count = inputs.list.len();
+    let inputs = if count == 1 { "input" } else { "inputs" };
+    info!("ok: mode {}, {rules} rules, {count} {inputs}", configured.mode.name());
     Ok(DONE)
 }
 

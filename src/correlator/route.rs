@@ -154,7 +154,7 @@ impl Correlator {
         inner.levels += 1;
         let found = children(batch, parent).find_map(|child| {
             inner.places = Some(places.of_child(batch, &child)?);
-            let span = self.scanner.span(batch, child.value.clone());
+            let span = self.scanner.span_of_child(batch, child.value.clone());
             match batch.get(child.value.start)? {
                 _ if !span.candidate => None,
                 b'{' => self.partition(batch, &span, partitions, inner),

@@ -65,7 +65,7 @@ impl<'e> Evaluator<'e> {
             let Some(below) = places.of_child(batch, &child) else { continue };
             let in_text = matches!(below, Places::Anywhere);
             let nesting = &Nesting { levels: nesting.levels + 1, places: Some(below), ..nesting.clone() };
-            let span = self.scanner.span(batch, child.value.clone());
+            let span = self.scanner.span_of_child(batch, child.value.clone());
             let found = match batch.get(child.value.start) {
                 _ if !span.candidate && self.prefilter_on => Evaluation::default(),
                 Some(b'{') => self.read(batch, &span, findings, nesting),

@@ -39,9 +39,16 @@ impl RecordSpan {
 impl Scanner {
     /// The object at `bytes` of a batch, as a record.
     pub(crate) fn span(&self, batch: &[u8], bytes: Range<usize>) -> RecordSpan {
+        let span = self.span_of_child(batch, bytes);
+        RecordSpan { candidate: span.envelope || span.candidate, ..span }
+    }
+
+    /// The same for a value of a record that is searched. An envelope in it is a candidate only if its content passes the
+    /// prefilter: else it would depend on the rest of the record whether it is read at all.
+    pub(crate) fn span_of_child(&self, batch: &[u8], bytes: Range<usize>) -> RecordSpan {
         let envelope = self.sniffer.kind(batch, bytes.start, bytes.end) == LineKind::Envelope;
         let scanned = self.prefilter.scan(batch, bytes.start, bytes.end);
-        Self::spanned(bytes, envelope, scanned)
+        RecordSpan { candidate: scanned.candidate, ..Self::spanned(bytes, envelope, scanned) }
     }
 
     fn spanned(bytes: Range<usize>, envelope: bool, Scanned { candidate, key, other_key, .. }: Scanned) -> RecordSpan {

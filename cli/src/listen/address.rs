@@ -70,6 +70,20 @@ impl Address {
         idle.map_or(Duration::from_secs(10 * 60), Duration::from)
     }
 
+    /// The permissions of a Unix socket; `None` for those of the umask.
+    pub fn mode(&self) -> Option<u32> {
+        self.options.get("mode").and_then(|mode| u32::from_str_radix(mode, 8).ok())
+    }
+
+    /// Whether everyone who reaches it may send records.
+    pub fn is_open_to_all(&self) -> bool {
+        let is_local = match self.place {
+            Place::Tcp(socket) | Place::Udp(socket) => socket.ip().is_loopback(),
+            Place::Unix(_) => true,
+        };
+        !is_local && self.token_file().is_none() && !self.options.contains_key("client-ca")
+    }
+
     pub fn framing(&self) -> Framing {
         match self.options.get("framing").map(String::as_str) {
             Some("octets") => Framing::Octets,
@@ -88,10 +102,18 @@ impl Address {
             "connections" => value.parse::<u32>().is_ok_and(|count| (1..=65_536).contains(&count)),
             "idle" => value.parse::<catena::Duration>().is_ok(),
             "framing" => ["auto", "newline", "nul", "octets"].contains(&value),
+            "mode" => u32::from_str_radix(value, 8).is_ok_and(|mode| mode <= 0o777),
             _ => !value.is_empty(),
         };
         if !is_valid {
-            return Err(format!("{name}={value} is not valid"));
+            let expected = match *known {
+                "connections" => "expected a number from 1 to 65536",
+                "idle" => "expected a whole number and a unit, such as 90s or 10m",
+                "mode" => "expected permissions in octal, such as 660",
+                "framing" => "there are auto, newline, nul and octets",
+                _ => "expected a file",
+            };
+            return Err(format!("{name}={value} is not valid: {expected}"));
         }
         self.options.insert(known, value.to_owned());
         Ok(())
@@ -112,7 +134,7 @@ impl FromStr for Address {
         };
         let (place, protocol, own): (_, _, &[&str]) = match scheme {
             "tcp" | "tls" => (Place::Tcp(socket()?), Protocol::Stream, &["framing"]),
-            "unix" => (Place::Unix(rest.into()), Protocol::Stream, &["framing"]),
+            "unix" => (Place::Unix(rest.into()), Protocol::Stream, &["framing", "mode"]),
             "udp" => (Place::Udp(socket()?), Protocol::Stream, &[]),
             "http" | "https" => (Place::Tcp(socket()?), Protocol::Http, &["token-file"]),
             _ => {
@@ -125,7 +147,8 @@ impl FromStr for Address {
             }
         };
         let is_tls = matches!(scheme, "tls" | "https");
-        let known = [COMMON, own, if is_tls { TLS } else { &[] }].concat();
+        let common = if scheme == "udp" { &[] } else { COMMON };
+        let known = [common, own, if is_tls { TLS } else { &[] }].concat();
         let mut address = Self { name: name.to_owned(), place, protocol, options: BTreeMap::new() };
         parts.try_for_each(|option| address.set(option, &known))?;
         if is_tls && address.tls().is_none() {
@@ -172,7 +195,10 @@ mod tests {
             ("tcp://localhost:5140", "is not an IP address and a port"),
             ("tcps://127.0.0.1:1", "did you mean `tcp`?"),
             ("tcp://127.0.0.1:1,frame=nul", "did you mean `framing`?"),
-            ("tcp://127.0.0.1:1,framing=x", "framing=x is not valid"),
+            ("tcp://127.0.0.1:1,framing=x", "framing=x is not valid: there are auto"),
+            ("tcp://127.0.0.1:1,idle=10", "expected a whole number and a unit"),
+            ("unix:///x,mode=999", "expected permissions in octal"),
+            ("udp://127.0.0.1:1,idle=10s", "there is no option \"idle\""),
         ] {
             let told = text.parse::<Address>().expect_err(text);
             assert!(told.contains(expected), "{text}: {told}");

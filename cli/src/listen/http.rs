@@ -45,11 +45,14 @@ const NO_MEMORY: &str = "there is no memory for more requests";
 struct Refusal(StatusCode, &'static str);
 
 /// Serves a connection.
-pub async fn connection(connection: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, shared: Shared) {
+pub async fn connection<C>(connection: C, peer: &str, shared: Shared)
+where
+    C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let idle = shared.address.idle();
     let service = service_fn(move |request| {
-        let shared = shared.clone();
-        async move { Ok::<_, Infallible>(respond(request, &shared).await) }
+        let (shared, peer) = (shared.clone(), peer.to_owned());
+        async move { Ok::<_, Infallible>(respond(request, &peer, &shared).await) }
     });
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(idle.clamp(HEAD_TIMEOUT, KEEP_ALIVE)).max_buf_size(MAX_HEAD);
@@ -57,7 +60,7 @@ pub async fn connection(connection: impl AsyncRead + AsyncWrite + Unpin + Send +
     let _ = server.serve_connection(TokioIo::new(connection), service).await;
 }
 
-async fn respond(request: Request<Incoming>, shared: &Shared) -> Response<Full<Bytes>> {
+async fn respond(request: Request<Incoming>, peer: &str, shared: &Shared) -> Response<Full<Bytes>> {
     let path = request.uri().path().to_owned();
     let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let is_splunk = path.starts_with("/services/collector");
@@ -100,7 +103,7 @@ async fn respond(request: Request<Incoming>, shared: &Shared) -> Response<Full<B
         (Ok(()), None) if is_splunk => answer(StatusCode::OK, &json!({"text": "Success", "code": 0})),
         (Ok(()), None) => answer(StatusCode::OK, &json!({"status": "ok"})),
         (Err(Refusal(status, why)), firehose) => {
-            shared.refuse("a client of HTTP", why);
+            shared.refuse(peer, why);
             let mut response = match firehose {
                 Some(id) => answer(status, &json!({"requestId": id, "timestamp": now, "errorMessage": why})),
                 None if is_splunk => answer(status, &json!({"text": why, "code": splunk_code(status)})),

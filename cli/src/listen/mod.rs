@@ -8,12 +8,14 @@ mod http;
 mod intake;
 mod stream;
 
+use std::collections::HashMap;
+use std::fs::Permissions;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -37,6 +39,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// How long a handshake of TLS may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
+/// The most reasons for refusals that are told apart.
+const MAX_REASONS: usize = 100;
+
 /// Counters of all listeners.
 #[derive(Debug, Default)]
 pub struct Status {
@@ -44,6 +49,8 @@ pub struct Status {
     pub received_bytes: AtomicU64,
     /// Connections, requests and datagrams that were not taken in full.
     pub refused: AtomicU64,
+    /// The same by reason, to log the first of each.
+    reasons: Mutex<HashMap<String, u64>>,
 }
 
 /// What all connections of one listener share.
@@ -107,6 +114,9 @@ pub fn start(
             open: Arc::default(),
         };
         info!("listening on {}", listener.describe(address));
+        if address.is_open_to_all() {
+            warn!("{}: everyone who reaches it can send records: use token-file= or client-ca=", address.name);
+        }
         listeners.push((listener, shared));
     }
     let thread = thread::Builder::new().name("listen".to_owned());
@@ -134,15 +144,22 @@ fn bind(address: &Address, tls: Option<Arc<rustls::ServerConfig>>) -> io::Result
         }
         Place::Unix(path) => {
             remove_stale(path)?;
-            UnixListener::bind(path).map(Listener::Unix)
+            let listener = UnixListener::bind(path)?;
+            if let Some(mode) = address.mode() {
+                std::fs::set_permissions(path, Permissions::from_mode(mode))?;
+            }
+            Ok(Listener::Unix(listener))
         }
     }
 }
 
-/// Removes the socket that a run left behind when it was killed.
+/// Removes the socket that an earlier run left behind.
 fn remove_stale(path: &Path) -> io::Result<()> {
-    let is_socket = path.symlink_metadata().is_ok_and(|metadata| metadata.file_type().is_socket());
-    if is_socket && std::os::unix::net::UnixStream::connect(path).is_err() {
+    let Ok(metadata) = path.symlink_metadata() else { return Ok(()) };
+    if !metadata.file_type().is_socket() {
+        return Err(io::Error::other("there is a file of this name, which is no socket"));
+    }
+    if std::os::unix::net::UnixStream::connect(path).is_err() {
         std::fs::remove_file(path)?;
     }
     Ok(())
@@ -181,7 +198,7 @@ async fn serve(listener: Listener, shared: Shared) {
                         let Some(tls) = tls else { return speak(connection, &peer, shared).await };
                         match tokio::time::timeout(HANDSHAKE, tls.accept(connection)).await {
                             Ok(Ok(connection)) => speak(connection, &peer, shared).await,
-                            Ok(Err(error)) => shared.refuse(&peer, &format!("no TLS: {error}")),
+                            Ok(Err(error)) => shared.refuse(&peer, &handshake(&error)),
                             Err(_) => shared.refuse(&peer, "no TLS in time"),
                         }
                     });
@@ -198,7 +215,17 @@ where
 {
     match shared.address.protocol {
         Protocol::Stream => stream::connection(connection, peer, shared).await,
-        Protocol::Http => http::connection(connection, shared).await,
+        Protocol::Http => http::connection(connection, peer, shared).await,
+    }
+}
+
+/// Why a handshake failed, in words.
+fn handshake(error: &io::Error) -> String {
+    match error.to_string() {
+        why if why.contains("UnsupportedCertVersion") => {
+            "the handshake of TLS failed: the client's certificate is not of X.509 version 3".to_owned()
+        }
+        why => format!("the handshake of TLS failed: {why}"),
     }
 }
 
@@ -227,9 +254,17 @@ impl Shared {
         });
     }
 
-    /// Counts something that was not taken, and logs the first of each thousand.
+    /// Counts something that was not taken, and logs the first of each thousand for the same reason.
     fn refuse(&self, peer: &str, why: &str) {
-        if self.status.refused.fetch_add(1, Ordering::Relaxed).is_multiple_of(1_000) {
+        self.status.refused.fetch_add(1, Ordering::Relaxed);
+        let mut reasons = self.status.reasons.lock().unwrap_or_else(PoisonError::into_inner);
+        // Reasons may quote what a client sends.
+        if reasons.len() >= MAX_REASONS {
+            reasons.clear();
+        }
+        let count = reasons.entry(why.to_owned()).or_default();
+        *count += 1;
+        if *count % 1_000 == 1 {
             warn!("{}: from {peer}: {why}", self.address.name);
         }
     }

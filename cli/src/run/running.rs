@@ -231,6 +231,13 @@ impl Run {
         Ok(())
     }
 
+    /// Warns about destinations of findings that are probably not meant so.
+    pub fn tell_doubts(&mut self) {
+        let report = self.work.pipeline.report();
+        let rules = report.metrics.iter().filter_map(|metric| metric.name.strip_prefix("findings:"));
+        self.work.out.outputs.senders.tell_doubts(&rules.collect::<Vec<_>>());
+    }
+
     /// Logs the counters.
     fn report(&mut self) {
         let report = self.work.pipeline.report();

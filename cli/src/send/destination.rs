@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::Hasher as _;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -93,6 +94,19 @@ impl Destination {
         self.file(name).map(|file| tls::secret(&file)).transpose()
     }
 
+    /// The patterns of `rule=` that match none of these rules.
+    pub fn without_rule<'s>(&'s self, rules: &'s [&str]) -> impl Iterator<Item = &'s str> {
+        let matches = |pattern: &str| rules.iter().any(|rule| WildMatch::new(pattern).matches(rule));
+        self.rules.iter().map(String::as_str).filter(move |pattern| !matches(pattern))
+    }
+
+    /// Whether findings, and perhaps a password, would cross a network in clear.
+    pub fn is_in_clear(&self) -> bool {
+        let host = self.url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let is_local = host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+        !is_local && matches!(self.url.scheme(), "http" | "tcp" | "udp" | "nats")
+    }
+
     /// The most bytes that may wait for the receiver.
     pub fn spool_bytes(&self) -> u64 {
         self.option("spool-mib").and_then(|mib| mib.parse::<u64>().ok()).unwrap_or(1_024) << 20
@@ -136,7 +150,6 @@ impl FromStr for Destination {
         let (kind, transport) = match scheme {
             "http" | "https" => (Kind::Webhook, scheme),
             "nats" | "tls+nats" | "nats+tls" => (Kind::Nats, if scheme == "nats" { "nats" } else { "tls" }),
-            "syslog" => (Kind::Syslog, "tcp"),
             "syslog+tcp" | "syslog+tls" | "syslog+udp" => (Kind::Syslog, &scheme["syslog+".len()..]),
             "hec+http" | "hec+https" => (Kind::Hec, &scheme["hec+".len()..]),
             "elastic+http" | "elastic+https" => (Kind::Elastic, &scheme["elastic+".len()..]),
@@ -149,6 +162,9 @@ impl FromStr for Destination {
                 ));
             }
         };
+        if rest.starts_with('/') {
+            return Err(format!("{address:?} names no host"));
+        }
         let url = Url::parse(&format!("{transport}://{rest}")).map_err(|error| format!("{address:?}: {error}"))?;
         let host =
             url.host_str().filter(|host| !host.is_empty()).ok_or_else(|| format!("{address:?} names no host"))?;

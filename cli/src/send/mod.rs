@@ -24,9 +24,11 @@ use catena_host::Finding;
 use tracing::{error, info, warn};
 
 use super::CliError;
+use super::suggest::did_you_mean;
 pub use destination::Destination;
 use destination::{Kind, name_of};
 use spool::Writer;
+use status::Counts;
 pub use status::Status;
 use worker::{Deliver, Entry};
 
@@ -97,6 +99,33 @@ impl Senders {
         Ok(Self { list, _lock: Some(lock) })
     }
 
+    /// Warns about what is probably not meant: patterns that match none of the rules, and findings in clear.
+    pub fn tell_doubts(&self, rules: &[&str]) {
+        for Sender { destination, .. } in &self.list {
+            for pattern in destination.without_rule(rules) {
+                warn!(
+                    "{destination}: rule={pattern} is the name of no rule{}",
+                    did_you_mean(pattern, rules.iter().copied())
+                );
+            }
+            if destination.is_in_clear() {
+                warn!("{destination}: findings cross the network in clear: everyone on the way can read them");
+            }
+        }
+    }
+
+    /// What became of the findings, for the summary; `None` if there is nowhere to send to.
+    pub fn describe(&self) -> Option<String> {
+        let each = |Sender { destination, status, .. }: &Sender| {
+            let Counts { sent, refused, dropped, .. } = status.counts();
+            let [refused, dropped] = [(refused, "refused"), (dropped, "dropped")]
+                .map(|(count, what)| if count > 0 { format!(", {count} {what}") } else { String::new() });
+            format!("{sent} to {destination}{refused}{dropped}")
+        };
+        let all: Vec<_> = self.list.iter().map(each).collect();
+        (!all.is_empty()).then(|| all.join("; "))
+    }
+
     /// Whether there is nowhere to send to.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
@@ -148,11 +177,11 @@ impl Senders {
     }
 
     /// Waits for the rest to be delivered, for a bounded time, and ends the threads. Returns true if nothing is left, and
-    /// nothing was dropped because a spool was full.
+    /// nothing was refused, or dropped because a spool was full.
     pub fn finish(&mut self, is_stopped: impl Fn() -> bool) -> bool {
         let mut until = Instant::now() + LAST_CHANCE;
         let mut is_done = true;
-        let is_complete = self.list.iter().all(|sender| sender.status.counts().dropped == 0);
+        let is_complete = self.list.iter().all(|sender| sender.status.counts().lost() == 0);
         for sender in &mut self.list {
             let mut is_empty = false;
             while !is_empty && Instant::now() < until {

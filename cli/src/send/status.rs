@@ -29,6 +29,13 @@ pub struct Counts {
     pub waiting_bytes: u64,
 }
 
+impl Counts {
+    /// Findings that did not and will not arrive.
+    pub fn lost(self) -> u64 {
+        self.refused + self.dropped
+    }
+}
+
 impl Status {
     /// Findings that the receiver took, and those that it refused for good.
     pub fn sent(&self, sent: u64, refused: u64) {

@@ -73,7 +73,7 @@ fn roll_back(output: &Path, file: &File, mark: &Mark, is_final: bool) -> io::Res
     match rotated(output, &metadata, mark)? {
         Some((path, before)) => {
             let rest = before.metadata()?.len() - mark.length;
-            info!("{name}: was rotated to {}", path.display());
+            info!("{name}: what was written to it before is in {}", path.display());
             if rest > 0 && !is_final {
                 before.set_len(mark.length)?;
                 info!("{}: removed {rest} bytes that are written again, to {name}", path.display());
