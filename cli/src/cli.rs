@@ -20,8 +20,8 @@ use super::send::Destination;
     max_term_width = 100,
     after_help = "Exit codes:
   0    success, whether or not there are findings
-  1    an input could not be read, an output could not be written, the component failed,
-       or a rule file failed its check or test
+  1    an input could not be read, an output could not be written, findings could not be
+       sent, the component failed, or a rule file failed its check or test
   2    invalid arguments or configuration
   3    records were read, and none of them is one of a known cloud; see --unrecognised
   130  stopped by SIGINT; 143 by SIGTERM; 141 because the reader of an output closed the pipe.

@@ -151,7 +151,7 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
         warn!("{}: already an input under another name; reading it only once", name.display());
     }
     plan.warnings.iter().for_each(|warning| warn!("{warning}"));
-    let (processing, bytes_before) = (Instant::now(), run.work.out.summary.bytes);
+    let (processing, before) = (Instant::now(), (run.work.out.summary.records, run.work.out.summary.bytes));
     let chunk = arguments.batch_bytes as usize;
     let events = if follows {
         let (sender, events) = Events::channel(READ_AHEAD);
@@ -209,7 +209,7 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
     if is_nothing && arguments.unrecognised != cli::Unrecognised::Ignore {
         error!("none of {} records is one of a known cloud: is this the right input?", summary.records);
     }
-    info!("{}", summary.describe(summary.bytes - bytes_before, processing.elapsed()));
+    info!("{}", summary.describe(before, processing.elapsed()));
     if is_counted && summary.records > 0 {
         info!("recognised: {}", summary.describe_input());
     }

@@ -89,11 +89,11 @@ impl Summary {
         )
     }
 
-    /// The summary as text. `processing` is the time since the component was ready, during which `read` bytes were
-    /// read.
-    pub fn describe(&self, read: u64, processing: Duration) -> String {
+    /// The summary as text: the totals of the state, and the rates of this run. `processing` is the time since the component was
+    /// ready, `before` what the totals of records and bytes were then.
+    pub fn describe(&self, before: (u64, u64), processing: Duration) -> String {
         let seconds = processing.as_secs_f64().max(1e-9);
-        let [records, bytes] = [self.records as f64, read as f64].map(|count| count / seconds);
+        let [records, bytes] = [self.records - before.0, self.bytes - before.1].map(|count| count as f64 / seconds);
         format!(
             "{}; {:.2} s, {:.0} records/s, {:.2} GB/s{}",
             self.describe_counts(),

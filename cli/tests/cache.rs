@@ -45,3 +45,15 @@ fn an_unusable_cache_folder_is_ignored() {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert!(stderr(&output).contains("as a cache"), "{}", stderr(&output));
 }
+
+/// Regression: Wasmtime removes from the folder of its cache what it does not know, also files of others.
+#[test]
+fn other_files_in_the_folder_of_a_cache_are_kept() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let theirs = file(folder.path(), "theirs.ndjson", "{}");
+    for _ in 0..2 {
+        drop(Sandbox::cached(COMPONENT, Limits::default(), folder.path()).expect("it is compiled"));
+        std::thread::sleep(std::time::Duration::from_millis(500));
+    }
+    assert!(theirs.exists());
+}

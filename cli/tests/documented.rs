@@ -1,5 +1,5 @@
 //! The commands in the documents are valid: each `catena run` of README, operating.md, sending.md and listening.md is checked as it stands,
-//! with its paths in a folder of the test.
+//! with its paths in a folder of the test. Other commands of the program are run.
 
 use std::process::Command;
 
@@ -55,4 +55,48 @@ fn every_documented_run_is_valid() {
         }
     }
     assert!(count >= 8, "{count}");
+}
+
+/// Every other document, for its commands that are not `catena run`.
+const MORE: [&str; 4] = [
+    include_str!("../../docs/rules.md"),
+    include_str!("../../docs/configuration.md"),
+    include_str!("../../docs/query.md"),
+    include_str!("../../CONTRIBUTING.md"),
+];
+
+#[test]
+fn every_other_documented_command_works() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    for rule in ["my-rule.yaml", "trail-deleted.yaml", "key-role-trail.yaml"] {
+        file(
+            folder.path(),
+            rule,
+            include_str!("../../rules/aws-snapshot-staging.yaml").replace("aws-snapshot", "my-snapshot"),
+        );
+    }
+    let mut ran = Vec::new();
+    for text in DOCUMENTS.iter().map(|(_, text)| *text).chain(MORE) {
+        let indented = text.lines().filter_map(|line| line.strip_prefix("    "));
+        let quoted = text.split('`').skip(1).step_by(2);
+        for command in indented.chain(quoted) {
+            let command =
+                command.split('#').next().unwrap_or_default().trim().replace("target/release/catena", "catena");
+            // Not those with a placeholder, nor what takes minutes.
+            let is_short = !command.contains('[') && !command.contains("FILE") && !command.starts_with("catena bench");
+            if !command.starts_with("catena ") || command.contains("catena run") || !is_short || ran.contains(&command)
+            {
+                continue;
+            }
+            let here =
+                command.replacen("catena", env!("CARGO_BIN_EXE_catena"), 1).replace("sample", "sample --records 100");
+            let output = Command::new("bash").args(["-c", &here]).current_dir(folder.path()).output().expect("it runs");
+            // Nothing is running that could be asked.
+            let expected = i32::from(command.starts_with("catena health"));
+            let told = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(expected), "{command}: {told}");
+            ran.push(command);
+        }
+    }
+    assert!(ran.len() >= 10, "{ran:?}");
 }

@@ -23,6 +23,9 @@ pub use bindings::exports::catena::pipeline::correlation::{
     Batch, Fault, Finding, Metric, Outcome, Rejection, Route, Severity, Splice, Unrecognised,
 };
 
+/// The folder in that of the cache which Wasmtime has for itself.
+const COMPILED: &str = "compiled";
+
 /// A component, compiled and ready to be instantiated.
 ///
 /// Compilation takes some tenths of a second, or some milliseconds with a cache; instantiation takes microseconds.
@@ -63,7 +66,8 @@ impl Sandbox {
     /// As for [`new`](Self::new); also [`Error::Component`] if the folder cannot be used.
     pub fn cached(component: &[u8], limits: Limits, folder: &Path) -> Result<Self, Error> {
         let mut cache = CacheConfig::new();
-        cache.with_directory(folder);
+        // Wasmtime removes from its folder whatever it does not know.
+        cache.with_directory(folder.join(COMPILED));
         Self::compile(component, limits, Some(Cache::new(cache).map_err(Error::Component)?))
     }
 

@@ -205,21 +205,27 @@ async fn body(request: Request<Incoming>, shared: &Shared) -> Result<(Vec<u8>, S
         }
         room(&mut share, compressed.len(), shared)?;
     }
+    // Not every client says what it does.
+    let is_gzip = compressed.starts_with(&[0x1f, 0x8b]);
     match encoding.as_deref() {
-        None | Some(b"" | b"identity") => Ok((compressed, share)),
-        Some(b"gzip" | b"x-gzip") => {
-            let mut decoder = MultiGzDecoder::new(&*compressed);
-            let (mut body, mut piece) = (Vec::new(), vec![0; 64 << 10]);
-            loop {
-                match decoder.read(&mut piece) {
-                    Ok(0) => return Ok((body, share)),
-                    Ok(length) => body.extend_from_slice(piece.get(..length).unwrap_or_default()),
-                    Err(_) => return Err(Refusal(StatusCode::BAD_REQUEST, "the body is not valid gzip")),
-                }
-                room(&mut share, compressed.len() + body.len(), shared)?;
-            }
-        }
+        None | Some(b"" | b"identity") if !is_gzip => Ok((compressed, share)),
+        None | Some(b"" | b"identity") => inflated(&compressed, share, shared),
+        Some(b"gzip" | b"x-gzip") => inflated(&compressed, share, shared),
         Some(_) => Err(Refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, "expected gzip or no encoding")),
+    }
+}
+
+/// A compressed body, decompressed as far as there is memory.
+fn inflated(compressed: &[u8], mut share: Share, shared: &Shared) -> Result<(Vec<u8>, Share), Refusal> {
+    let mut decoder = MultiGzDecoder::new(compressed);
+    let (mut body, mut piece) = (Vec::new(), vec![0; 64 << 10]);
+    loop {
+        match decoder.read(&mut piece) {
+            Ok(0) => return Ok((body, share)),
+            Ok(length) => body.extend_from_slice(piece.get(..length).unwrap_or_default()),
+            Err(_) => return Err(Refusal(StatusCode::BAD_REQUEST, "the body is not valid gzip")),
+        }
+        room(&mut share, compressed.len() + body.len(), shared)?;
     }
 }
 
