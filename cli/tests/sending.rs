@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::common::following::{Following, PATIENCE, get, metrics_address};
+use crate::common::following::{Following, PATIENCE, get, metrics_address, signal};
 use crate::common::receiver::{Answer, Receiver, Request};
 use crate::common::runs::append;
 use crate::common::{START, catena, file, records, run, stderr};
@@ -353,4 +353,24 @@ fn a_syslog_receiver_that_never_closes_can_be_told() {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let taken = receiver.wait(|taken| !taken.is_empty());
     assert_eq!(taken[0].body.lines().count(), 2);
+}
+
+/// Regression: a run that had read everything waited on for 30 s, whatever it was told.
+#[test]
+fn a_stop_shortens_the_wait_for_the_last_findings() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let input = file(folder.path(), "in.ndjson", records().join("\n"));
+    let [spool, findings] = ["spool", "findings.ndjson"].map(|name| folder.path().join(name).display().to_string());
+    // Nobody listens there.
+    let mut command = catena(["run", "--mode=findings", "--spool", &spool, "--findings", &findings]);
+    command.args(["--send", "http://127.0.0.1:9"]).arg(input);
+    let mut running = Following(command.spawn().expect("it starts"));
+    let began = Instant::now();
+    while fs::read_to_string(&findings).unwrap_or_default().lines().count() < 2 && began.elapsed() < PATIENCE {
+        thread::sleep(Duration::from_millis(20));
+    }
+    let told = Instant::now();
+    signal(&running.0, "-TERM");
+    assert_eq!(running.0.wait().expect("it ends").code(), Some(143));
+    assert!(told.elapsed() < Duration::from_secs(20), "{:?}", told.elapsed());
 }

@@ -183,13 +183,16 @@ impl Senders {
         let mut is_done = true;
         let is_complete = self.list.iter().all(|sender| sender.status.counts().lost() == 0);
         for sender in &mut self.list {
-            let mut is_empty = false;
-            while !is_empty && Instant::now() < until {
+            let is_empty = loop {
                 if is_stopped() {
                     until = until.min(Instant::now() + LAST_CHANCE_OF_STOP);
                 }
-                is_empty = sender.spool.wait_until_empty(TICK.min(until.saturating_duration_since(Instant::now())));
-            }
+                let left = until.saturating_duration_since(Instant::now());
+                let is_empty = sender.spool.wait_until_empty(TICK.min(left));
+                if is_empty || left.is_zero() {
+                    break is_empty;
+                }
+            };
             if !is_empty {
                 is_done = false;
                 let left = sender.spool.waiting();
