@@ -258,3 +258,27 @@ fn a_compressed_file_that_is_empty_at_first_is_decompressed() {
     assert_becomes(&output, &lines);
     run.end();
 }
+
+/// Regression: only what the arguments name was looked at.
+#[test]
+fn a_damaged_file_in_a_folder_is_unhealthy_until_it_is_gone() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let mut damaged = crate::common::gzip(records().join("\n").as_bytes());
+    damaged.iter_mut().skip(20).for_each(|byte| *byte = !*byte);
+    let damaged = file(folder.path(), "logs/b.json.gz", damaged);
+    let logs = folder.path().join("logs").display().to_string();
+    let output = folder.path().join("out").display().to_string();
+    let mut run = Following::start(&["--metrics", "0", "-o", &output, &logs]);
+    let address = metrics_address(&mut run, |_| {});
+    let becomes = |expected: &str| {
+        let began = Instant::now();
+        while !get(&address, "/health").contains(expected) {
+            assert!(began.elapsed() < PATIENCE, "{}", get(&address, "/health"));
+            thread::sleep(Duration::from_millis(50));
+        }
+    };
+    becomes("b.json.gz");
+    assert!(get(&address, "/metrics").contains("\ncatena_inputs_unreadable 1\n"));
+    fs::remove_file(damaged).expect("it is removed");
+    becomes("200 OK");
+}

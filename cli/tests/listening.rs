@@ -280,3 +280,17 @@ fn mistakes_are_refused_with_the_reason() {
         assert!(stderr(&output).contains(expected), "{}", stderr(&output));
     }
 }
+
+/// Regression: only the first byte of a body told whether it could end within a record.
+#[test]
+fn a_post_that_ends_within_a_record_is_refused_whatever_comes_before() {
+    let listening = Listening::start(&["http://127.0.0.1:0"], &[]);
+    let whole = &records(0)[0];
+    let cut = &whole[..whole.len() / 2];
+    for start in ["", "\u{feff}", "<13>Jan  5 10:00:00 h a: ", "2026-01-05T10:00:00Z ", "\0", ",", "["] {
+        for body in [format!("{start}{cut}"), format!("{start}{whole}\n{start}{cut}")] {
+            let answer = listening.post(0, "/", &[], body.as_bytes());
+            assert_eq!(answer.map(|(status, _)| status), Some(400), "{body}");
+        }
+    }
+}

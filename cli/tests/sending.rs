@@ -209,7 +209,7 @@ fn a_finding_that_is_refused_for_good_is_kept_with_the_reason_and_holds_up_no_ot
         _ => Answer::Status(200, String::new()),
     });
     let (output, folder) = send(&format!("http://{},name=hook", receiver.address), &[]);
-    assert_eq!((output.status.code(), receiver.taken().len()), (Some(0), 1));
+    assert_eq!((output.status.code(), receiver.taken().len()), (Some(1), 1));
     let letters = fs::read_to_string(folder.path().join("spool/hook/dead.ndjson")).expect("it is there");
     let letter: Value = serde_json::from_str(&letters).expect("it is JSON");
     assert_eq!(letter["reason"], "the answer is 400: I do not like it");
@@ -373,4 +373,60 @@ fn a_stop_shortens_the_wait_for_the_last_findings() {
     signal(&running.0, "-TERM");
     assert_eq!(running.0.wait().expect("it ends").code(), Some(143));
     assert!(told.elapsed() < Duration::from_secs(20), "{:?}", told.elapsed());
+}
+
+/// Regressions: a receiver that asks for no pause got thousands of requests, and one that repeats what it is sent put the
+/// token into the log and the dead letters.
+#[test]
+fn a_receiver_that_repeats_the_request_and_asks_for_no_pause() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let input = file(folder.path(), "in.ndjson", records().join("\n"));
+    let token = file(folder.path(), "token", "s3cret-token").display().to_string();
+    let spool = folder.path().join("spool").display().to_string();
+    let asked = Arc::new(AtomicBool::new(false));
+    let was_asked = Arc::clone(&asked);
+    let mut last = Instant::now();
+    let receiver = Receiver::http(move |number, request| {
+        let pause = last.elapsed();
+        last = Instant::now();
+        let seen = request.header("authorization").unwrap_or_default().to_owned();
+        match number {
+            0 => Answer::With(429, "Retry-After: 0", String::new()),
+            1 if pause < Duration::from_millis(150) => Answer::Status(400, "too soon".to_owned()),
+            _ => {
+                was_asked.store(seen.contains("s3cret-token"), Ordering::Relaxed);
+                Answer::Status(400, seen)
+            }
+        }
+    });
+    let to = format!("http://{},name=hook,token-file={token}", receiver.address);
+    let output = run(["run", "--mode=findings", "--spool", &spool, "--send", &to, &input.display().to_string()], b"");
+    let dead = fs::read_to_string(folder.path().join("spool/hook/dead.ndjson")).expect("there are dead letters");
+    let told = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "refused findings are no success: {told}");
+    assert!(asked.load(Ordering::Relaxed) && dead.contains("[hidden]") && !dead.contains("too soon"), "{dead}");
+    assert!(!dead.contains("s3cret-token") && !told.contains("s3cret-token"), "{told}");
+}
+
+/// Regression: what a slow webhook had taken was noted only once all of it was.
+#[test]
+fn what_a_slow_webhook_has_taken_is_not_sent_again_by_the_next_run() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let input = file(folder.path(), "in.ndjson", records().join("\n"));
+    let receiver = Receiver::http(|number, _| match number {
+        0 => Answer::Status(200, String::new()),
+        _ => Answer::Cut,
+    });
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let mut command = catena(["run", "--mode=findings", "--state", &path("state"), "--findings", &path("findings")]);
+    command.args(["--send", &format!("http://{},name=hook", receiver.address)]).arg(input);
+    let running = Following(command.spawn().expect("it starts"));
+    let position = folder.path().join("state/send/hook/position");
+    let began = Instant::now();
+    while !position.exists() {
+        assert!(began.elapsed() < PATIENCE, "nothing is noted although a finding was taken");
+        thread::sleep(Duration::from_millis(20));
+    }
+    drop(running);
+    assert_eq!(receiver.taken().len(), 1);
 }

@@ -181,7 +181,6 @@ impl Senders {
     pub fn finish(&mut self, is_stopped: impl Fn() -> bool) -> bool {
         let mut until = Instant::now() + LAST_CHANCE;
         let mut is_done = true;
-        let is_complete = self.list.iter().all(|sender| sender.status.counts().lost() == 0);
         for sender in &mut self.list {
             let is_empty = loop {
                 if is_stopped() {
@@ -206,7 +205,7 @@ impl Senders {
         for thread in self.list.iter_mut().filter_map(|sender| sender.thread.take()).filter(|_| is_done) {
             let _ = thread.join();
         }
-        is_done && is_complete
+        is_done && self.list.iter().all(|sender| sender.status.counts().lost() == 0)
     }
 }
 
