@@ -62,7 +62,7 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
         None => Default::default(),
     };
     let to_read = Arguments::with_rotations(arguments.inputs.clone(), &saved.named, &world);
-    if state.is_some() {
+    if state.is_some() && !to_read.named().is_empty() {
         // Those that were rotated away since the last run, too.
         inputs = find(arguments, &to_read, &world);
     }
@@ -265,7 +265,7 @@ fn check_all(arguments: &cli::Run, configured: &Configuration, inputs: &Inputs) 
     Ok(DONE)
 }
 
-/// The inputs of a run. Whoever listens does not read the standard input as well.
+/// The inputs of a run. With `--listen`, a run without arguments does not read standard input.
 fn find(arguments: &cli::Run, to_read: &Arguments, world: &World) -> Inputs {
     if arguments.inputs.is_empty() && !arguments.listen.is_empty() {
         return Inputs::default();

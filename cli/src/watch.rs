@@ -91,10 +91,12 @@ impl Watch {
 /// Whether a file or folder can be read.
 fn readable(path: &Path) -> std::io::Result<()> {
     let kind = path.metadata()?.file_type();
-    match () {
-        () if kind.is_dir() => fs::read_dir(path).map(drop),
-        () if kind.is_file() => File::open(path).map(drop),
+    if kind.is_dir() {
+        fs::read_dir(path).map(drop)
+    } else if kind.is_file() {
+        File::open(path).map(drop)
+    } else {
         // To open a pipe would wait for its writer.
-        () => Err(std::io::Error::other("it is not a file or folder")),
+        Err(std::io::Error::other("it is not a file or folder"))
     }
 }

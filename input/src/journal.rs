@@ -21,7 +21,7 @@ use super::{EventSender, Input, InputEvent, Piece};
 /// A segment that is longer than this, in bytes, is followed by another.
 const SEGMENT: u64 = 16 << 20;
 
-/// The name of a segment: so many digits, and an ending.
+/// A segment's name consists of this many digits and this ending.
 const DIGITS: usize = 16;
 const ENDING: &str = "ndjson";
 

@@ -35,10 +35,10 @@ impl Known {
     /// Forgets an input that begins: the session keeps track of it from now on.
     pub fn take(&mut self, input: &Planned) {
         let Some(inode) = input.inode.filter(|_| input.known) else { return };
-        let files = self.files.entry(inode).or_default();
-        let before = files.len();
-        files.retain(|saved| saved.fingerprint != input.fingerprint);
-        if files.len() == before {
+        let files = self.files.get_mut(&inode);
+        let is_here =
+            files.is_some_and(|files| files.extract_if(.., |saved| saved.fingerprint == input.fingerprint).count() > 0);
+        if !is_here {
             // It is a copy. It replaces what it is a copy of, if that lost its content: the rest is read only once.
             let is_lost = |saved: &Saved| saved.ended == Some(Stamp::default());
             for files in self.files.values_mut() {

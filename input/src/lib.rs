@@ -36,7 +36,7 @@ pub use known::Known;
 pub use own::Own;
 pub use read::read;
 pub use resume::{Plan, Planned, Saved, plan};
-pub use rotation::is_rotation;
+pub use rotation::{is_compressed, is_rotation};
 pub use session::{Consumer, Notice, Session};
 pub use world::{Clock, FileSystem, Inode, Metadata, OpenFile, Stamp, World, target};
 

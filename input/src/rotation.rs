@@ -1,9 +1,15 @@
 //! The names that a rotation gives to files.
 
 use std::ffi::OsStr;
+use std::path::Path;
 
-/// Endings of the names of compressed rotations.
+/// Endings of the names of compressed files.
 const COMPRESSED: [&str; 6] = ["gz", "zst", "bz2", "xz", "lz4", "Z"];
+
+/// True if a file is compressed, by its name.
+pub fn is_compressed(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| COMPRESSED.iter().any(|known| ending == *known))
+}
 
 /// True if a file called `found` is a rotation of one called `name`: a number, a date or `old` follows, and perhaps the
 /// ending of a compressed file.

@@ -25,6 +25,16 @@ pub enum Place {
     Unix(PathBuf),
 }
 
+impl Place {
+    /// The socket, if it can be reached from another machine.
+    fn beyond_loopback(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(socket) | Self::Udp(socket) => Some(*socket).filter(|socket| !socket.ip().is_loopback()),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
 /// What clients speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
@@ -77,11 +87,7 @@ impl Address {
 
     /// Whether everyone who reaches it may send records.
     pub fn is_open_to_all(&self) -> bool {
-        let is_local = match self.place {
-            Place::Tcp(socket) | Place::Udp(socket) => socket.ip().is_loopback(),
-            Place::Unix(_) => true,
-        };
-        !is_local && self.token_file().is_none() && !self.options.contains_key("client-ca")
+        self.place.beyond_loopback().is_some() && self.token_file().is_none() && !self.options.contains_key("client-ca")
     }
 
     pub fn framing(&self) -> Framing {
@@ -98,21 +104,24 @@ impl Address {
             let advice = did_you_mean(name, known.iter().copied());
             return Err(format!("there is no option {name:?}{advice}; there are {}", known.join(", ")));
         };
-        let is_valid = match *known {
-            "connections" => value.parse::<u32>().is_ok_and(|count| (1..=65_536).contains(&count)),
-            "idle" => value.parse::<catena::Duration>().is_ok(),
-            "framing" => ["auto", "newline", "nul", "octets"].contains(&value),
-            "mode" => u32::from_str_radix(value, 8).is_ok_and(|mode| mode <= 0o777),
-            _ => !value.is_empty(),
+        let (is_valid, expected) = match *known {
+            "connections" => (
+                value.parse::<u32>().is_ok_and(|count| (1..=65_536).contains(&count)),
+                "expected a number from 1 to 65536",
+            ),
+            "idle" => {
+                (value.parse::<catena::Duration>().is_ok(), "expected a whole number and a unit, such as 90s or 10m")
+            }
+            "framing" => {
+                (["auto", "newline", "nul", "octets"].contains(&value), "there are auto, newline, nul and octets")
+            }
+            "mode" => (
+                u32::from_str_radix(value, 8).is_ok_and(|mode| mode <= 0o777),
+                "expected permissions in octal, such as 660",
+            ),
+            _ => (!value.is_empty(), "expected a file"),
         };
         if !is_valid {
-            let expected = match *known {
-                "connections" => "expected a number from 1 to 65536",
-                "idle" => "expected a whole number and a unit, such as 90s or 10m",
-                "mode" => "expected permissions in octal, such as 660",
-                "framing" => "there are auto, newline, nul and octets",
-                _ => "expected a file",
-            };
             return Err(format!("{name}={value} is not valid: {expected}"));
         }
         self.options.insert(known, value.to_owned());
@@ -154,11 +163,7 @@ impl FromStr for Address {
         if is_tls && address.tls().is_none() {
             return Err(format!("{scheme} needs cert=FILE and key=FILE"));
         }
-        let open = match address.place {
-            Place::Tcp(socket) | Place::Udp(socket) => (!socket.ip().is_loopback()).then_some(socket),
-            Place::Unix(_) => None,
-        };
-        if let Some(socket) = open.filter(|_| !is_tls) {
+        if let Some(socket) = address.place.beyond_loopback().filter(|_| !is_tls) {
             return Err(format!(
                 "{scheme} on {socket} would let everyone on the network read and forge records: use TLS, or the loopback interface"
             ));

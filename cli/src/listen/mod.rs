@@ -39,7 +39,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// How long a handshake of TLS may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// The most reasons for refusals that are told apart.
+/// How many reasons for refusals are counted at a time.
 const MAX_REASONS: usize = 100;
 
 /// Counters of all listeners.

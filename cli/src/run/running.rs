@@ -233,6 +233,9 @@ impl Run {
 
     /// Warns about destinations of findings that are probably not meant so.
     pub fn tell_doubts(&mut self) {
+        if self.work.out.outputs.senders.is_empty() {
+            return;
+        }
         let report = self.work.pipeline.report();
         let rules = report.metrics.iter().filter_map(|metric| metric.name.strip_prefix("findings:"));
         self.work.out.outputs.senders.tell_doubts(&rules.collect::<Vec<_>>());

@@ -18,8 +18,8 @@ const REQUEST: Duration = Duration::from_secs(30);
 /// The longest answer that is read, in bytes.
 const MAX_ANSWER: u64 = 16 << 20;
 
-/// What stands for a secret.
-pub const HIDDEN: &str = "[hidden]";
+/// Replaces a secret in an answer.
+const HIDDEN: &str = "[hidden]";
 
 /// How much of an answer goes into messages, in characters.
 const MAX_SHOWN: usize = 300;

@@ -8,16 +8,13 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use catena_input::{Inode, folder, is_rotation, target};
+use catena_input::{Inode, folder, is_compressed, is_rotation, target};
 
 /// How much of the end of a file is compared to recognise it, in bytes.
 const TAIL: u64 = 4 << 10;
 
 /// How far the time of a write may lag behind the clock: file systems read it once in a tick.
 const TICK: Duration = Duration::from_millis(10);
-
-/// Endings of the names of compressed rotations, in which nothing can be removed.
-const COMPRESSED: [&str; 4] = ["gz", "zst", "bz2", "xz"];
 
 /// How far an output file was written when a state was saved, and how to recognise the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,7 +65,7 @@ impl From<Saved> for Mark {
 }
 
 impl Mark {
-    /// The mark at the end of the file that was opened at `target`.
+    /// The mark at the end of the file that was opened at `output`.
     pub fn end_of(file: &File, output: &Path) -> io::Result<Self> {
         let metadata = file.metadata()?;
         let length = metadata.len();
@@ -131,14 +128,14 @@ pub fn inode(metadata: &fs::Metadata) -> Inode {
     Inode { device: metadata.dev(), inode: metadata.ino() }
 }
 
-/// The files in an output's folder that are named like a rotation of it and are not compressed.
+/// The files in an output's folder that are named like a rotation of it and are not compressed: nothing can be removed from
+/// a compressed file.
 fn rotations(output: &Path) -> io::Result<Vec<PathBuf>> {
     let target = target(output);
     let Some(name) = target.file_name() else { return Ok(Vec::new()) };
     let is_rotation = |path: &PathBuf| {
         let found = path.file_name().unwrap_or_default();
-        let is_compressed = path.extension().is_some_and(|ending| COMPRESSED.iter().any(|known| ending == *known));
-        found != name && !is_compressed && is_rotation(name, found) && path.is_file()
+        is_rotation(name, found) && !is_compressed(path) && path.is_file()
     };
     Ok(fs::read_dir(folder(&target))?.flatten().map(|entry| entry.path()).filter(is_rotation).collect())
 }
