@@ -1,4 +1,4 @@
-//! Converts the rule files in `rules/` to the JSON that the engine embeds, compressed to a seventh.
+//! Converts the rule files in `rules/` and the schemas in `docs/` to the JSON that the engine embeds, compressed to a seventh.
 
 use std::error::Error;
 use std::io::Write as _;
@@ -9,15 +9,35 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    println!("cargo:rerun-if-changed=rules");
-    let out = env::var("OUT_DIR")?;
-    for (name, folder) in [("rules", "rules"), ("exceptions", "rules/exceptions")] {
-        let file = fs::File::create(Path::new(&out).join(format!("{name}.json.gz")))?;
-        let mut gzip = GzEncoder::new(file, Compression::best());
-        gzip.write_all(json(Path::new(folder))?.as_bytes())?;
-        gzip.finish()?;
+    for input in ["rules", CONFIG_SCHEMA, RULE_SCHEMA] {
+        println!("cargo:rerun-if-changed={input}");
     }
+    println!("cargo:rerun-if-env-changed=CATENA_REVISION");
+    embed("rules", &json(Path::new("rules"))?)?;
+    embed("exceptions", &json(Path::new("rules/exceptions"))?)?;
+    embed("config.schema", &schema()?)
+}
+
+const CONFIG_SCHEMA: &str = "docs/config.schema.json";
+const RULE_SCHEMA: &str = "docs/rule.schema.json";
+
+fn embed(name: &str, json: &str) -> Result<(), Box<dyn Error>> {
+    let file = fs::File::create(Path::new(&env::var("OUT_DIR")?).join(format!("{name}.json.gz")))?;
+    let mut gzip = GzEncoder::new(file, Compression::best());
+    gzip.write_all(json.as_bytes())?;
+    gzip.finish()?;
     Ok(())
+}
+
+/// The schema of configurations, with that of rules in it.
+fn schema() -> Result<String, Box<dyn Error>> {
+    let read = |file: &str| -> Result<serde_json::Value, Box<dyn Error>> {
+        Ok(serde_json::from_str(&fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?)?)
+    };
+    let mut schema = read(CONFIG_SCHEMA)?;
+    let definitions = schema.get_mut("$defs").ok_or("the schema has no definitions")?;
+    definitions["rule"] = read(RULE_SCHEMA)?;
+    Ok(schema.to_string())
 }
 
 /// The YAML files of a folder as a JSON array, ordered by file name. Omits the members that only people and tests read,

@@ -50,13 +50,13 @@ fn memory(sandbox: &Sandbox) {
     let metric =
         |metrics: &[catena_host::Metric], name: &str| metrics.iter().find(|m| m.name == name).map_or(0, |m| m.value);
     let metrics = few.metrics().expect("returns the metrics");
-    let pending = metric(&metrics, "now:pending");
+    let pending = metric(&metrics, "pending");
     let grown = few.memory() - base;
     println!(
         "memory: {pending} identities with a pending step each: {:.0} MB in all, {} bytes each; the engine's own estimate {:.0} MB",
         grown as f64 / 1e6,
         grown / pending as usize,
-        metric(&metrics, "now:state-bytes") as f64 / 1e6,
+        metric(&metrics, "state-bytes") as f64 / 1e6,
     );
     let checkpoint = few.checkpoint().expect("is saved");
     println!("checkpoint: {:.0} MB", checkpoint.len() as f64 / 1e6);
@@ -81,7 +81,7 @@ fn memory(sandbox: &Sandbox) {
     for batch in &batches[1..] {
         crowded.process(&shared(batch), NOW).expect("fits");
     }
-    let pending = metric(&crowded.metrics().expect("returns the metrics"), "now:pending");
+    let pending = metric(&crowded.metrics().expect("returns the metrics"), "pending");
     println!(
         "memory: {pending} pending steps of 1,000 identities: {} bytes each",
         (crowded.memory() - base) / pending as usize

@@ -2,16 +2,19 @@
 
 use std::cell::RefCell;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
 use crate as engine;
 
 #[allow(unsafe_code, missing_docs, reason = "generated")]
 mod bindings {
-    wit_bindgen::generate!({ path: "wit", world: "plugin" });
+    wit_bindgen::generate!({ path: "wit", world: "catena" });
 }
 
 use bindings::exports::catena::pipeline::correlation::{
-    Batch, Correlator, Fault, Finding, Guest, GuestCorrelator, Metric, Outcome, Rejection, Route, Severity, Splice,
-    Unrecognised,
+    Batch, Checkpoint, CheckpointForm, Correlator, Edits, Fault, FaultKind, Finding, Guest, GuestCorrelator, Metric,
+    MetricKind, Outcome, Rejection, Route, Unrecognised,
 };
 
 /// The component itself; it has no state.
@@ -28,6 +31,14 @@ mod export {
 
 impl Guest for Component {
     type Correlator = Handle;
+
+    fn join_annotations(texts: Vec<String>) -> Result<String, Fault> {
+        engine::join_annotations(&texts).map_err(fault)
+    }
+
+    fn describe() -> String {
+        engine::describe()
+    }
 }
 
 impl GuestCorrelator for Handle {
@@ -35,20 +46,30 @@ impl GuestCorrelator for Handle {
         handle(config.parse().and_then(engine::Correlator::new))
     }
 
-    fn resume(config: String, checkpoint: Vec<u8>) -> Result<Correlator, Fault> {
+    fn resume(config: String, checkpoint: Checkpoint) -> Result<Correlator, Fault> {
+        let checkpoint = match checkpoint {
+            Checkpoint::Bytes(bytes) => bytes,
+            Checkpoint::Base64(text) => BASE64.decode(&text).map_err(|error| Fault {
+                kind: FaultKind::InvalidCheckpoint,
+                path: "checkpoint".to_owned(),
+                message: format!("expected base64: {error}"),
+            })?,
+        };
         handle(config.parse().and_then(|config| engine::Correlator::resume(config, &checkpoint)))
     }
 
-    fn process(&self, batch: Batch, now: u64) -> Result<Outcome, Fault> {
-        let outcome = self.0.borrow_mut().process(bytes(&batch), engine::Timestamp::from_millis(now)).map_err(fault)?;
+    fn process(&self, batch: Batch, now_ms: Option<u64>) -> Result<Outcome, Fault> {
+        let now = now_ms.map(engine::Timestamp::from_millis);
+        let outcome = self.0.borrow_mut().process(bytes(&batch), now).map_err(fault)?;
         Ok(Outcome {
             records: outcome.records,
             matched: outcome.matched,
             dropped: outcome.dropped,
-            splices: outcome.splices.into_iter().map(splice).collect(),
+            edits: edits(&outcome.splices),
             findings: outcome.findings.into_iter().map(finding).collect(),
             rejections: outcome.rejections.into_iter().map(rejection).collect(),
             unrecognised: outcome.unrecognised.into_iter().map(unrecognised).collect(),
+            extra: None,
         })
     }
 
@@ -57,13 +78,20 @@ impl GuestCorrelator for Handle {
         Ok(routes.into_iter().map(route).collect())
     }
 
-    fn checkpoint(&self) -> Vec<u8> {
-        self.0.borrow().checkpoint()
+    fn checkpoint(&self, form: CheckpointForm) -> Result<Checkpoint, Fault> {
+        let bytes = self.0.borrow().checkpoint();
+        Ok(match form {
+            CheckpointForm::Bytes => Checkpoint::Bytes(bytes),
+            CheckpointForm::Base64 => Checkpoint::Base64(BASE64.encode(bytes)),
+        })
     }
 
     fn metrics(&self) -> Vec<Metric> {
-        let metrics = self.0.borrow().metrics();
-        metrics.into_iter().map(|engine::Metric { name, value, .. }| Metric { name, value }).collect()
+        self.0.borrow().metrics().into_iter().map(metric).collect()
+    }
+
+    fn batch_limit(&self) -> u32 {
+        u32::try_from(self.0.borrow().batch_limit()).unwrap_or(u32::MAX)
     }
 }
 
@@ -78,21 +106,19 @@ fn bytes(batch: &Batch) -> &[u8] {
     }
 }
 
-fn splice(engine::Splice { start, end, text }: engine::Splice) -> Splice {
-    Splice { start, end, text }
+/// Texts of one batch are together shorter than 4 GiB: the memory has no more.
+fn edits(splices: &[engine::Splice]) -> Edits {
+    let length = |splice: &engine::Splice| u32::try_from(splice.text.len()).unwrap_or(u32::MAX);
+    Edits {
+        places: splices.iter().flat_map(|splice| [splice.start, splice.end, length(splice)]).collect(),
+        text: splices.iter().map(|splice| splice.text.as_str()).collect(),
+    }
 }
 
 fn finding(finding: engine::Finding) -> Finding {
     let engine::Finding { id, rule, severity, first_seen, last_seen, start, end, body } = finding;
-    let severity = match severity {
-        engine::Severity::Informational => Severity::Informational,
-        engine::Severity::Low => Severity::Low,
-        engine::Severity::Medium => Severity::Medium,
-        engine::Severity::High => Severity::High,
-        engine::Severity::Critical => Severity::Critical,
-    };
-    let (first_seen, last_seen) = (first_seen.as_millis(), last_seen.as_millis());
-    Finding { id, rule, severity, first_seen, last_seen, start, end, body }
+    let (first_seen_ms, last_seen_ms) = (first_seen.as_millis(), last_seen.as_millis());
+    Finding { id, rule, severity_id: severity.id(), first_seen_ms, last_seen_ms, start, end, body, extra: None }
 }
 
 fn rejection(engine::Rejection { start, end, reason, detail }: engine::Rejection) -> Rejection {
@@ -103,15 +129,26 @@ fn unrecognised(engine::Unrecognised { start, end, kind }: engine::Unrecognised)
     Unrecognised { start, end, code: kind.code().to_owned() }
 }
 
-fn route(engine::Route { start, end, records, partition }: engine::Route) -> Route {
-    Route { start, end, records, partition }
+fn route(engine::Route { start, end, records, partitions }: engine::Route) -> Route {
+    Route { start, end, records, partitions }
+}
+
+fn metric(metric: engine::Metric) -> Metric {
+    let kind = match metric.kind() {
+        engine::MetricKind::Counter => MetricKind::Counter,
+        engine::MetricKind::Gauge => MetricKind::Gauge,
+    };
+    let engine::Metric { name, labels, value } = metric;
+    let labels = labels.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    Metric { name: name.to_owned(), kind, labels, value }
 }
 
 fn fault(error: engine::Error) -> Fault {
-    let why = error.to_string();
-    match error {
-        engine::Error::InvalidConfig { .. } => Fault::InvalidConfig(why),
-        engine::Error::InvalidCheckpoint(_) => Fault::InvalidCheckpoint(why),
-        engine::Error::LimitExceeded(_) => Fault::LimitExceeded(why),
-    }
+    let (kind, path, message) = match error {
+        engine::Error::InvalidConfig { path, reason, .. } => (FaultKind::InvalidConfig, path, reason),
+        engine::Error::InvalidCheckpoint(reason) => (FaultKind::InvalidCheckpoint, "checkpoint".to_owned(), reason),
+        engine::Error::InvalidArgument { name, reason } => (FaultKind::InvalidArgument, name.to_owned(), reason),
+        engine::Error::LimitExceeded(reason) => (FaultKind::LimitExceeded, "batch".to_owned(), reason),
+    };
+    Fault { kind, path, message }
 }

@@ -50,6 +50,7 @@ mod chain;
 mod component;
 mod config;
 mod correlator;
+mod describe;
 mod emit;
 mod event;
 mod finding;
@@ -59,8 +60,9 @@ mod util;
 mod vocab;
 
 pub use config::{Config, Place, RecordSearch};
-pub use correlator::{Correlator, Metric, Route};
-pub use emit::{Outcome, Reason, Rejection, Splice, Unrecognised, UnrecognisedKind};
+pub use correlator::{Correlator, METRICS, Metric, MetricInfo, MetricKind, Route};
+pub use describe::describe;
+pub use emit::{Outcome, Reason, Rejection, Splice, Unrecognised, UnrecognisedKind, join_annotations};
 pub use event::Path;
 pub use finding::{Finding, FindingFormat};
 pub use rule::{
@@ -69,6 +71,6 @@ pub use rule::{
 };
 pub use scan::JsonScanner;
 pub use vocab::{
-    Attack, AttackVersion, Confidence, Duration, Error, IdentityKey, Limits, Mode, ParseError, Provider, Severity,
-    Timestamp, WantedOutcome,
+    Attack, AttackVersion, Confidence, Duration, Error, IdentityKey, Limits, Mode, ParseError, Partition, Provider,
+    Severity, Timestamp, WantedOutcome,
 };

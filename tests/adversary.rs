@@ -260,7 +260,7 @@ fn play(game: &Game) -> Result {
         rules.extend(outcome.findings.into_iter().map(|finding| finding.rule));
     }
     let has = |rule: &str| rules.iter().any(|found| found == rule);
-    let cut = correlator.metrics().into_iter().find(|metric| metric.name == "searches-cut").unwrap().value;
+    let cut = crate::common::run::value_of(&correlator.metrics(), "searches-cut");
     let (missed, told) = (!has(CHAINS[game.chain].0), has("state-pressure"));
     let ratio = output as f64 / stream.len() as f64;
     let score = ratio + cut as f64 + if missed { 1e6 } else { 0.0 };

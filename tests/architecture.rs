@@ -4,8 +4,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the bottom up. `component` is the only one that knows WIT.
-const LAYERS: [&str; 11] =
-    ["util", "vocab", "scan", "event", "rule", "chain", "finding", "emit", "config", "correlator", "component"];
+const LAYERS: [&str; 12] = [
+    "util",
+    "vocab",
+    "scan",
+    "event",
+    "rule",
+    "chain",
+    "finding",
+    "emit",
+    "config",
+    "correlator",
+    "describe",
+    "component",
+];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {

@@ -52,7 +52,7 @@ fn the_state_of_unchanged_rules_survives_when_other_rules_change() {
     let rules: Vec<_> = found.iter().map(|finding| finding.rule.as_str()).collect();
     assert_eq!(rules, ["aws-instance-created", "aws-snapshot-staging", "a-launch"]);
     let mut without = crate::common::run::resume(r#"{"built_in_rules":false}"#, &before.checkpoint()).unwrap();
-    assert!(without.metrics().iter().any(|metric| metric.name == "reset:aws-snapshot-staging" && metric.value == 1));
+    assert_eq!(crate::common::run::value_of(&without.metrics(), "reset:aws-snapshot-staging"), 1);
     assert_eq!(without.process(&lines(&[instance]), crate::common::NOW).unwrap().findings, []);
 }
 

@@ -36,7 +36,7 @@ fn statuses(findings: &[(Finding, Value)]) -> Vec<(&str, &str)> {
 }
 
 fn metric(metrics: &[catena::Metric], name: &str) -> u64 {
-    metrics.iter().find(|metric| metric.name == name).unwrap().value
+    crate::common::run::value_of(metrics, name)
 }
 
 #[test]

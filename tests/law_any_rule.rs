@@ -45,16 +45,7 @@ proptest! {
     #[test]
     fn sharded_findings_match_the_oracle(rule in rule(), records in records(9), partitions in 1..5u32) {
         let Some((rule, config)) = configured(&rule) else { return Err(TestCaseError::reject("no rule")) };
-        let whole = batch(&records);
-        let mut shards = vec![Vec::new(); partitions as usize];
-        for route in crate::common::run::open(&config).unwrap().route(&whole, partitions).unwrap() {
-            let Some(partition) = route.partition else { continue };
-            shards[partition as usize].extend_from_slice(&whole[route.start as usize..route.end as usize]);
-        }
-        let mut found = Vec::new();
-        for shard in shards {
-            found.extend(crate::common::run::open(&config).unwrap().process(&shard, crate::common::NOW).unwrap().findings);
-        }
+        let found = crate::common::sharded::several(&config, &batch(&records), partitions).0.findings;
         check(&rule, &records, &found);
     }
 

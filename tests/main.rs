@@ -33,6 +33,7 @@ mod law_forms;
 mod law_monotone;
 mod law_order;
 mod law_prefilter;
+mod law_shards;
 mod law_told;
 mod many_values;
 mod operations;

@@ -98,7 +98,7 @@ fn eql_slows_down_with_every_live_identity() {
         .collect();
     let mut both = Both::open("{}");
     both.process(&others);
-    assert_eq!(both.metric("now:identities"), 8_900);
+    assert_eq!(both.metric("identities"), 8_900);
     let found = both.process(&lines(&[volume, snapshot, instance])).findings;
     assert_eq!(found.iter().filter(|finding| finding.rule == STAGING).count(), 1);
     assert_eq!(both.metric("evicted:total") + both.metric("evicted:identity"), 0);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::common::{events, oracle};
+use crate::common::{events, oracle, sharded};
 use proptest::prelude::*;
 
 proptest! {
@@ -16,27 +16,9 @@ proptest! {
     ) {
         let records: Vec<_> = events.iter().map(crate::common::Event::line).collect();
         let batch = if container { format!("{{\"Records\":[{}]}}\n", records.join(",")) } else { records.join("\n") };
-        let mut router = crate::common::run::open("{}").unwrap();
-        let mut shards = vec![Vec::new(); partitions as usize];
-        let (mut records, mut found) = (0, Vec::new());
-        for route in router.route(batch.as_bytes(), partitions).unwrap() {
-            let Some(partition) = route.partition else {
-                records += route.records;
-                continue;
-            };
-            let shard = &mut shards[partition as usize];
-            shard.extend_from_slice(&batch.as_bytes()[route.start as usize..route.end as usize]);
-            if shard.last() != Some(&b'\n') {
-                shard.push(b'\n');
-            }
-        }
-        for shard in shards {
-            let outcome = crate::common::run::open("{}").unwrap().process(&shard, crate::common::NOW).unwrap();
-            records += outcome.records;
-            found.extend(outcome.findings);
-        }
-        prop_assert_eq!(records as usize, events.len());
-        oracle::check(&found, &oracle::findings(&events));
+        let (together, _) = sharded::several("{}", batch.as_bytes(), partitions);
+        prop_assert_eq!(together.counts[0], events.len());
+        oracle::check(&together.findings, &oracle::findings(&events));
     }
 }
 
@@ -54,8 +36,8 @@ fn routes_are_in_order_and_hold_whole_lines() {
     }
     let lines = batch.iter().filter(|byte| **byte == b'\n').count();
     assert_eq!((at as usize, records as usize), (batch.len(), lines));
-    let partitions: BTreeSet<_> = routes.iter().filter_map(|route| route.partition).collect();
+    let partitions: BTreeSet<_> = routes.iter().flat_map(|route| route.partitions.iter().copied()).collect();
     assert_eq!(partitions, (0..4).collect());
-    let wanted: u32 = routes.iter().filter(|route| route.partition.is_some()).map(|route| route.records).sum();
+    let wanted: u32 = routes.iter().filter(|route| !route.partitions.is_empty()).map(|route| route.records).sum();
     assert!(wanted < records / 2, "records that no rule matches should go to no partition: {wanted} of {records}");
 }

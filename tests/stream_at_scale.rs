@@ -93,7 +93,7 @@ fn every_true_chain_is_found_exactly_once_and_no_false_one() {
     let mut shards = vec![Vec::new(); 8];
     for route in crate::common::run::open("{}").unwrap().route(batch.as_bytes(), 8).unwrap() {
         let run = &batch.as_bytes()[route.start as usize..route.end as usize];
-        if let Some(partition) = route.partition {
+        for partition in route.partitions {
             shards[partition as usize].extend_from_slice(run);
         }
     }

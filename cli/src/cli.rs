@@ -349,9 +349,15 @@ pub struct Health {
     pub address: SocketAddr,
 }
 
-/// Show the size, world, imports, exports and rules of a component.
+/// Show what a component says of itself: its version, contract, rules, metrics and settings.
 #[derive(Debug, Args)]
 pub struct Inspect {
+    /// Print the whole description as JSON, with the JSON Schema of configurations
+    #[arg(long)]
+    pub json: bool,
+    /// Write the component to this file, for other hosts to load
+    #[arg(long, value_name = "FILE")]
+    pub save: Option<PathBuf>,
     /// Component to inspect [default: the built-in one]
     pub component: Option<PathBuf>,
 }

@@ -11,6 +11,7 @@ mod inspect;
 mod kind;
 mod listen;
 mod log;
+mod metric;
 mod monitor;
 mod output;
 mod pipeline;

@@ -8,10 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::CliError;
+use catena_host::MetricKind;
+
 use super::pipeline::Report;
 use super::summary::Summary;
 use super::watch::Problems;
+use super::{CliError, metric};
 use super::{listen, send};
 use catena_input::Journal;
 
@@ -179,64 +181,37 @@ impl Text {
         }
     }
 
-    /// The metrics of the engine: `now:NAME` is a gauge, `NAME:KIND` a counter with a label.
+    /// The metrics of the engine.
     fn engine(&mut self, report: &Report) {
-        let mut told = String::new();
-        for metric in &report.metrics {
-            let (gauge, name) = match metric.name.strip_prefix("now:") {
-                Some(name) => (true, name),
-                None => (false, &*metric.name),
-            };
-            if metric.name == "now:watermark" {
+        let mut names: Vec<&str> = report.metrics.iter().map(|metric| metric.name.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            let mut metrics = metric::named(&report.metrics, name).peekable();
+            let Some(first) = metrics.peek() else { continue };
+            let known = catena::METRICS.iter().find(|known| known.name == name);
+            let help = known.map_or("A metric of another component.", |known| known.help);
+            if name == "watermark" {
                 // Prometheus counts in seconds. 0 stands for no event yet.
-                if metric.value > 0 {
-                    let help = "Event time up to which events are expected to have arrived.";
-                    self.gauge("engine_watermark_timestamp_seconds", help, metric.value / 1_000);
+                if first.value > 0 {
+                    self.gauge("engine_watermark_timestamp_seconds", help, first.value / 1_000);
                 }
                 continue;
             }
-            let (name, kind) = name.split_once(':').map_or((name, None), |(name, kind)| (name, Some(kind)));
-            let help = help(name);
+            let (kind, end) = match first.kind {
+                MetricKind::Counter => ("counter", "_total"),
+                MetricKind::Gauge => ("gauge", ""),
+            };
             let name: String =
                 name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' }).collect();
-            let of_kind = if kind.is_some() { "_by_kind" } else { "" };
-            let family = format!("catena_engine_{name}{of_kind}{}", if gauge { "" } else { "_total" });
-            if family != told {
-                self.family(&family, help, if gauge { "gauge" } else { "counter" });
-                told.clone_from(&family);
+            let family = format!("catena_engine_{name}{end}");
+            self.family(&family, help, kind);
+            for metric in metrics {
+                let labels = metric.labels.iter().map(|(name, value)| format!("{name}={value:?}"));
+                let labels = labels.collect::<Vec<_>>().join(",");
+                let labels = if labels.is_empty() { labels } else { format!("{{{labels}}}") };
+                self.sample(&family, &labels, metric.value);
             }
-            let labels = kind.map(|kind| format!("{{kind={kind:?}}}")).unwrap_or_default();
-            self.sample(&family, &labels, metric.value);
         }
-    }
-}
-
-/// What a metric of the engine counts, without `now:` and its kind; see docs/configuration.md.
-fn help(name: &str) -> &'static str {
-    match name {
-        "records" => "Records processed.",
-        "matched" => "Records that match a rule.",
-        "dropped" => "Records removed from the stream.",
-        "findings" => "Findings, also by rule.",
-        "reset" => "1 for a rule whose pending events were discarded because it has changed or was removed.",
-        "suppressed" => "Findings tagged by an exception.",
-        "excepted" => "Findings dropped by an exception.",
-        "rejected" => "Rejected records by reason.",
-        "input" => "Records by cloud and form.",
-        "unrecognised" => "Records that are no event of a known cloud and hold none.",
-        "duplicates" => "Events that had been seen before.",
-        "late" => "Events older than the watermark when they arrived.",
-        "future" => "Events dated too far ahead of the clock.",
-        "unidentified" => "Steps of chains without an identity.",
-        "evicted" => "Pending events evicted because of a limit.",
-        "forgotten-event-ids" => "Event ids evicted because of a limit.",
-        "searches-cut" => "Searches for findings that stopped at a limit.",
-        "further-evidence" => "Events that completed a finding that had been reported.",
-        "withheld" => "Findings withheld because of the bound on the output.",
-        "pending" => "Pending events.",
-        "identities" => "Identities with pending events.",
-        "event-ids" => "Event ids that are remembered.",
-        "state-bytes" => "Approximate memory of the state, in bytes.",
-        _ => "A metric of another component.",
     }
 }

@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use catena_host::{Bounds, Error, Health, Metric, Mode, Outcome, Sandbox, Supervisor};
 
+use super::metric;
 use super::sink::WriteError;
 use catena_input::framing::{Batch, Kind};
 use workers::Workers;
@@ -56,16 +57,17 @@ impl Pipeline {
         jobs: usize,
         checkpoints: &[Bytes],
     ) -> Result<Self, Error> {
-        let open = |job: usize| match checkpoints.get(job) {
+        let open = |config: &str, checkpoint: Option<&Bytes>| match checkpoint {
             None => Supervisor::open(Arc::clone(sandbox), config, mode, Bounds::default()),
             Some(checkpoint) => {
                 Supervisor::resume(Arc::clone(sandbox), config, mode, Bounds::default(), checkpoint.clone())
             }
         };
         if jobs == 1 {
-            return Ok(Self::One(Box::new(open(0)?)));
+            return Ok(Self::One(Box::new(open(config, checkpoints.first())?)));
         }
-        let supervisors: Result<Vec<_>, _> = (0..jobs).map(open).collect();
+        let open_one = |job| open(&shards::with_partition(config, job, jobs), checkpoints.get(job));
+        let supervisors: Result<Vec<_>, _> = (0..jobs).map(open_one).collect();
         Ok(Self::Workers(Workers::start(supervisors?)))
     }
 
@@ -123,15 +125,7 @@ impl Report {
     fn add(&mut self, supervisor: &mut Supervisor) {
         // A correlator that fails here is restarted, which its health shows.
         for metric in supervisor.metrics().unwrap_or_default() {
-            match self.metrics.iter_mut().find(|known| known.name == metric.name) {
-                // Watermarks merge to the earliest known one (0 is unknown); everything else is summed.
-                Some(known) if metric.name == "now:watermark" => {
-                    let known_times = [known.value, metric.value].into_iter().filter(|time| *time > 0);
-                    known.value = known_times.min().unwrap_or_default();
-                }
-                Some(known) => known.value += metric.value,
-                None => self.metrics.push(metric),
-            }
+            metric::add(&mut self.metrics, metric);
         }
         let health = supervisor.health();
         self.health.restarts += health.restarts;

@@ -21,7 +21,7 @@ use super::signals::Signals;
 use super::sink::WriteError;
 use super::summary::Summary;
 use super::watch::Watch;
-use super::{CliError, DONE, FAILED, UNRECOGNISED, listen, log};
+use super::{CliError, DONE, FAILED, UNRECOGNISED, listen, log, metric};
 use catena_input::{self as input, Arguments, Events, FileSystem, Follow, Input, Inputs, Journal, Session, World};
 use out::Out;
 use reload::{Reload, tell_reset};
@@ -183,7 +183,7 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
     summary.seconds = began.elapsed().as_secs_f64();
     summary.set_input(&metrics);
     // Another component may not count its input.
-    let is_counted = metrics.iter().any(|metric| metric.name.starts_with("unrecognised:"));
+    let is_counted = metric::named(&metrics, "unrecognised").next().is_some();
     let is_nothing = is_counted && summary.records > 0 && !summary.recognised_any();
     let is_unrecognised = match arguments.unrecognised {
         cli::Unrecognised::All => is_nothing,
@@ -234,7 +234,8 @@ fn check_all(arguments: &cli::Run, configured: &Configuration, inputs: &Inputs) 
     let sandbox = Arc::new(load(arguments.component.as_deref(), cache(arguments))?);
     let pipeline = Pipeline::open(&sandbox, &configured.json, configured.mode.into(), 1, &[]);
     let mut pipeline = pipeline.map_err(|error| CliError::usage(error.to_string()))?;
-    let rules = pipeline.report().metrics.iter().filter(|metric| metric.name.starts_with("findings:")).count();
+    let rules =
+        metric::named(&pipeline.report().metrics, "findings").filter(|metric| !metric::is_of_limits(metric)).count();
     let mut problems: Vec<_> =
         inputs.failed.iter().map(|(name, error)| format!("cannot read {name}: {error}")).collect();
     for path in arguments.inputs.iter().filter(|path| path.as_os_str() != "-") {

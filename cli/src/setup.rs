@@ -56,6 +56,9 @@ pub fn configuration(arguments: &cli::Run) -> Result<Configuration, CliError> {
         };
         members.insert("findings".to_owned(), name.into());
     }
+    if usize::from(arguments.jobs) > 1 && members.get("partition").is_some_and(|partition| !partition.is_null()) {
+        return Err(wrong("partition", "the partitions of a run with several --jobs are its own"));
+    }
     // The component refuses any other mode.
     let mode = match members.get("mode").and_then(Value::as_str) {
         Some("filter") => Mode::Filter,

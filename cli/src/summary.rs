@@ -4,6 +4,8 @@ use std::time::Duration;
 use catena_host::{Metric, Outcome};
 use serde::{Deserialize, Serialize};
 
+use super::metric;
+
 /// Totals of a run. `records = passed + dropped + rejected`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
@@ -47,11 +49,11 @@ impl Summary {
 
     /// Takes over what the component counts of its input.
     pub fn set_input(&mut self, metrics: &[Metric]) {
-        let of = |prefix: &str| {
-            let named = metrics.iter().filter_map(|metric| Some((metric.name.strip_prefix(prefix)?, metric.value)));
-            named.filter(|(_, value)| *value > 0).map(|(name, value)| (name.to_owned(), value)).collect()
+        let of = |name: &str| {
+            let counted = metric::named(metrics, name).filter(|metric| metric.value > 0);
+            counted.map(|metric| (metric::kind(metric), metric.value)).collect()
         };
-        (self.input, self.unrecognised) = (of("input:"), of("unrecognised:"));
+        (self.input, self.unrecognised) = (of("input"), of("unrecognised"));
     }
 
     /// Whether a record of a known cloud was read.

@@ -21,7 +21,7 @@ fn a_component_is_compiled_once() {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let process = |sandbox: &Sandbox| {
         let batch = records().join("\n");
-        sandbox.open("{}").expect("opens").process(batch.as_bytes(), 0).expect("is processed").findings.len()
+        sandbox.open("{}").expect("opens").process(batch.as_bytes(), None).expect("is processed").findings.len()
     };
     let first = Sandbox::cached(COMPONENT, Limits::default(), folder.path()).expect("it is compiled");
     let kept = files(folder.path());

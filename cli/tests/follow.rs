@@ -122,7 +122,7 @@ fn metrics_and_health_are_served_and_messages_can_be_json() {
         "\ncatena_instances 2\n",
         "\ncatena_restarts_total 0\n",
         "\ncatena_lag_bytes 0\n",
-        "\ncatena_engine_findings_by_kind_total{kind=\"aws-snapshot-staging\"} 1\n",
+        "\ncatena_engine_findings_total{rule=\"aws-snapshot-staging\"} 1\n",
         "\n# TYPE catena_engine_pending gauge\n",
     ] {
         assert!(metrics.contains(expected), "{expected} is not in {metrics}");

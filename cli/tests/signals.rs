@@ -61,7 +61,7 @@ fn a_reload_keeps_pending_events_and_refuses_an_invalid_configuration() {
         thread::sleep(Duration::from_millis(500));
         signal(&run.0, "-USR1");
         let report = told(&mut messages, "engine: ");
-        for expected in ["3 records in 1 input", "recognised: 3 aws-record", "findings:aws-snapshot-staging 1"] {
+        for expected in ["3 records in 1 input", "recognised: 3 aws-record", "findings aws-snapshot-staging 1"] {
             assert!(report.contains(expected), "{expected}: {report}");
         }
         let found = fs::read_to_string(&findings).expect("it is there");

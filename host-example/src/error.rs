@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::sandbox::Fault;
+use crate::sandbox::{Fault, FaultKind};
 
 /// Why a component could not be loaded or called.
 #[derive(Debug)]
@@ -27,12 +27,14 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Component(error) => write!(f, "the component cannot be loaded: {error:#}"),
-            Self::Fault(
-                Fault::InvalidConfig(why)
-                | Fault::InvalidCheckpoint(why)
-                | Fault::LimitExceeded(why)
-                | Fault::Other(why),
-            ) => f.write_str(why),
+            Self::Fault(Fault { kind, path, message }) => match kind {
+                FaultKind::InvalidConfig if path.is_empty() => write!(f, "invalid configuration: {message}"),
+                FaultKind::InvalidConfig => write!(f, "invalid configuration at {path}: {message}"),
+                FaultKind::InvalidCheckpoint => write!(f, "invalid checkpoint: {message}"),
+                FaultKind::InvalidArgument => write!(f, "invalid argument {path}: {message}"),
+                FaultKind::LimitExceeded => write!(f, "limit exceeded: {message}"),
+                FaultKind::Other => f.write_str(message),
+            },
             Self::Trap(error) => write!(f, "the component failed: {error:#}"),
             Self::InvalidAnswer(why) => write!(f, "the component's answer violates its contract: {why}"),
         }

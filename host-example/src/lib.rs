@@ -31,8 +31,6 @@ mod validate;
 pub use error::Error;
 pub use limits::Limits;
 pub use merge::{Fate, Merge};
-pub use outcome::Mode;
-pub use sandbox::{
-    Correlator, Fault, Finding, Metric, Outcome, Rejection, Route, Sandbox, Severity, Splice, Unrecognised,
-};
+pub use outcome::{Mode, Outcome, Splice};
+pub use sandbox::{Correlator, Fault, FaultKind, Finding, Metric, MetricKind, Rejection, Route, Sandbox, Unrecognised};
 pub use supervisor::{Bounds, Health, POISON, Supervisor};

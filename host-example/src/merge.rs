@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use memchr::{memchr, memrchr};
 
-use crate::Mode;
-use crate::sandbox::{Outcome, Splice, Unrecognised};
+use crate::sandbox::Unrecognised;
+use crate::{Mode, Outcome, Splice};
 
 /// How a part of a batch was handled.
 pub enum Fate {
@@ -37,16 +37,7 @@ struct Container {
 impl<'b> Merge<'b> {
     /// A merge of the parts of `batch`.
     pub fn new(batch: &'b [u8], mode: Mode) -> Self {
-        let outcome = Outcome {
-            records: 0,
-            matched: 0,
-            dropped: 0,
-            splices: Vec::new(),
-            findings: Vec::new(),
-            rejections: Vec::new(),
-            unrecognised: Vec::new(),
-        };
-        Self { batch, mode, outcome, container: None }
+        Self { batch, mode, outcome: Outcome::default(), container: None }
     }
 
     /// Adds the outcome of a part: counts, findings, rejections and splices, with offsets relative to the part.

@@ -7,20 +7,24 @@ use wasmtime::component::{Component, Linker, ResourceAny};
 use wasmtime::{Cache, CacheConfig, Config, Engine, Store, Trap};
 
 use crate::limits::{Epochs, Usage};
-use crate::{Error, Limits, validate};
+use crate::{Error, Limits, Outcome, validate};
 
 #[allow(missing_docs, reason = "generated; the documentation is in wit/catena.wit")]
-mod bindings {
+pub(crate) mod bindings {
     wasmtime::component::bindgen!({
         path: "../wit",
-        world: "plugin",
+        world: "catena",
         ownership: Borrowing { duplicate_if_necessary: true },
     });
+
+    pub(crate) use exports::catena::pipeline::correlation::{Edits, Outcome};
 }
 
-use bindings::exports::catena::pipeline::correlation::GuestCorrelator;
+use bindings::exports::catena::pipeline::correlation::{
+    Batch, CheckpointForm, CheckpointParam, CheckpointResult, GuestCorrelator,
+};
 pub use bindings::exports::catena::pipeline::correlation::{
-    Batch, Fault, Finding, Metric, Outcome, Rejection, Route, Severity, Splice, Unrecognised,
+    Fault, FaultKind, Finding, Metric, MetricKind, Rejection, Route, Unrecognised,
 };
 
 /// The folder in that of the cache which Wasmtime has for itself.
@@ -31,7 +35,7 @@ const COMPILED: &str = "compiled";
 /// Compilation takes some tenths of a second, or some milliseconds with a cache; instantiation takes microseconds.
 pub struct Sandbox {
     engine: Engine,
-    ready: bindings::PluginPre<Usage>,
+    ready: bindings::CatenaPre<Usage>,
     component: Component,
     limits: Limits,
     _epochs: Epochs,
@@ -42,9 +46,11 @@ pub struct Sandbox {
 /// After a trap it is unusable: every call returns [`Error::Trap`].
 pub struct Correlator {
     store: Store<Usage>,
-    plugin: bindings::Plugin,
+    instance: bindings::Catena,
     handle: ResourceAny,
     limits: Limits,
+    /// The length of the longest batch that it accepts.
+    batch_limit: usize,
 }
 
 impl Sandbox {
@@ -78,7 +84,7 @@ impl Sandbox {
         let component = Component::new(&engine, component).map_err(Error::Component)?;
         // The linker is empty, so a component with imports is rejected.
         let linker = Linker::<Usage>::new(&engine);
-        let ready = linker.instantiate_pre(&component).and_then(bindings::PluginPre::new).map_err(Error::Component)?;
+        let ready = linker.instantiate_pre(&component).and_then(bindings::CatenaPre::new).map_err(Error::Component)?;
         let epochs = Epochs::start(engine.clone());
         Ok(Self { engine, ready, component, limits, _epochs: epochs })
     }
@@ -99,8 +105,8 @@ impl Sandbox {
     ///
     /// [`Error::Fault`] if the component refuses the configuration, [`Error::Trap`] if it traps.
     pub fn open(&self, config: &str) -> Result<Correlator, Error> {
-        self.start(|store, plugin| {
-            let correlation = plugin.catena_pipeline_correlation();
+        self.start(|store, instance| {
+            let correlation = instance.catena_pipeline_correlation();
             correlation.correlator().call_open(store, config)
         })
     }
@@ -111,24 +117,59 @@ impl Sandbox {
     ///
     /// As for [`open`](Self::open); also [`Error::Fault`] if the component refuses the checkpoint.
     pub fn resume(&self, config: &str, checkpoint: &[u8]) -> Result<Correlator, Error> {
-        self.start(|store, plugin| {
-            let correlation = plugin.catena_pipeline_correlation();
-            correlation.correlator().call_resume(store, config, checkpoint)
+        self.start(|store, instance| {
+            let correlation = instance.catena_pipeline_correlation();
+            correlation.correlator().call_resume(store, config, CheckpointParam::Bytes(checkpoint))
+        })
+    }
+
+    /// The same for a checkpoint in base64, as hosts pass it whose bindings are slow with bytes.
+    ///
+    /// # Errors
+    ///
+    /// As for [`resume`](Self::resume).
+    pub fn resume_base64(&self, config: &str, checkpoint: &str) -> Result<Correlator, Error> {
+        self.start(|store, instance| {
+            let correlation = instance.catena_pipeline_correlation();
+            correlation.correlator().call_resume(store, config, CheckpointParam::Base64(checkpoint))
         })
     }
 
     fn start(
         &self,
-        call: impl FnOnce(&mut Store<Usage>, &bindings::Plugin) -> wasmtime::Result<Result<ResourceAny, Fault>>,
+        call: impl FnOnce(&mut Store<Usage>, &bindings::Catena) -> wasmtime::Result<Result<ResourceAny, Fault>>,
     ) -> Result<Correlator, Error> {
-        let limits = self.limits;
-        let mut store = Store::new(&self.engine, Usage::new(&limits));
+        let (mut store, limits) = (self.store(), self.limits);
+        let started = self.ready.instantiate(&mut store).and_then(|instance| {
+            let opened = call(&mut store, &instance)?;
+            let guest = instance.catena_pipeline_correlation().correlator();
+            let limit = opened.as_ref().ok().map(|handle| guest.call_batch_limit(&mut store, *handle)).transpose()?;
+            Ok((opened, limit, instance))
+        });
+        let (opened, limit, instance) = started.map_err(|error| trapped(error, &store, &limits))?;
+        let batch_limit = limit.unwrap_or_default() as usize;
+        Ok(Correlator { handle: opened.map_err(Error::Fault)?, store, instance, limits, batch_limit })
+    }
+
+    /// What the component says of itself: one JSON object, see `describe` in `wit/catena.wit`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Trap`].
+    pub fn describe(&self) -> Result<String, Error> {
+        let mut store = self.store();
+        let instance = self.ready.instantiate(&mut store);
+        let described = instance.and_then(|it| it.catena_pipeline_correlation().call_describe(&mut store));
+        described.map_err(|error| trapped(error, &store, &self.limits))
+    }
+
+    /// A store for one instance and one call, under the limits.
+    fn store(&self) -> Store<Usage> {
+        let mut store = Store::new(&self.engine, Usage::new(&self.limits));
         store.limiter(|usage| usage);
-        store.set_hostcall_fuel(limits.output);
-        store.set_epoch_deadline(limits.epochs());
-        let started = self.ready.instantiate(&mut store).and_then(|plugin| Ok((call(&mut store, &plugin)?, plugin)));
-        let (opened, plugin) = started.map_err(|error| trapped(error, &store, &limits))?;
-        Ok(Correlator { handle: opened.map_err(Error::Fault)?, store, plugin, limits })
+        store.set_hostcall_fuel(self.limits.output);
+        store.set_epoch_deadline(self.limits.epochs());
+        store
     }
 }
 
@@ -142,14 +183,14 @@ fn trapped(error: wasmtime::Error, store: &Store<Usage>, limits: &Limits) -> Err
 }
 
 impl Correlator {
-    /// Processes a batch, see `wit/catena.wit`.
+    /// Processes a batch, see `wit/catena.wit`. `now_ms` is the time in milliseconds since 1970.
     ///
     /// # Errors
     ///
     /// After [`Error::Fault`], nothing was consumed and the correlator remains usable. After [`Error::Trap`] or
     /// [`Error::InvalidAnswer`], it is unusable.
-    pub fn process(&mut self, batch: &[u8], now: u64) -> Result<Outcome, Error> {
-        self.process_batch(Batch::Bytes(batch), now)
+    pub fn process(&mut self, batch: &[u8], now_ms: impl Into<Option<u64>>) -> Result<Outcome, Error> {
+        self.process_batch(Batch::Bytes(batch), batch.len(), now_ms.into())
     }
 
     /// Processes a batch passed as text. Offsets in the outcome still count bytes.
@@ -157,19 +198,25 @@ impl Correlator {
     /// # Errors
     ///
     /// As for [`process`](Self::process).
-    pub fn process_text(&mut self, batch: &str, now: u64) -> Result<Outcome, Error> {
-        self.process_batch(Batch::Text(batch), now)
+    pub fn process_text(&mut self, batch: &str, now_ms: impl Into<Option<u64>>) -> Result<Outcome, Error> {
+        self.process_batch(Batch::Text(batch), batch.len(), now_ms.into())
     }
 
-    fn process_batch(&mut self, batch: Batch<'_>, now: u64) -> Result<Outcome, Error> {
-        let length = match batch {
-            Batch::Bytes(bytes) => bytes.len(),
-            Batch::Text(text) => text.len(),
-        };
-        let outcome =
-            self.call(|guest, store, handle| guest.call_process(store, handle, batch, now))?.map_err(Error::Fault)?;
+    fn process_batch(&mut self, batch: Batch<'_>, length: usize, now_ms: Option<u64>) -> Result<Outcome, Error> {
+        self.check_length(length)?;
+        let answer = self.call(|guest, store, handle| guest.call_process(store, handle, batch, now_ms))?;
+        let outcome = Outcome::read(answer.map_err(Error::Fault)?).map_err(Error::InvalidAnswer)?;
         validate::check(&outcome, length).map_err(Error::InvalidAnswer)?;
         Ok(outcome)
+    }
+
+    /// Refuses a batch that the component would refuse, before it is copied there.
+    fn check_length(&self, length: usize) -> Result<(), Error> {
+        if length <= self.batch_limit {
+            return Ok(());
+        }
+        let message = format!("the batch has {length} bytes, the limit is {}", self.batch_limit);
+        Err(Error::Fault(Fault { kind: FaultKind::LimitExceeded, path: "batch".to_owned(), message }))
     }
 
     /// Partitions a batch by identity, see `wit/catena.wit`.
@@ -178,6 +225,7 @@ impl Correlator {
     ///
     /// As for [`process`](Self::process).
     pub fn route(&mut self, batch: &[u8], partitions: u32) -> Result<Vec<Route>, Error> {
+        self.check_length(batch.len())?;
         let bytes = Batch::Bytes(batch);
         let routes = self
             .call(|guest, store, handle| guest.call_route(store, handle, bytes, partitions))?
@@ -190,10 +238,34 @@ impl Correlator {
     ///
     /// # Errors
     ///
-    /// [`Error::Trap`].
+    /// [`Error::Trap`]; [`Error::Fault`] from a component that cannot take one now, and remains usable.
     pub fn checkpoint(&mut self) -> Result<Vec<u8>, Error> {
         // A checkpoint can be as large as the memory.
-        self.call_within(self.limits.memory, |guest, store, handle| guest.call_checkpoint(store, handle))
+        let form = CheckpointForm::Bytes;
+        let taken =
+            self.call_within(self.limits.memory, |guest, store, handle| guest.call_checkpoint(store, handle, form))?;
+        match taken.map_err(Error::Fault)? {
+            CheckpointResult::Bytes(bytes) => Ok(bytes),
+            CheckpointResult::Base64(_) => {
+                Err(Error::InvalidAnswer("a checkpoint in base64 instead of bytes".to_owned()))
+            }
+        }
+    }
+
+    /// The length in bytes of the longest batch that it accepts.
+    pub fn batch_limit(&self) -> usize {
+        self.batch_limit
+    }
+
+    /// Joins what the correlators of several partitions insert into one record, see `wit/catena.wit`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Fault`] for texts that no correlator inserts; [`Error::Trap`].
+    pub fn join_annotations(&mut self, texts: &[&str]) -> Result<String, Error> {
+        self.begin(self.limits.output);
+        let joined = self.instance.catena_pipeline_correlation().call_join_annotations(&mut self.store, texts);
+        joined.map_err(|error| trapped(error, &self.store, &self.limits))?.map_err(Error::Fault)
     }
 
     /// The memory of the correlator, in bytes. It never shrinks.
@@ -201,7 +273,7 @@ impl Correlator {
         self.store.data().memory
     }
 
-    /// The counters and gauges, by name.
+    /// The counters and gauges.
     ///
     /// # Errors
     ///
@@ -217,15 +289,20 @@ impl Correlator {
         self.call_within(self.limits.output, call)
     }
 
+    /// Sets the limits of one call.
+    fn begin(&mut self, output: usize) {
+        self.store.set_hostcall_fuel(output);
+        self.store.set_epoch_deadline(self.limits.epochs());
+    }
+
     /// Makes one call under the deadline of each call. Its result may take at most `output` bytes.
     fn call_within<T>(
         &mut self,
         output: usize,
         call: impl FnOnce(GuestCorrelator<'_>, &mut Store<Usage>, ResourceAny) -> wasmtime::Result<T>,
     ) -> Result<T, Error> {
-        self.store.set_hostcall_fuel(output);
-        self.store.set_epoch_deadline(self.limits.epochs());
-        let guest = self.plugin.catena_pipeline_correlation().correlator();
+        self.begin(output);
+        let guest = self.instance.catena_pipeline_correlation().correlator();
         call(guest, &mut self.store, self.handle).map_err(|error| trapped(error, &self.store, &self.limits))
     }
 }

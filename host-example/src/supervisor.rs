@@ -9,8 +9,8 @@ use memchr::{memchr, memrchr};
 use tracing::warn;
 
 use crate::merge::{Fate, Merge};
-use crate::sandbox::{Correlator, Metric, Outcome, Rejection, Route, Sandbox};
-use crate::{Error, Mode};
+use crate::sandbox::{Correlator, Metric, Rejection, Route, Sandbox};
+use crate::{Error, Mode, Outcome};
 
 /// The rejection code of a poison record: one on which the component fails.
 pub const POISON: &str = "poison";
@@ -89,7 +89,7 @@ pub struct Supervisor {
     /// The checkpoint taken before the first batch of `since`.
     checkpoint: Option<Bytes>,
     /// The replay buffer: the batches since the checkpoint, each with its `now`.
-    replay: Vec<(Bytes, u64)>,
+    replay: Vec<(Bytes, Option<u64>)>,
     replay_bytes: usize,
     /// The total duration of the calls since the checkpoint.
     busy_since_checkpoint: Duration,
@@ -160,7 +160,8 @@ impl Supervisor {
     ///
     /// [`Error::Fault`]: nothing was consumed, unless an earlier call on a part of the same batch trapped. Any other
     /// error means that no new instance could be opened.
-    pub fn process(&mut self, batch: &Bytes, now: u64) -> Result<Outcome, Error> {
+    pub fn process(&mut self, batch: &Bytes, now_ms: impl Into<Option<u64>>) -> Result<Outcome, Error> {
+        let now = now_ms.into();
         let outcome = match self.attempt(batch, now) {
             Ok(outcome) => outcome,
             Err(error) if error.is_fault() => return Err(error),
@@ -170,7 +171,7 @@ impl Supervisor {
         Ok(outcome)
     }
 
-    fn attempt(&mut self, batch: &Bytes, now: u64) -> Result<Outcome, Error> {
+    fn attempt(&mut self, batch: &Bytes, now: Option<u64>) -> Result<Outcome, Error> {
         let began = Instant::now();
         let outcome = self.correlator.process(batch, now)?;
         self.busy_since_checkpoint += began.elapsed();
@@ -180,7 +181,7 @@ impl Supervisor {
     }
 
     /// Processes a batch that failed, except for its poison records.
-    fn recover(&mut self, batch: &Bytes, now: u64, error: &Error) -> Result<Outcome, Error> {
+    fn recover(&mut self, batch: &Bytes, now: Option<u64>, error: &Error) -> Result<Outcome, Error> {
         self.replace(error)?;
         // The batch may not be the cause of the failure: a busy machine can exceed the deadline.
         let error = match self.attempt(batch, now) {
@@ -204,7 +205,7 @@ impl Supervisor {
         &mut self,
         batch: &Bytes,
         whole: Range<usize>,
-        now: u64,
+        now: Option<u64>,
         error: &Error,
         merge: &mut Merge<'_>,
         most_poison: u64,
@@ -323,7 +324,7 @@ impl Supervisor {
             }
             None => {
                 let (start, end) = (whole.start as u32, whole.end as u32);
-                routes.push(Route { start, end, records: 1, partition: Some(0) });
+                routes.push(Route { start, end, records: 1, partitions: vec![0] });
                 Ok(())
             }
         }
@@ -427,7 +428,7 @@ impl Supervisor {
         Ok(correlator)
     }
 
-    /// The counters and gauges of the component, by name.
+    /// The counters and gauges of the component.
     ///
     /// # Errors
     ///
@@ -439,7 +440,9 @@ impl Supervisor {
     /// Makes a call that changes no state, and replaces the instance if it fails.
     fn ask<T>(&mut self, ask: impl FnOnce(&mut Correlator) -> Result<T, Error>) -> Result<T, Error> {
         let answer = ask(&mut self.correlator);
-        if let Err(error) = &answer {
+        if let Err(error) = &answer
+            && !error.is_fault()
+        {
             self.replace(error)?;
         }
         answer

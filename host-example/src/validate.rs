@@ -1,7 +1,8 @@
 //! Validates the component's answers against its contract: a host must not slice its buffer at offsets from a component
 //! that it has not checked.
 
-use crate::sandbox::{Outcome, Route};
+use crate::Outcome;
+use crate::sandbox::Route;
 
 /// Checks the outcome of a batch of `length` bytes: all ranges are within it and in order, and the counts agree.
 pub(crate) fn check(outcome: &Outcome, length: usize) -> Result<(), String> {
@@ -27,10 +28,15 @@ pub(crate) fn check(outcome: &Outcome, length: usize) -> Result<(), String> {
 pub(crate) fn check_routes(routes: &[Route], length: usize, partitions: u32) -> Result<(), String> {
     in_order("route", length, routes.iter().map(|route| (route.start, route.end)))?;
     check_records(routes.iter().map(|route| u64::from(route.records)).sum(), length)?;
-    match routes.iter().filter_map(|route| route.partition).find(|partition| *partition >= partitions) {
-        Some(partition) => Err(format!("a route goes to partition {partition} of {partitions}")),
-        None => Ok(()),
+    for route in routes {
+        if let Some(partition) = route.partitions.iter().find(|partition| **partition >= partitions) {
+            return Err(format!("a route goes to partition {partition} of {partitions}"));
+        }
+        if !route.partitions.is_sorted_by(|one, next| one < next) {
+            return Err(format!("a route goes to the partitions {:?}, which are not in order", route.partitions));
+        }
     }
+    Ok(())
 }
 
 /// A record takes at least one byte, except for the missing rest of a truncated last container.

@@ -10,7 +10,7 @@ use wasmtime::{Config, Engine, Store};
 mod bindings {
     wasmtime::component::bindgen!({
         path: "../wit",
-        world: "plugin",
+        world: "catena",
         ownership: Borrowing { duplicate_if_necessary: true },
     });
 }
@@ -21,12 +21,12 @@ use bindings::exports::catena::pipeline::correlation::Batch;
 fn fuel(engine: &Engine, component: &Component, workload: Workload) -> u64 {
     let mut store = Store::new(engine, ());
     store.set_fuel(u64::MAX).unwrap();
-    let plugin = bindings::Plugin::instantiate(&mut store, component, &Linker::new(engine)).unwrap();
-    let correlator = plugin.catena_pipeline_correlation().correlator();
+    let instance = bindings::Catena::instantiate(&mut store, component, &Linker::new(engine)).unwrap();
+    let correlator = instance.catena_pipeline_correlation().correlator();
     let handle = correlator.call_open(&mut store, "{}").unwrap().unwrap();
     let mut left = [0; 2];
     for (batch, left) in batches(workload).iter().zip(&mut left) {
-        correlator.call_process(&mut store, handle, Batch::Bytes(batch), NOW).unwrap().unwrap();
+        correlator.call_process(&mut store, handle, Batch::Bytes(batch), Some(NOW)).unwrap().unwrap();
         *left = store.get_fuel().unwrap();
     }
     (left[0] - left[1]) / RECORDS

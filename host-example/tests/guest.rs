@@ -14,12 +14,12 @@ pub struct Guest {
 /// Accepts every batch but traps on one that contains a `!`. Its checkpoint is the number of records accepted so far.
 pub const FAILS_ON_EXCLAMATION: Guest = Guest { process: "", more: "" };
 
-const EXPORT: &str = "catena:pipeline/correlation@0.1.0";
+const EXPORT: &str = "catena:pipeline/correlation@1.0.0";
 
 impl Guest {
     /// The guest as a component.
     pub fn component(&self) -> Vec<u8> {
-        encode(&self.module(), "plugin")
+        encode(&self.module(), "catena")
     }
 
     fn module(&self) -> String {
@@ -39,13 +39,22 @@ impl Guest {
     (i32.store (i32.const 516) (call $new (i32.const 1)))
     (i32.const 512))
   (func (export "{EXPORT}#[static]correlator.open") (param i32 i32) (result i32) (call $open))
-  (func (export "{EXPORT}#[static]correlator.resume") (param i32 i32) (param $at i32) (param i32) (result i32)
+  (func (export "{EXPORT}#[static]correlator.resume") (param i32 i32 i32) (param $at i32) (param i32) (result i32)
     (global.set $taken (i32.load (local.get $at)))
     (call $open))
-  (func (export "{EXPORT}#[method]correlator.checkpoint") (param i32) (result i32)
+  (func (export "{EXPORT}#[method]correlator.checkpoint") (param i32 i32) (result i32)
     (i32.store (i32.const 768) (global.get $taken))
-    (i32.store (i32.const 512) (i32.const 768))
-    (i32.store (i32.const 516) (i32.const 4))
+    (i64.store (i32.const 512) (i64.const 0))
+    (i32.store (i32.const 520) (i32.const 768))
+    (i32.store (i32.const 524) (i32.const 4))
+    (i32.const 512))
+  (func (export "{EXPORT}#[method]correlator.batch-limit") (param i32) (result i32) (i32.const -1))
+  (func (export "{EXPORT}#join-annotations") (param i32 i32) (result i32)
+    (i64.store (i32.const 512) (i64.const 0))
+    (i32.store (i32.const 520) (i32.const 0))
+    (i32.const 512))
+  (func (export "{EXPORT}#describe") (result i32)
+    (i64.store (i32.const 512) (i64.const 0))
     (i32.const 512))
   (func (export "{EXPORT}#[method]correlator.metrics") (param i32) (result i32)
     (i64.store (i32.const 512) (i64.const 0))
@@ -55,9 +64,9 @@ impl Guest {
     (i64.store (i32.const 520) (i64.const 0))
     (i32.const 512))
   (func (export "{EXPORT}#[method]correlator.process")
-    (param i32 i32) (param $at i32) (param $length i32) (param i64) (result i32)
+    (param i32 i32) (param $at i32) (param $length i32) (param i32 i64) (result i32)
     (local $here i32) (local $end i32)
-    (memory.fill (i32.const 1024) (i32.const 0) (i32.const 64))
+    (memory.fill (i32.const 1024) (i32.const 0) (i32.const 128))
     (local.set $here (local.get $at))
     (local.set $end (i32.add (local.get $at) (local.get $length)))
     (block $done
@@ -88,4 +97,15 @@ pub fn encode(module: &str, world: &str) -> Vec<u8> {
     let mut encoder = ComponentEncoder::default();
     let encoder = encoder.module(&module).expect("is a module of the contract");
     encoder.validate(true).encode().expect("is a component")
+}
+
+/// The conformance kit has this guest as a file. `CATENA_WRITE_TRAPS=1` writes it.
+#[test]
+fn the_trapping_component_of_the_conformance_kit_is_this_guest() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../conformance/traps.wasm");
+    let component = FAILS_ON_EXCLAMATION.component();
+    if std::env::var_os("CATENA_WRITE_TRAPS").is_some() {
+        std::fs::write(file, &component).expect("it is written");
+    }
+    assert!(std::fs::read(file).expect("it is there") == component, "run this test with CATENA_WRITE_TRAPS=1");
 }

@@ -24,9 +24,9 @@ fn supervisor(guest: &Guest) -> Supervisor {
 #[track_caller]
 fn assert_fails(process: &'static str, more: &'static str, why: &str) {
     let guest = Guest { process, more };
-    let error = sandbox(&guest).open("{}").expect("it opens").process(LINES, 0).expect_err("it fails");
+    let error = sandbox(&guest).open("{}").expect("it opens").process(LINES, None).expect_err("it fails");
     assert!(error.to_string().contains(why), "{error}");
-    let outcome = supervisor(&guest).process(&Bytes::from_static(LINES), 0).expect("the host goes on");
+    let outcome = supervisor(&guest).process(&Bytes::from_static(LINES), None).expect("the host goes on");
     assert_eq!((outcome.records, outcome.rejections.len()), (4, 4));
     assert!(outcome.rejections.iter().all(|rejection| rejection.code == POISON && rejection.detail.contains(why)));
     assert!(outcome.splices.is_empty(), "the stream goes out as it came in");
@@ -61,23 +61,32 @@ fn a_trap_is_reported_with_its_cause() {
     assert_fails("(drop (i32.load (i32.const -4)))", "", "out of bounds");
 }
 
-/// Instructions that add two splices to the outcome.
+/// Instructions that add two splices without text to the outcome: six numbers.
 macro_rules! splices {
     ($a:literal..$b:literal, $c:literal..$d:literal) => {
         concat!(
-            "(i32.store (i32.const 1040) (i32.const 2048)) (i32.store (i32.const 1044) (i32.const 2))",
+            "(i32.store (i32.const 1040) (i32.const 2048)) (i32.store (i32.const 1044) (i32.const 6))",
             "(i32.store (i32.const 2048) (i32.const ",
             $a,
             ")) (i32.store (i32.const 2052) (i32.const ",
             $b,
             "))",
-            "(i32.store (i32.const 2064) (i32.const ",
+            "(i32.store (i32.const 2060) (i32.const ",
             $c,
-            ")) (i32.store (i32.const 2068) (i32.const ",
+            ")) (i32.store (i32.const 2064) (i32.const ",
             $d,
             "))",
         )
     };
+}
+
+#[test]
+fn edits_that_do_not_fit_their_text_are_rejected() {
+    let numbers = "(i32.store (i32.const 1040) (i32.const 2048)) (i32.store (i32.const 1044) (i32.const 4))";
+    assert_fails(numbers, "", "the edits do not fit their text");
+    let text = "(i32.store (i32.const 1040) (i32.const 2048)) (i32.store (i32.const 1044) (i32.const 3))
+        (i32.store (i32.const 2056) (i32.const 5))";
+    assert_fails(text, "", "the edits do not fit their text");
 }
 
 #[test]
@@ -95,9 +104,9 @@ fn inconsistent_counts_are_rejected() {
 
 #[test]
 fn millions_of_findings_exceed_the_output_limit() {
-    let findings = "(i32.store (i32.const 1048) (i32.const 65536)) (i32.store (i32.const 1052) (i32.const 15000))";
+    let findings = "(i32.store (i32.const 1056) (i32.const 65536)) (i32.store (i32.const 1060) (i32.const 13000))";
     assert_fails(findings, "", "fuel");
-    let beyond = "(i32.store (i32.const 1048) (i32.const 65536)) (i32.store (i32.const 1052) (i32.const 90000000))";
+    let beyond = "(i32.store (i32.const 1056) (i32.const 65536)) (i32.store (i32.const 1060) (i32.const 90000000))";
     assert_fails(beyond, "", "the component failed");
 }
 
@@ -130,8 +139,8 @@ fn poison_records_are_isolated_and_all_others_are_processed() {
     let batch = Bytes::from(lines.join("\n") + "\n");
     let mut supervisor = supervisor(&FAILS_ON_EXCLAMATION);
     let before = Bytes::from_static(LINES);
-    supervisor.process(&before, 0).expect("is processed");
-    let outcome = supervisor.process(&batch, 0).expect("the host goes on");
+    supervisor.process(&before, None).expect("is processed");
+    let outcome = supervisor.process(&batch, None).expect("the host goes on");
     assert_eq!(outcome.records, 1_000);
     let place = |line: usize| lines[..line].iter().map(|line| line.len() as u32 + 1).sum::<u32>();
     let expected = [3, 700].map(|line| (place(line), place(line) + 3, POISON));
@@ -146,7 +155,7 @@ fn state_survives_restarts_with_and_without_a_checkpoint() {
     let mut supervisor = supervisor(&FAILS_ON_EXCLAMATION);
     let batch = Bytes::from_static(LINES);
     for round in 1..=5 {
-        supervisor.process(&batch, 0).expect("is processed");
+        supervisor.process(&batch, None).expect("is processed");
         if round == 3 {
             supervisor.checkpoint().expect("is saved");
         }
@@ -163,9 +172,9 @@ fn checkpointed_state_survives_a_failed_replay() {
         (then (unreachable)))
       (global.set $calls (i32.add (global.get $calls) (i32.const 1)))";
     let mut supervisor = supervisor(&Guest { process, more: "(global $calls (mut i32) (i32.const 0))" });
-    supervisor.process(&Bytes::from_static(LINES), 0).expect("is processed");
+    supervisor.process(&Bytes::from_static(LINES), None).expect("is processed");
     supervisor.checkpoint().expect("is saved");
-    supervisor.process(&Bytes::from_static(b"X\n"), 0).expect("is processed");
+    supervisor.process(&Bytes::from_static(b"X\n"), None).expect("is processed");
     supervisor.restart().expect("starts again");
     assert_eq!(supervisor.health().state_lost, 1);
     assert_eq!(remembered(&mut supervisor), 4);
@@ -178,7 +187,7 @@ fn the_replay_buffer_is_bounded() {
         Supervisor::open(sandbox(&FAILS_ON_EXCLAMATION), "{}", Mode::Enrich, bounds).expect("it opens");
     let batch = Bytes::from(LINES.to_vec());
     for _ in 0..100 {
-        supervisor.process(&batch, 0).expect("is processed");
+        supervisor.process(&batch, None).expect("is processed");
         // The replay buffer shares the memory of the batch: each copy is only a reference.
         assert!(supervisor.replayable() < 1_000, "{}", supervisor.replayable());
     }
@@ -191,7 +200,7 @@ fn an_instance_with_too_much_memory_is_replaced() {
     let bounds = Bounds { recycle: 4 << 20, ..Bounds::default() };
     let mut supervisor =
         Supervisor::open(sandbox(&FAILS_ON_EXCLAMATION), "{}", Mode::Enrich, bounds).expect("it opens");
-    supervisor.process(&Bytes::from(vec![b'\n'; 5 << 20]), 0).expect("is processed");
+    supervisor.process(&Bytes::from(vec![b'\n'; 5 << 20]), None).expect("is processed");
     assert_eq!(supervisor.health().recycled, 1);
     assert!(supervisor.memory() < 4 << 20, "{}", supervisor.memory());
     assert_eq!(remembered(&mut supervisor), 5 << 20);
@@ -201,7 +210,7 @@ fn an_instance_with_too_much_memory_is_replaced() {
 fn a_guest_that_always_traps_is_not_restarted_for_every_record() {
     let guest = Guest { process: "(unreachable)", more: "" };
     let mut supervisor = supervisor(&guest);
-    let outcome = supervisor.process(&Bytes::from("{}\n".repeat(10_000)), 0).expect("the host goes on");
+    let outcome = supervisor.process(&Bytes::from("{}\n".repeat(10_000)), None).expect("the host goes on");
     assert_eq!((outcome.records, outcome.rejections.len()), (10_000, 10_000));
     assert!(supervisor.health().restarts < 200, "{}", supervisor.health().restarts);
 }

@@ -1,5 +1,6 @@
 //! All tests of the host, one module per behaviour.
 
+mod distribution;
 mod fuel;
 mod guest;
 mod hostile;

@@ -28,8 +28,9 @@ impl Watermark {
         Self { lateness: allowed_lateness.as_millis(), skew: clock_skew.as_millis(), now: 0, newest: None }
     }
 
-    pub(crate) fn set_now(&mut self, now: Timestamp) {
-        self.now = now.as_event_time();
+    /// Sets the host's time; without it, no event is dated in the future.
+    pub(crate) fn set_now(&mut self, now: Option<Timestamp>) {
+        self.now = now.map_or(i64::MAX, Timestamp::as_event_time);
     }
 
     pub(crate) fn newest(&self) -> Option<i64> {

@@ -9,7 +9,7 @@ use crate::rule::{self, Exception, Rule};
 use crate::util::digest::hexadecimal;
 use crate::util::invariant::Invariant as _;
 use crate::util::text_form;
-use crate::vocab::{AttackVersion, Duration, Error, IdentityKey, Limits, Mode, read_json};
+use crate::vocab::{AttackVersion, Duration, Error, IdentityKey, Limits, Mode, Partition, read_embedded, read_json};
 pub use record_search::{Place, RecordSearch};
 
 /// The configuration of a correlator.
@@ -63,8 +63,11 @@ pub struct Config {
     pub clock_skew: Duration,
     /// Limits on memory and work.
     pub limits: Limits,
-    /// The key of the hash tables, in JSON 32 hexadecimal digits. A secret key prevents attacks by hash collisions. A
-    /// resumed correlator keeps the key of its checkpoint.
+    /// The partition whose events the correlator joins, if several correlators share the stream; see
+    /// [`Correlator::route`](crate::Correlator::route). `null`: all events.
+    pub partition: Option<Partition>,
+    /// The key of the hash tables and of partitions, in JSON 32 hexadecimal digits. A secret key prevents attacks by hash collisions. A
+    /// resumed correlator keeps its tables' key of the checkpoint.
     #[serde(deserialize_with = "read_hash_key", serialize_with = "write_hash_key")]
     pub hash_key: [u8; 16],
     /// Whether to skip records that no rule can match. If off, every record is parsed; the outcome is the same. For
@@ -90,6 +93,7 @@ impl Default for Config {
             allowed_lateness: Duration::from_minutes(15),
             clock_skew: Duration::from_minutes(5),
             limits: Limits::default(),
+            partition: None,
             hash_key: *b"catena, unkeyed.",
             prefilter: true,
         }
@@ -135,6 +139,11 @@ impl Config {
         if self.identity.is_empty() {
             return Err(Error::config("identity", "expected at least one key"));
         }
+        if let Some(Partition { index, count }) = self.partition
+            && index >= count
+        {
+            return Err(Error::config("partition", format!("expected an index below the count {count}, not {index}")));
+        }
         Ok(())
     }
 
@@ -171,6 +180,13 @@ impl Config {
         exceptions.extend(own.map(|(at, exception)| (format!("exceptions[{at}]"), exception.clone())));
         Ok(exceptions)
     }
+}
+
+/// The JSON Schema of configurations: `docs/config.schema.json`, with that of rules in it.
+#[cold]
+pub(crate) fn schema() -> serde_json::Value {
+    const SCHEMA: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/config.schema.json.gz"));
+    read_embedded(SCHEMA).invariant("the build script has parsed the schema")
 }
 
 fn read_hash_key<'de, D: serde::Deserializer<'de>>(json: D) -> Result<[u8; 16], D::Error> {

@@ -18,7 +18,7 @@ const MAGIC: &[u8; 6] = b"CATENA";
 /// Incremented with every change of the format. Version 1 encodes texts differently, see
 /// [`encode_text`](crate::util::packed::encode_text); version 2 does not say what limits cost; version 3 does not count what
 /// the input consists of.
-const VERSION: u16 = 4;
+pub(crate) const FORMAT: u16 = 4;
 /// The number of rejection reasons that version 1 counts. Later versions store the number.
 const REASONS_OF_VERSION_1: usize = 6;
 const HEADER: usize = MAGIC.len() + size_of::<u16>();
@@ -28,7 +28,7 @@ pub(crate) fn save(correlator: &Correlator) -> Vec<u8> {
     // A checkpoint takes about half the memory of the state. Growing the vector by doubling would copy it once more.
     let mut bytes = Vec::with_capacity(correlator.chains.bytes() / 2 + 4_096);
     bytes.extend_from_slice(MAGIC);
-    bytes.extend_from_slice(&VERSION.to_le_bytes());
+    bytes.extend_from_slice(&FORMAT.to_le_bytes());
     let Counters { records, matched, dropped, findings, suppressed, excepted, rejected, inputs, by_rule } =
         &correlator.counters;
     for count in [records, matched, dropped, findings, suppressed, excepted] {
@@ -112,8 +112,8 @@ fn verify(bytes: &[u8]) -> Result<(u16, &[u8]), Error> {
     };
     let [.., low, high] = *header;
     let version = u16::from_le_bytes([low, high]);
-    if !(1..=VERSION).contains(&version) {
-        return invalid(format!("it has format version {version}; this engine reads versions 1 to {VERSION}"));
+    if !(1..=FORMAT).contains(&version) {
+        return invalid(format!("it has format version {version}; this engine reads versions 1 to {FORMAT}"));
     }
     if checksum(covered) != u64::from_le_bytes(*sum) {
         return invalid("its checksum does not match: it is damaged or truncated".to_owned());

@@ -4,6 +4,7 @@ use super::budget::OutputBudget;
 use super::evaluation::{Evaluation, Nesting};
 use super::inputs::Examples;
 use super::metrics::Counters;
+use super::partitions::Partitions;
 use super::search::Places;
 use crate::chain::{Admission, Chain, Chains, Completion, Matched};
 use crate::emit::{AnnotatedStep, Annotation, Reason, Verdict};
@@ -44,6 +45,8 @@ pub(crate) struct Evaluator<'e> {
     pub inflatable: usize,
     /// Where records are looked for in a record that is none. `None`: nowhere.
     pub places: Option<Places<'e>>,
+    /// Which events are joined, unless all are.
+    pub partitions: Option<&'e mut Partitions>,
     /// What records are read into.
     pub buffers: &'e mut event::Buffers,
     /// Room for the steps that a record matches.
@@ -57,6 +60,9 @@ impl<'e> Evaluator<'e> {
     /// can match it.
     #[inline]
     pub(crate) fn evaluate(&mut self, batch: &[u8], piece: &Piece, findings: &mut Vec<Finding>) -> Verdict<'e> {
+        if let Some(partitions) = &mut self.partitions {
+            partitions.begin();
+        }
         match piece.record() {
             Some(span) if span.candidate || !self.prefilter_on => self.evaluate_candidate(batch, span, findings),
             Some(span) => {
@@ -104,9 +110,10 @@ impl<'e> Evaluator<'e> {
             RecordKind::Call(event) => self.rules.steps_of(event, &mut steps),
             _ => steps.clear(),
         }
+        let is_matched = !steps.is_empty();
         if candidate && !read.embedded.is_empty() {
             // An envelope repeats the events of its records in other terms. It counts only if none of them is an event.
-            let envelope_matches = nesting.envelope_matches || !steps.is_empty();
+            let envelope_matches = nesting.envelope_matches || is_matched;
             let nesting = Nesting { envelope_matches, is_certain: true, ..nesting.clone() };
             let evaluation = self.evaluate_embedded(read.embedded, findings, &nesting);
             // What a caller's text spoils must not hide the call itself.
@@ -125,8 +132,12 @@ impl<'e> Evaluator<'e> {
             RecordKind::Unknown => return Evaluation::default(),
         };
         self.counters.inputs.add_event(&event);
+        if let Some(partitions) = &mut self.partitions {
+            partitions.add(&event, self.rules, &mut steps);
+        }
         let verdict = match &event.time {
-            _ if steps.is_empty() => Verdict::Irrelevant,
+            _ if !is_matched => Verdict::Irrelevant,
+            Ok(_) if steps.is_empty() => Verdict::Elsewhere,
             Ok(time) => Verdict::Matched(self.observe(record, &event, *time, &steps, findings)),
             Err(TimeProblem::Missing) => {
                 let detail = format!("{} has no time", event.action);

@@ -16,22 +16,24 @@ const NO_CALL: usize = Form::ALL.len() + 1;
 /// Counts of records by what they are. They only increase.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Inputs {
+    pub(super) numbers: Numbers,
+    /// The cloud of each key of the prefilter, as an index of `by_cloud`.
+    cloud_of_key: Vec<Option<usize>>,
+}
+
+/// The counts themselves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Numbers {
     /// By cloud, in the order of [`CLOUDS`], and column.
     by_cloud: [[u64; COLUMNS]; CLOUDS.len()],
     /// By [`UnrecognisedKind`].
     unrecognised: [u64; UnrecognisedKind::ALL.len()],
-    /// The cloud of each key of the prefilter, as an index of `by_cloud`.
-    cloud_of_key: Vec<Option<usize>>,
 }
 
 impl Default for Inputs {
     fn default() -> Self {
         let place = |provider: Option<Provider>| CLOUDS.iter().position(|cloud| Some(cloud.provider) == provider);
-        Self {
-            by_cloud: Default::default(),
-            unrecognised: Default::default(),
-            cloud_of_key: event::providers_of_keys().map(place).collect(),
-        }
+        Self { numbers: Numbers::default(), cloud_of_key: event::providers_of_keys().map(place).collect() }
     }
 }
 
@@ -49,7 +51,8 @@ impl Inputs {
 
     fn add(&mut self, provider: Provider, column: usize) {
         let row = CLOUDS.iter().position(|cloud| cloud.provider == provider);
-        if let Some(count) = row.and_then(|row| self.by_cloud.get_mut(row)).and_then(|row| row.get_mut(column)) {
+        if let Some(count) = row.and_then(|row| self.numbers.by_cloud.get_mut(row)).and_then(|row| row.get_mut(column))
+        {
             *count += 1;
         }
     }
@@ -67,7 +70,9 @@ impl Inputs {
     pub(crate) fn add_unread_of_cloud(&mut self, span: &RecordSpan) -> bool {
         let key = span.key.or(span.other_key);
         let cloud = key.and_then(|key| self.cloud_of_key.get(usize::from(key)).copied().flatten());
-        let Some([.., unread, _no_call]) = cloud.and_then(|cloud| self.by_cloud.get_mut(cloud)) else { return false };
+        let Some([.., unread, _no_call]) = cloud.and_then(|cloud| self.numbers.by_cloud.get_mut(cloud)) else {
+            return false;
+        };
         *unread += 1;
         true
     }
@@ -79,7 +84,9 @@ impl Inputs {
             Some(_) => UnrecognisedKind::NamesAction,
             None => UnrecognisedKind::Unknown,
         };
-        for (count, _) in self.unrecognised.iter_mut().zip(UnrecognisedKind::ALL).filter(|(_, other)| *other == kind) {
+        for (count, _) in
+            self.numbers.unrecognised.iter_mut().zip(UnrecognisedKind::ALL).filter(|(_, other)| *other == kind)
+        {
             *count += 1;
         }
         examples.add(kind, &span.bytes);
@@ -87,12 +94,12 @@ impl Inputs {
 
     /// All counts, for a checkpoint.
     pub(crate) fn counts(&self) -> impl Iterator<Item = u64> {
-        self.by_cloud.iter().flatten().chain(&self.unrecognised).copied()
+        self.numbers.by_cloud.iter().flatten().chain(&self.numbers.unrecognised).copied()
     }
 
     /// The same, to restore them.
     pub(crate) fn counts_mut(&mut self) -> impl Iterator<Item = &mut u64> {
-        self.by_cloud.iter_mut().flatten().chain(&mut self.unrecognised)
+        self.numbers.by_cloud.iter_mut().flatten().chain(&mut self.numbers.unrecognised)
     }
 
     /// The counts that are not zero, as metrics.
@@ -105,12 +112,18 @@ impl Inputs {
         let of_cloud = move |(cloud, counts): (&&crate::event::Cloud, &[u64; COLUMNS])| {
             let provider = cloud.provider.as_str();
             let counts = (0..).zip(*counts);
-            counts.map(move |(column, value)| (format!("input:{provider}-{}", name(column)), value)).collect::<Vec<_>>()
+            let labels = move |column| vec![("cloud", provider.to_owned()), ("form", name(column).to_owned())];
+            counts
+                .map(move |(column, value)| Metric { name: "input", labels: labels(column), value })
+                .collect::<Vec<_>>()
         };
-        let by_cloud = CLOUDS.iter().zip(&self.by_cloud).flat_map(of_cloud).filter(|(_, value)| *value > 0);
-        let unrecognised = UnrecognisedKind::ALL.iter().zip(self.unrecognised);
-        let unrecognised = unrecognised.map(|(kind, value)| (format!("unrecognised:{kind}"), value));
-        by_cloud.chain(unrecognised).map(|(name, value)| Metric { name, value })
+        let by_cloud = CLOUDS.iter().zip(&self.numbers.by_cloud).flat_map(of_cloud).filter(|metric| metric.value > 0);
+        let unrecognised = UnrecognisedKind::ALL.iter().zip(self.numbers.unrecognised);
+        let unrecognised = unrecognised.map(|(kind, value)| {
+            let labels = vec![("kind", kind.to_string())];
+            Metric { name: "unrecognised", labels, value }
+        });
+        by_cloud.chain(unrecognised)
     }
 }
 

@@ -6,6 +6,7 @@ mod evaluate;
 mod evaluation;
 mod inputs;
 mod metrics;
+mod partitions;
 mod route;
 mod search;
 
@@ -19,10 +20,12 @@ use crate::scan::{Pieces, Prefilter, Scanner, Sniffer};
 use crate::util::invariant::Invariant as _;
 use crate::vocab::{Error, Mode, Timestamp};
 use budget::OutputBudget;
+pub(crate) use checkpoint::FORMAT;
 use evaluate::Evaluator;
 use inputs::Examples;
 use metrics::Counters;
-pub use metrics::Metric;
+pub use metrics::{METRICS, Metric, MetricInfo, MetricKind};
+use partitions::Partitions;
 pub use route::Route;
 use search::Places;
 
@@ -41,7 +44,7 @@ use search::Places;
 /// use catena::{Config, Correlator, Timestamp};
 ///
 /// let mut correlator = Correlator::new(Config::default())?;
-/// let outcome = correlator.process(b"{\"eventName\":\"DescribeInstances\"}\n", Timestamp::MAX)?;
+/// let outcome = correlator.process(b"{\"eventName\":\"DescribeInstances\"}\n", None)?;
 /// assert_eq!((outcome.records, outcome.matched), (1, 0));
 /// # Ok::<(), catena::Error>(())
 /// ```
@@ -56,6 +59,8 @@ pub struct Correlator {
     /// How records are annotated: the member, and what it says of each step.
     annotation: AnnotationMember,
     annotated: Vec<AnnotatedStep>,
+    /// If other correlators join a part of the events.
+    partitions: Option<Partitions>,
     writer: FindingWriter,
     /// What records are read and matched in, kept so that nothing is allocated for each.
     buffers: event::Buffers,
@@ -101,6 +106,7 @@ impl Correlator {
             budget: OutputBudget::new(rules.rules.len()),
             annotation: AnnotationMember::new(&config.annotation, writer.annotations()),
             annotated: AnnotatedStep::all(&rules, writer.annotations()),
+            partitions: config.partition.map(|partition| Partitions::of(partition, config.hash_key)),
             writer,
             buffers: event::Buffers::default(),
             steps: Vec::new(),
@@ -176,7 +182,8 @@ impl Correlator {
 
     /// Processes a batch: records separated by LF, with or without one after the last.
     ///
-    /// `now` is the host's time. It serves only to recognise events dated in the future, see [`Config::clock_skew`].
+    /// `now` is the host's time. It serves only to recognise events dated in the future, see [`Config::clock_skew`]; without
+    /// it, none is. An empty batch is a tick: it passes the time.
     ///
     /// ```
     /// use catena::{Config, Correlator, Timestamp};
@@ -189,10 +196,17 @@ impl Correlator {
     ///
     /// # Errors
     ///
-    /// [`Error::LimitExceeded`] if the batch is longer than [`Limits::batch_bytes`](crate::Limits::batch_bytes) or than
-    /// 4 GiB. The state is then unchanged.
-    pub fn process(&mut self, batch: &[u8], now: Timestamp) -> Result<Outcome, Error> {
+    /// [`Error::LimitExceeded`] if the batch is longer than [`batch_limit`](Self::batch_limit);
+    /// [`Error::InvalidArgument`] if `now` is not between the years 2000 and 9999, as a number of seconds or microseconds
+    /// would be. The state is then unchanged.
+    pub fn process(&mut self, batch: &[u8], now: impl Into<Option<Timestamp>>) -> Result<Outcome, Error> {
         self.check_length(batch)?;
+        let now = now.into();
+        if let Some(now) = now.filter(|now| !(Timestamp::YEAR_2000..Timestamp::YEAR_10000).contains(now)) {
+            let reason =
+                format!("expected milliseconds since 1970, of the years 2000 to 9999, not {}", now.as_millis());
+            return Err(Error::argument("now-ms", reason));
+        }
         self.chains.watermark.set_now(now);
         let mut output = Output::new(self.config.mode, &self.annotation, batch.len());
         let mut examples = Examples::default();
@@ -209,19 +223,25 @@ impl Correlator {
             max_inflatable: self.config.limits.batch_bytes,
             inflatable: 0,
             places: Places::of(&self.config.record_search),
+            partitions: self.partitions.as_mut(),
             buffers: &mut self.buffers,
             steps: &mut self.steps,
             examples: &mut examples,
         };
         for piece in Pieces::new(batch, &self.scanner) {
             let before = output.findings().len();
+            let counted = evaluator.partitions.is_some().then_some(evaluator.counters.inputs.numbers);
             let verdict = evaluator.evaluate(batch, &piece, output.findings());
             if let Some(span) = piece.record().filter(|_| output.findings().len() > before) {
                 let (start, end) = (offset(span.bytes.start), offset(span.bytes.end));
                 let new = output.findings().iter_mut().skip(before);
                 new.for_each(|finding| (finding.start, finding.end) = (start, end));
             }
-            output.add(piece, verdict);
+            let is_counted = evaluator.partitions.as_ref().is_none_or(|partitions| partitions.is_counted());
+            if let (false, Some(counted)) = (is_counted, counted) {
+                evaluator.counters.inputs.numbers = counted;
+            }
+            output.add(piece, verdict, is_counted);
         }
         self.budget.end_batch(batch.len());
         let mut outcome = output.into_outcome();
@@ -251,8 +271,20 @@ impl Correlator {
         event::oracle::check(&self.rules.projection, record);
     }
 
+    /// The length of the longest batch that is accepted, in bytes: [`Limits::batch_bytes`](crate::Limits::batch_bytes), and
+    /// less than 4 GiB.
+    ///
+    /// ```
+    /// let correlator = catena::Correlator::new(catena::Config::default())?;
+    /// assert_eq!(correlator.batch_limit(), 256 << 20);
+    /// # Ok::<(), catena::Error>(())
+    /// ```
+    pub fn batch_limit(&self) -> usize {
+        self.config.limits.batch_bytes.min(u32::MAX as usize)
+    }
+
     fn check_length(&self, batch: &[u8]) -> Result<(), Error> {
-        let max = self.config.limits.batch_bytes.min(u32::MAX as usize);
+        let max = self.batch_limit();
         if batch.len() > max {
             return Err(Error::LimitExceeded(format!("the batch has {} bytes, the limit is {max}", batch.len())));
         }

@@ -1,18 +1,28 @@
+use std::cmp::Ordering;
+
+use serde::Deserialize;
+use serde_json::Value;
+
 use crate::finding::AnnotationForm;
 use crate::rule::Rules;
+use crate::scan::children;
+use crate::vocab::Error;
 
 /// The annotation of a record that matched a rule.
 #[derive(Default)]
 pub(crate) struct Annotation<'a> {
+    /// In the order of [`Match::cmp`].
     matches: Vec<Match<'a>>,
-    /// The number of findings that are listed.
-    findings: usize,
-    /// The number of matches that are not listed.
-    omitted_matches: usize,
-    /// The number of findings that are not listed.
-    omitted_findings: usize,
+    omitted: Omitted,
     /// Whether the event is a duplicate.
     duplicate: bool,
+}
+
+/// The numbers of matches and of findings that are not listed.
+#[derive(Clone, Copy, Default, Deserialize)]
+struct Omitted {
+    matches: usize,
+    findings: usize,
 }
 
 /// A step that a record matched, and the ids of the findings that the record completed.
@@ -30,12 +40,14 @@ pub(crate) struct AnnotatedStep {
     start: String,
     /// The length of the ids of its rule and step.
     ids: usize,
+    /// Its place among all steps in the order of their texts.
+    rank: usize,
 }
 
 /// Maximum number of matches in an annotation. Together with the maximum length of ids it bounds the annotation.
 const MAX_MATCHES: usize = 32;
 
-/// Maximum number of finding ids in an annotation.
+/// Maximum number of finding ids of one match in an annotation.
 const MAX_FINDINGS: usize = 16;
 
 /// Bytes of an entry besides its ids, and of a finding's id, about.
@@ -58,9 +70,13 @@ impl AnnotatedStep {
             let start = format!(",{}", form.start(rule, step));
             let mut idle = start.clone();
             form.end(&[], &mut idle);
-            Self { idle, start, ids: rule.len() + step.len() }
+            Self { idle, start, ids: rule.len() + step.len(), rank: 0 }
         };
-        steps.map(annotated).collect()
+        let mut all: Vec<_> = steps.map(annotated).collect();
+        let mut by_text: Vec<_> = all.iter_mut().collect();
+        by_text.sort_by(|one, other| one.start.cmp(&other.start));
+        by_text.into_iter().enumerate().for_each(|(rank, step)| step.rank = rank);
+        all
     }
 }
 
@@ -68,7 +84,7 @@ impl AnnotationMember {
     /// The member with this name.
     #[cold]
     pub(crate) fn new(name: &str, form: &'static AnnotationForm) -> Self {
-        Self { start: format!(r#",{}:{{"matches":["#, serde_json::Value::from(name)), form }
+        Self { start: format!(",{}:{LIST}", Value::from(name)), form }
     }
 }
 
@@ -80,19 +96,25 @@ impl<'a> Annotation<'a> {
 
     /// Adds a step that the record matches, and the ids of its findings.
     #[inline]
-    pub(crate) fn add(&mut self, step: &'a AnnotatedStep, findings: Vec<String>) {
-        if findings.is_empty() && self.matches.len() == MAX_MATCHES {
-            self.omitted_matches += 1;
-            return;
+    pub(crate) fn add(&mut self, step: &'a AnnotatedStep, mut findings: Vec<String>) {
+        self.omitted.findings += findings.len().saturating_sub(MAX_FINDINGS);
+        findings.truncate(MAX_FINDINGS);
+        let new = Match { step, findings };
+        let at = self.matches.partition_point(|listed| listed.cmp(&new).is_le());
+        self.matches.insert(at, new);
+        if self.matches.len() > MAX_MATCHES
+            && let Some(last) = self.matches.pop()
+        {
+            self.omitted.matches += 1;
+            self.omitted.findings += last.findings.len();
         }
-        self.push(Match { step, findings });
     }
 
     /// Adds what another record of the same envelope matches.
     pub(super) fn merge(&mut self, other: Self) {
-        other.matches.into_iter().for_each(|matched| self.push(matched));
-        self.omitted_matches += other.omitted_matches;
-        self.omitted_findings += other.omitted_findings;
+        other.matches.into_iter().for_each(|Match { step, findings }| self.add(step, findings));
+        self.omitted.matches += other.omitted.matches;
+        self.omitted.findings += other.omitted.findings;
         self.duplicate &= other.duplicate;
     }
 
@@ -104,30 +126,9 @@ impl<'a> Annotation<'a> {
 
     /// Leaves out all matches, and counts them.
     pub(crate) fn omit_all(&mut self) {
-        self.omitted_matches += self.matches.len();
-        self.omitted_findings += std::mem::take(&mut self.findings);
+        self.omitted.matches += self.matches.len();
+        self.omitted.findings += self.matches.iter().map(|listed| listed.findings.len()).sum::<usize>();
         self.matches.clear();
-    }
-
-    fn push(&mut self, mut matched: Match<'a>) {
-        // A match with findings is worth more than one without.
-        if self.matches.len() == MAX_MATCHES
-            && !matched.findings.is_empty()
-            && let Some(idle) = self.matches.iter().rposition(|listed| listed.findings.is_empty())
-        {
-            self.matches.remove(idle);
-            self.omitted_matches += 1;
-        }
-        let room = self.matches.len() < MAX_MATCHES;
-        let most = if room { MAX_FINDINGS.saturating_sub(self.findings) } else { 0 };
-        self.omitted_findings += matched.findings.len().saturating_sub(most);
-        if room {
-            matched.findings.truncate(most);
-            self.findings += matched.findings.len();
-            self.matches.push(matched);
-        } else {
-            self.omitted_matches += 1;
-        }
     }
 
     /// The annotation as JSON text: the last member of a record that has other members, with a leading comma.
@@ -145,15 +146,104 @@ impl<'a> Annotation<'a> {
             }
             comma = 0;
         }
-        text.push(']');
-        if self.duplicate {
-            text.push_str(r#","duplicate":true"#);
-        }
-        if (self.omitted_matches, self.omitted_findings) != (0, 0) {
-            let (matches, findings) = (self.omitted_matches, self.omitted_findings);
-            text.push_str(&format!(r#","omitted":{{"matches":{matches},"findings":{findings}}}"#));
-        }
-        text.push('}');
+        finish(&mut text, self.duplicate, self.omitted);
         text
+    }
+}
+
+impl Match<'_> {
+    /// The order of the list: those with findings first, each kind by its JSON text. So it does not matter in which order an
+    /// envelope has its records, nor which correlator saw them.
+    fn cmp(&self, other: &Self) -> Ordering {
+        let by_findings = self.findings.is_empty().cmp(&other.findings.is_empty());
+        by_findings.then_with(|| self.step.rank.cmp(&other.step.rank)).then_with(|| {
+            // A comma comes before the bracket that ends a list.
+            let common = self.findings.iter().zip(&other.findings).map(|(one, another)| one.cmp(another));
+            common.fold(Ordering::Equal, Ordering::then).then(other.findings.len().cmp(&self.findings.len()))
+        })
+    }
+}
+
+/// Ends an annotation whose matches are written.
+fn finish(text: &mut String, duplicate: bool, Omitted { matches, findings }: Omitted) {
+    text.push(']');
+    if duplicate {
+        text.push_str(r#","duplicate":true"#);
+    }
+    if (matches, findings) != (0, 0) {
+        text.push_str(&format!(r#","omitted":{{"matches":{matches},"findings":{findings}}}"#));
+    }
+    text.push('}');
+}
+
+/// Joins the annotations that the correlators of several partitions insert into one record into the annotation that one
+/// correlator would have inserted.
+///
+/// Costs a parse of the texts.
+///
+/// ```
+/// let one = r#","catena":{"matches":[{"analytic":{"uid":"b"},"step":"s","finding_info":[]}]}"#;
+/// let other = r#","catena":{"matches":[{"analytic":{"uid":"a"},"step":"s","finding_info":[]}]}"#;
+/// let joined = catena::join_annotations(&[one, other])?;
+/// assert!(joined.starts_with(r#","catena":{"matches":[{"analytic":{"uid":"a"},"#));
+/// # Ok::<(), catena::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// [`Error::InvalidArgument`] for texts that no correlator inserts, or that are named differently.
+#[cold]
+pub fn join_annotations(texts: &[impl AsRef<str>]) -> Result<String, Error> {
+    let wrong = || Error::argument("texts", "expected the texts that correlators insert into one record");
+    let mut joined: Option<(String, Vec<(bool, String)>)> = None;
+    let (mut omitted, mut duplicate) = (Omitted::default(), true);
+    for text in texts {
+        let start = text.as_ref().find(LIST).map(|at| at + LIST.len());
+        let (start, rest) = start.and_then(|at| text.as_ref().split_at_checked(at)).ok_or_else(wrong)?;
+        let annotation = format!("{{{LIST_NAME}:[{rest}");
+        let read: Written = serde_json::from_str(&annotation).map_err(|_| wrong())?;
+        let list = children(annotation.as_bytes(), 0..annotation.len()).next().ok_or_else(wrong)?;
+        let entries = children(annotation.as_bytes(), list.value);
+        let entries = entries.map(|entry| annotation.get(entry.value).unwrap_or_default().to_owned());
+        let (name, all) = joined.get_or_insert_with(|| (start.to_owned(), Vec::new()));
+        if name != start {
+            return Err(wrong());
+        }
+        all.extend(entries.zip(&read.matches).map(|(text, value)| (findings_in(value) == 0, text)));
+        omitted.matches += read.omitted.matches;
+        omitted.findings += read.omitted.findings;
+        duplicate &= read.duplicate;
+    }
+    let (mut text, mut entries) = joined.ok_or_else(wrong)?;
+    entries.sort_unstable();
+    for (_, entry) in entries.drain(entries.len().min(MAX_MATCHES)..) {
+        omitted.matches += 1;
+        omitted.findings += serde_json::from_str(&entry).map_or(0, |value| findings_in(&value));
+    }
+    text.push_str(&entries.into_iter().map(|(_, entry)| entry).collect::<Vec<_>>().join(","));
+    finish(&mut text, duplicate, omitted);
+    Ok(text)
+}
+
+/// The beginning of the list of matches.
+const LIST: &str = r#"{"matches":["#;
+const LIST_NAME: &str = r#""matches""#;
+
+/// An annotation that was written.
+#[derive(Deserialize)]
+struct Written {
+    matches: Vec<Value>,
+    #[serde(default)]
+    duplicate: bool,
+    #[serde(default)]
+    omitted: Omitted,
+}
+
+/// The number of findings of a match that was written. The only list in it has them, in every format.
+fn findings_in(entry: &Value) -> usize {
+    match entry {
+        Value::Array(findings) => findings.len(),
+        Value::Object(members) => members.values().map(findings_in).sum(),
+        _ => 0,
     }
 }

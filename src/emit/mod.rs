@@ -6,6 +6,7 @@ mod output;
 mod splice;
 mod verdict;
 
+pub use annotation::join_annotations;
 pub(crate) use annotation::{AnnotatedStep, Annotation, AnnotationMember};
 pub use outcome::{Outcome, Reason, Rejection, Unrecognised, UnrecognisedKind};
 pub(crate) use output::Output;

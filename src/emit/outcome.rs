@@ -34,7 +34,7 @@ impl Outcome {
     /// use catena::{Config, Correlator, Timestamp};
     ///
     /// let mut correlator = Correlator::new(Config::default())?;
-    /// let outcome = correlator.process(b"{\"a\":1}\nnot a record\n", Timestamp::MAX)?;
+    /// let outcome = correlator.process(b"{\"a\":1}\nnot a record\n", None)?;
     /// assert_eq!((outcome.records, outcome.passed()), (2, 1));
     /// # Ok::<(), catena::Error>(())
     /// ```
@@ -49,7 +49,7 @@ impl Outcome {
     ///
     /// let mut correlator = Correlator::new(r#"{"mode": "filter"}"#.parse::<Config>()?)?;
     /// let batch = b"{\"eventName\":\"DescribeInstances\"}\n";
-    /// assert_eq!(correlator.process(batch, Timestamp::MAX)?.apply(batch), b"");
+    /// assert_eq!(correlator.process(batch, None)?.apply(batch), b"");
     /// # Ok::<(), catena::Error>(())
     /// ```
     pub fn apply(&self, batch: &[u8]) -> Vec<u8> {

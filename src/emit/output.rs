@@ -38,13 +38,13 @@ impl<'c> Output<'c> {
         &mut self.outcome.findings
     }
 
-    /// Adds the next piece of the batch and its verdict.
+    /// Adds the next piece of the batch and its verdict. `counted`: no other partition counts the record.
     #[inline]
-    pub(crate) fn add(&mut self, piece: Piece, verdict: Verdict<'_>) {
+    pub(crate) fn add(&mut self, piece: Piece, verdict: Verdict<'_>, counted: bool) {
         match piece {
             Piece::Record { record, line } => {
                 let record = record.bytes;
-                let kept = self.settle(record.start, record.end, &verdict);
+                let kept = self.settle(record.start, record.end, &verdict, counted);
                 if !kept {
                     self.delete(line);
                 }
@@ -52,13 +52,13 @@ impl<'c> Output<'c> {
             }
             Piece::Element { record } => {
                 let record = record.bytes;
-                let kept = self.settle(record.start, record.end, &verdict);
+                let kept = self.settle(record.start, record.end, &verdict, counted);
                 self.pass_element(record.start, record.end, kept);
                 self.annotate(record.end, &verdict);
             }
             Piece::Unreadable { bytes, line, defect } => {
                 let (reason, detail) = defect.explain();
-                self.settle(bytes.start, bytes.end, &Verdict::Rejected(reason, detail.to_owned()));
+                self.settle(bytes.start, bytes.end, &Verdict::Rejected(reason, detail.to_owned()), counted);
                 match self.container {
                     Some(_) => self.pass_element(bytes.start, bytes.end, false),
                     None => self.delete(line),
@@ -78,21 +78,24 @@ impl<'c> Output<'c> {
 
     /// Counts a record and returns whether it stays in the stream.
     #[inline]
-    fn settle(&mut self, start: usize, end: usize, verdict: &Verdict<'_>) -> bool {
-        self.outcome.records += 1;
+    fn settle(&mut self, start: usize, end: usize, verdict: &Verdict<'_>, counted: bool) -> bool {
+        let one = u32::from(counted);
+        self.outcome.records += one;
         let kept = match verdict {
             Verdict::Irrelevant => self.mode == Mode::Enrich,
-            Verdict::Matched(_) => {
-                self.outcome.matched += 1;
+            Verdict::Matched(_) | Verdict::Elsewhere => {
+                self.outcome.matched += one;
                 self.mode != Mode::Findings
             }
             Verdict::Rejected(reason, detail) => {
-                let (start, end) = (offset(start), offset(end));
-                self.outcome.rejections.push(Rejection { start, end, reason: *reason, detail: detail.clone() });
+                if counted {
+                    let (start, end) = (offset(start), offset(end));
+                    self.outcome.rejections.push(Rejection { start, end, reason: *reason, detail: detail.clone() });
+                }
                 return self.mode == Mode::Enrich;
             }
         };
-        self.outcome.dropped += u32::from(!kept);
+        self.outcome.dropped += if kept { 0 } else { one };
         kept
     }
 

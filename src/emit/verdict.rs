@@ -8,6 +8,8 @@ pub(crate) enum Verdict<'a> {
     Irrelevant,
     /// It matches a step of at least one rule.
     Matched(Annotation<'a>),
+    /// It matches a step, and concerns only other partitions.
+    Elsewhere,
     /// It may match a rule and cannot be read. The reason, and the problem in words.
     Rejected(Reason, String),
 }
@@ -22,6 +24,7 @@ impl Verdict<'_> {
                 Self::Matched(annotation)
             }
             (Self::Irrelevant, verdict) | (verdict, Self::Irrelevant) => verdict,
+            (Self::Elsewhere, verdict) | (verdict, Self::Elsewhere) => verdict,
         }
     }
 }

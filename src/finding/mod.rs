@@ -23,7 +23,7 @@ use evidence::Bound;
 pub(crate) use evidence::Evidence;
 pub use format::FindingFormat;
 pub(crate) use format::{AnnotationForm, FindingWriter};
-pub(crate) use pressure::pressure;
+pub(crate) use pressure::{STATE_PRESSURE, pressure};
 use report::{INSTANCE, Report, RuleFacts};
 pub(crate) use subject::Subject;
 

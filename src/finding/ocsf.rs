@@ -205,13 +205,14 @@ const ANNOTATION: AnnotationForm = AnnotationForm {
 
 /// OCSF's `severity_id` and `severity`.
 fn severity(severity: Severity) -> (u64, &'static str) {
-    match severity {
-        Severity::Informational => (1, "Informational"),
-        Severity::Low => (2, "Low"),
-        Severity::Medium => (3, "Medium"),
-        Severity::High => (4, "High"),
-        Severity::Critical => (5, "Critical"),
-    }
+    let name = match severity {
+        Severity::Informational => "Informational",
+        Severity::Low => "Low",
+        Severity::Medium => "Medium",
+        Severity::High => "High",
+        Severity::Critical => "Critical",
+    };
+    (severity.id().into(), name)
 }
 
 /// OCSF's `confidence_id` and `confidence`.

@@ -10,7 +10,7 @@ use crate::vocab::{Confidence, Provider, Severity, Timestamp};
 const HOUR: i64 = 3_600_000;
 
 /// The rule id of these findings.
-const STATE_PRESSURE: &str = "state-pressure";
+pub(crate) const STATE_PRESSURE: &str = "state-pressure";
 
 /// Makes the finding that reports a loss.
 pub(crate) fn pressure(loss: &Loss, provider: Provider, writer: &FindingWriter) -> Finding {

@@ -17,25 +17,13 @@ pub(crate) use exception::ExceptionPlan;
 pub(crate) use finding_key::{FindingKey, KeyName};
 pub(crate) use join_order::{JoinOrder, JoinStep, Shared};
 
-use std::io::Read as _;
-
-use flate2::read::GzDecoder;
-use serde::de::DeserializeOwned;
-
-use crate::util::invariant::Invariant as _;
-use crate::vocab::{Error, read_json};
+use crate::vocab::{Error, read_embedded};
 
 /// The built-in rules: the files in `rules/`, converted to JSON and compressed by the build script.
 const BUILT_IN: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/rules.json.gz"));
 
 /// The built-in exceptions: the files in `rules/exceptions/`, converted likewise.
 const BUILT_IN_EXCEPTIONS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/exceptions.json.gz"));
-
-fn read_embedded<T: DeserializeOwned>(gzip: &[u8]) -> Result<T, Error> {
-    let mut json = String::new();
-    GzDecoder::new(gzip).read_to_string(&mut json).invariant("what the build script compressed is text");
-    read_json(&json)
-}
 
 /// The built-in rules, ordered by id. Decompresses and parses the embedded JSON on every call.
 ///

@@ -24,6 +24,14 @@ pub enum Error {
     },
     /// The checkpoint is truncated, damaged, or of a version that this engine cannot read. The string gives the reason.
     InvalidCheckpoint(String),
+    /// An argument has a value that it cannot have.
+    #[non_exhaustive]
+    InvalidArgument {
+        /// The argument's name.
+        name: &'static str,
+        /// A description of the problem, with the expected value.
+        reason: String,
+    },
     /// The call exceeds a limit of the engine. The string says which.
     LimitExceeded(String),
 }
@@ -33,6 +41,11 @@ impl Error {
     pub(crate) fn config(path: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::InvalidConfig { path: path.into(), reason: reason.into(), source: None }
     }
+
+    /// An [`InvalidArgument`](Self::InvalidArgument).
+    pub(crate) fn argument(name: &'static str, reason: impl Into<String>) -> Self {
+        Self::InvalidArgument { name, reason: reason.into() }
+    }
 }
 
 impl fmt::Display for Error {
@@ -41,6 +54,7 @@ impl fmt::Display for Error {
             Self::InvalidConfig { path, reason, .. } if path.is_empty() => write!(f, "invalid configuration: {reason}"),
             Self::InvalidConfig { path, reason, .. } => write!(f, "invalid configuration at {path}: {reason}"),
             Self::InvalidCheckpoint(reason) => write!(f, "invalid checkpoint: {reason}"),
+            Self::InvalidArgument { name, reason } => write!(f, "invalid argument {name}: {reason}"),
             Self::LimitExceeded(reason) => write!(f, "limit exceeded: {reason}"),
         }
     }

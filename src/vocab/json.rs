@@ -1,11 +1,14 @@
 //! Reads JSON written by hand: configurations and rules. Errors give the location as a path, because people look for a
 //! member's name, not for a column.
 
+use std::io::Read as _;
 use std::sync::Arc;
 
+use flate2::read::GzDecoder;
 use serde::de::DeserializeOwned;
 
 use super::Error;
+use crate::util::invariant::Invariant as _;
 
 /// Deserializes a JSON text.
 ///
@@ -20,6 +23,13 @@ pub(crate) fn read_json<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
         let reason = reason.strip_suffix(&place).unwrap_or(&reason).to_owned();
         Error::InvalidConfig { path, reason, source: Some(Arc::new(error)) }
     })
+}
+
+/// Deserializes a JSON text that the build script has compressed.
+pub(crate) fn read_embedded<T: DeserializeOwned>(gzip: &[u8]) -> Result<T, Error> {
+    let mut json = String::new();
+    GzDecoder::new(gzip).read_to_string(&mut json).invariant("what the build script compressed is text");
+    read_json(&json)
 }
 
 /// The path to the value at `line` and `column`, or to the value that ends there, such as `rules[0].steps[1].actions`.

@@ -40,6 +40,33 @@ impl Severity {
             Self::Critical => "critical",
         }
     }
+
+    /// All severities, in ascending order.
+    pub const ALL: [Self; 5] = [Self::Informational, Self::Low, Self::Medium, Self::High, Self::Critical];
+
+    /// The severity with this `severity_id`, or the nearest.
+    ///
+    /// ```
+    /// assert_eq!(catena::Severity::from_id(99), catena::Severity::Critical);
+    /// ```
+    pub fn from_id(id: u8) -> Self {
+        Self::ALL.into_iter().find(|severity| severity.id() >= id).unwrap_or(Self::Critical)
+    }
+
+    /// OCSF's `severity_id`, from 1 to 5.
+    ///
+    /// ```
+    /// assert_eq!(catena::Severity::Informational.id(), 1);
+    /// ```
+    pub fn id(self) -> u8 {
+        match self {
+            Self::Informational => 1,
+            Self::Low => 2,
+            Self::Medium => 3,
+            Self::High => 4,
+            Self::Critical => 5,
+        }
+    }
 }
 
 impl fmt::Display for Severity {

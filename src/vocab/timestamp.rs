@@ -26,12 +26,11 @@ pub struct Timestamp {
 }
 
 impl Timestamp {
-    /// The latest timestamp, which has no text form. If it is passed as `now`, no event is dated in the future.
-    ///
-    /// ```
-    /// assert!(catena::Timestamp::MAX > catena::Timestamp::from_millis(1_767_607_200_000));
-    /// ```
-    pub const MAX: Self = Self { millis: u64::MAX };
+    /// The start of the year 2000. Nothing that a cloud has recorded is older.
+    pub(crate) const YEAR_2000: Self = Self::from_millis(946_684_800_000);
+
+    /// The end of the year 9999, the last with a text form.
+    pub(crate) const YEAR_10000: Self = Self::from_millis(253_402_300_800_000);
 
     /// The timestamp `millis` milliseconds after the start of 1970 in UTC.
     ///

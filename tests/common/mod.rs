@@ -7,6 +7,7 @@ pub mod forms;
 pub mod oracle;
 pub mod run;
 pub mod schema;
+pub mod sharded;
 
 use catena::Timestamp;
 use catena_synthetic::time_text;

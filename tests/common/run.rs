@@ -75,14 +75,27 @@ impl Both {
         if let Some(sandboxed) = &mut self.sandboxed {
             let sandboxed = sandboxed.metrics().expect("the sandboxed metrics should be readable");
             // A table's memory use depends on the pointer size, which differs between the two.
-            let pairs = metrics.iter().zip(&sandboxed).filter(|(native, _)| native.name != "now:state-bytes");
+            let pairs = metrics.iter().zip(&sandboxed).filter(|(native, _)| native.name != "state-bytes");
             for (native, sandboxed) in pairs {
-                assert_eq!((&native.name, native.value), (&sandboxed.name, sandboxed.value));
+                assert_eq!((native.name, native.value), (&*sandboxed.name, sandboxed.value));
+                let labels = sandboxed.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+                assert!(native.labels.iter().map(|(name, value)| (*name, value.as_str())).eq(labels), "{native:?}");
+                assert_eq!(native.kind() == catena::MetricKind::Gauge, sandboxed.kind == host::MetricKind::Gauge);
             }
             assert_eq!(metrics.len(), sandboxed.len());
         }
-        metrics.iter().find(|metric| metric.name == name).unwrap_or_else(|| panic!("no metric {name}")).value
+        value_of(&metrics, name)
     }
+}
+
+/// The value of the metrics with this name; `NAME:LABEL` is the one with these values of labels, joined by hyphens.
+pub fn value_of(metrics: &[catena::Metric], name: &str) -> u64 {
+    let (name, kind) = name.split_once(':').map_or((name, None), |(name, kind)| (name, Some(kind)));
+    let kind_of =
+        |metric: &catena::Metric| metric.labels.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>().join("-");
+    let mut of_name = metrics.iter().filter(|metric| metric.name == name).peekable();
+    assert!(of_name.peek().is_some(), "no metric {name}");
+    of_name.filter(|metric| kind.is_none_or(|kind| kind_of(metric) == kind)).map(|metric| metric.value).sum()
 }
 
 fn assert_same(native: &Outcome, sandboxed: &host::Outcome) {
@@ -95,7 +108,7 @@ fn assert_same(native: &Outcome, sandboxed: &host::Outcome) {
     let findings = sandboxed
         .findings
         .iter()
-        .map(|finding| (&finding.id, &finding.rule, finding.first_seen, finding.last_seen, &finding.body));
+        .map(|finding| (&finding.id, &finding.rule, finding.first_seen_ms, finding.last_seen_ms, &finding.body));
     assert!(
         native
             .findings

@@ -5,6 +5,7 @@ use std::ops::Range;
 use bytes::{Bytes, BytesMut};
 use catena_host::{Fate, Merge, Mode, Outcome, Route, Splice};
 use memchr::memchr;
+use serde_json::{Value, json};
 
 /// A batch, split into one shard per partition.
 pub struct Shards {
@@ -19,17 +20,18 @@ impl Shards {
     pub fn new(batch: &Bytes, routes: Vec<Route>, partitions: u32) -> Self {
         let mut shards = vec![(BytesMut::new(), Vec::new()); partitions as usize];
         for (at, route) in routes.iter().enumerate() {
-            let Some((shard, runs)) = route.partition.and_then(|partition| shards.get_mut(partition as usize)) else {
-                continue;
-            };
             let run = range(route);
-            if is_cut_off(batch, &run, routes.get(at + 1)) {
-                shard.extend_from_slice(b"[");
-            }
-            runs.push((shard.len(), run.clone()));
-            shard.extend_from_slice(batch.get(run).unwrap_or_default());
-            if shard.last() != Some(&b'\n') {
-                shard.extend_from_slice(b"\n");
+            let cut_off = is_cut_off(batch, &run, routes.get(at + 1));
+            for partition in &route.partitions {
+                let Some((shard, runs)) = shards.get_mut(*partition as usize) else { continue };
+                if cut_off {
+                    shard.extend_from_slice(b"[");
+                }
+                runs.push((shard.len(), run.clone()));
+                shard.extend_from_slice(batch.get(run.clone()).unwrap_or_default());
+                if shard.last() != Some(&b'\n') {
+                    shard.extend_from_slice(b"\n");
+                }
             }
         }
         let (batches, runs) = shards.into_iter().map(|(shard, runs)| (shard.freeze(), runs)).unzip();
@@ -78,11 +80,14 @@ impl Shards {
         merge.outcome.rejections.sort_by_key(|rejection| rejection.start);
         merge.outcome.unrecognised.sort_by_key(|example| example.start);
         for route in &self.routes {
-            let shard = route.partition.map(|partition| partition as usize);
-            let moved = shard.and_then(|shard| Some((splices.get_mut(shard)?, self.runs.get(shard)?)));
-            let fate = match moved {
-                Some((moved, runs)) => Fate::Processed(moved.of_next_run(runs)),
-                None => {
+            let of = |partition: &u32| {
+                let (moved, runs) = (splices.get_mut(*partition as usize)?, self.runs.get(*partition as usize)?);
+                Some(moved.of_next_run(runs))
+            };
+            let moved: Vec<_> = route.partitions.iter().filter_map(of).collect();
+            let fate = match moved.is_empty() {
+                false => Fate::Processed(together(moved)),
+                true => {
                     merge.outcome.records += route.records;
                     merge.outcome.dropped += if mode == Mode::Enrich { 0 } else { route.records };
                     Fate::Unprocessed
@@ -91,6 +96,32 @@ impl Shards {
             merge.part(range(route), fate);
         }
         merge.finish()
+    }
+}
+
+/// The configuration of the correlator of one of several partitions.
+pub fn with_partition(config: &str, index: usize, count: usize) -> String {
+    let mut config: Value = serde_json::from_str(config).unwrap_or_default();
+    if let Some(members) = config.as_object_mut() {
+        members.insert("partition".to_owned(), json!({"index": index, "count": count}));
+    }
+    config.to_string()
+}
+
+/// What the correlators of several partitions do to one record: an annotation by any of them counts, and all of them make one.
+fn together(mut by_partition: Vec<Vec<Splice>>) -> Vec<Splice> {
+    if by_partition.len() == 1 {
+        return by_partition.pop().unwrap_or_default();
+    }
+    let inserted = by_partition.iter().flatten().filter(|splice| splice.start == splice.end);
+    let texts: Vec<&str> = inserted.clone().map(|splice| splice.text.as_str()).collect();
+    match inserted.clone().next() {
+        Some(Splice { start, end, text }) => {
+            // Only a faulty component inserts what cannot be joined.
+            let text = catena::join_annotations(&texts).unwrap_or_else(|_| text.clone());
+            vec![Splice { start: *start, end: *end, text }]
+        }
+        None => by_partition.into_iter().next().unwrap_or_default(),
     }
 }
 

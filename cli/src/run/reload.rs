@@ -6,18 +6,14 @@ use catena_host::Sandbox;
 use tracing::{error, info, warn};
 
 use crate::cli;
+use crate::metric;
 use crate::pipeline::Pipeline;
 use crate::setup::{Configuration, configuration};
 
-/// The metrics of rules whose state was discarded.
-const RESET: &str = "reset:";
-
 /// Names the rules whose pending events were discarded when the pipeline was opened.
 pub fn tell_reset(pipeline: &mut Pipeline) {
-    for metric in pipeline.report().metrics.iter().filter(|metric| metric.value > 0) {
-        if let Some(rule) = metric.name.strip_prefix(RESET) {
-            warn!("rule {rule} was changed or removed: its pending events are discarded");
-        }
+    for metric in metric::named(&pipeline.report().metrics, "reset").filter(|metric| metric.value > 0) {
+        warn!("rule {} was changed or removed: its pending events are discarded", metric::kind(metric));
     }
 }
 

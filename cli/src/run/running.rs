@@ -10,6 +10,7 @@ use tracing::{error, info, warn};
 use super::out::Out;
 use super::reload::Reload;
 use crate::durable::{RunState, StateFolder};
+use crate::metric;
 use crate::monitor::Monitor;
 use crate::pipeline::{InputBatch, Pipeline, RunError};
 use crate::signals::Signals;
@@ -237,8 +238,8 @@ impl Run {
             return;
         }
         let report = self.work.pipeline.report();
-        let rules = report.metrics.iter().filter_map(|metric| metric.name.strip_prefix("findings:"));
-        self.work.out.outputs.senders.tell_doubts(&rules.collect::<Vec<_>>());
+        let rules: Vec<_> = metric::named(&report.metrics, "findings").map(metric::kind).collect();
+        self.work.out.outputs.senders.tell_doubts(&rules.iter().map(String::as_str).collect::<Vec<_>>());
     }
 
     /// Logs the counters.
@@ -248,8 +249,8 @@ impl Run {
         summary.set_input(&report.metrics);
         info!("{}", summary.describe_counts());
         info!("recognised: {}", summary.describe_input());
-        let engine = report.metrics.iter().filter(|metric| metric.value > 0 && !metric.name.starts_with("input:"));
-        let engine: Vec<_> = engine.map(|metric| format!("{} {}", metric.name, metric.value)).collect();
+        let engine = report.metrics.iter().filter(|metric| metric.value > 0 && metric.name != "input");
+        let engine: Vec<_> = engine.map(metric::describe).collect();
         info!("engine: {}", engine.join(", "));
     }
 
@@ -288,7 +289,7 @@ impl Run {
         self.updated = Some(Instant::now());
         let report = self.work.pipeline.report();
         let summary = self.work.out.summary.clone();
-        let input = report.metrics.iter().filter(|metric| metric.name.starts_with("input:"));
+        let input = metric::named(&report.metrics, "input");
         let problems = self.work.watch.look(input.map(|metric| metric.value).sum());
         self.monitor.set(|status| {
             (status.report, status.summary, status.problems, status.alive) =

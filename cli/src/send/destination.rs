@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use catena_host::Severity;
+use catena::Severity;
 use url::Url;
 use wildmatch::WildMatch;
 
@@ -75,7 +75,7 @@ impl Kind {
 impl Destination {
     /// Whether a finding goes there.
     pub fn wants(&self, severity: Severity, rule: &str) -> bool {
-        rank(severity) >= rank(self.severity)
+        severity >= self.severity
             && (self.rules.is_empty() || self.rules.iter().any(|pattern| WildMatch::new(pattern).matches(rule)))
     }
 
@@ -113,31 +113,9 @@ impl Destination {
     }
 }
 
-/// The name of a severity in options and spools.
-pub fn name_of(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Informational => "informational",
-        Severity::Low => "low",
-        Severity::Medium => "medium",
-        Severity::High => "high",
-        Severity::Critical => "critical",
-    }
-}
-
 /// The severity of a name.
 pub fn severity(name: &str) -> Option<Severity> {
-    let all = [Severity::Informational, Severity::Low, Severity::Medium, Severity::High, Severity::Critical];
-    all.into_iter().find(|severity| name_of(*severity) == name)
-}
-
-fn rank(severity: Severity) -> u8 {
-    match severity {
-        Severity::Informational => 0,
-        Severity::Low => 1,
-        Severity::Medium => 2,
-        Severity::High => 3,
-        Severity::Critical => 4,
-    }
+    Severity::ALL.into_iter().find(|severity| severity.as_str() == name)
 }
 
 impl FromStr for Destination {

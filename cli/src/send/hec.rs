@@ -42,7 +42,7 @@ impl Hec {
             "time": entry.time as f64 / 1e3,
             "source": "catena",
             "sourcetype": self.sourcetype,
-            "fields": {"finding_id": entry.key, "severity": super::name_of(entry.severity), "rule": entry.rule},
+            "fields": {"finding_id": entry.key, "severity": entry.severity.as_str(), "rule": entry.rule},
         });
         if let Some(index) = &self.index {
             envelope["index"] = index.as_str().into();
@@ -75,7 +75,7 @@ fn is_of_configuration(answer: &Answer) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use catena_host::Severity;
+    use catena::Severity;
     use serde_json::Value;
 
     use super::*;

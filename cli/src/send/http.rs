@@ -144,7 +144,7 @@ pub fn in_halves(entries: &[Entry], mut post: impl FnMut(&[Entry]) -> Verdict) -
 
 #[cfg(test)]
 mod tests {
-    use catena_host::Severity;
+    use catena::Severity;
 
     use super::*;
 

@@ -20,13 +20,14 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use catena::Severity;
 use catena_host::Finding;
 use tracing::{error, info, warn};
 
 use super::CliError;
 use super::suggest::did_you_mean;
 pub use destination::Destination;
-use destination::{Kind, name_of};
+use destination::Kind;
 use spool::Writer;
 use status::Counts;
 pub use status::Status;
@@ -134,14 +135,15 @@ impl Senders {
     /// Puts a finding, whose final form is `body`, into the spool of each destination that wants it.
     pub fn send(&mut self, finding: &Finding, body: &str) {
         for sender in &mut self.list {
-            if !sender.destination.wants(finding.severity, &finding.rule) {
+            let severity = Severity::from_id(finding.severity_id);
+            if !sender.destination.wants(severity, &finding.rule) {
                 continue;
             }
             let entry = Entry {
                 key: key(finding, body),
-                severity: finding.severity,
+                severity,
                 rule: finding.rule.clone(),
-                time: finding.last_seen,
+                time: finding.last_seen_ms,
                 body: body.trim_end().to_owned(),
             };
             if !sender.spool.push(&[entry.line().as_bytes()]) && sender.status.dropped() {
@@ -236,8 +238,6 @@ fn key(finding: &Finding, body: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use catena_host::Severity;
-
     use super::*;
 
     /// Regression: updates in the form of ECS and Sentinel had the key of their finding, and receivers took them for
@@ -247,12 +247,13 @@ mod tests {
         let finding = Finding {
             id: "f".to_owned(),
             rule: String::new(),
-            severity: Severity::Low,
-            first_seen: 0,
-            last_seen: 0,
+            severity_id: 2,
+            first_seen_ms: 0,
+            last_seen_ms: 0,
             start: 0,
             end: 0,
             body: String::new(),
+            extra: None,
         };
         for (body, expected) in [
             (r#"{"activity_id":1,"count":1}"#, "f"),

@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use catena_host::Severity;
+use catena::Severity;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::destination::{Destination, name_of};
+use super::destination::Destination;
 use super::worker::{Deliver, Delivery, Entry};
 use crate::tls;
 
@@ -96,7 +96,7 @@ impl Syslog {
             std::process::id(),
             quoted(&entry.key),
             quoted(&entry.rule),
-            name_of(entry.severity),
+            entry.severity.as_str(),
             entry.body
         )
     }

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
-use catena_host::Severity;
+use catena::Severity;
 use serde_json::json;
 use tracing::{info, warn};
 
-use super::destination::{Destination, name_of, severity};
+use super::destination::{Destination, severity};
 use super::spool::Reader;
 use super::status::Status;
 
@@ -42,7 +42,7 @@ pub struct Entry {
 impl Entry {
     /// A line of a spool: a checksum, then the parts, separated by tabs.
     pub fn line(&self) -> String {
-        let (level, time) = (name_of(self.severity), self.time.to_string());
+        let (level, time) = (self.severity.as_str(), self.time.to_string());
         let text = [&*self.key, level, &self.rule, &time, &self.body].join("\t");
         format!("{:08x}\t{text}", crc32fast::hash(text.as_bytes()))
     }
