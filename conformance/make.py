@@ -225,6 +225,8 @@ TRAPS = [
     processed("{}\n"),
     asked("checkpoint", form="bytes"),
     asked("metrics"),
+    {"ask": "resume", "as": "c", "config": "{}", "checkpoint": base64.b64encode((700_001).to_bytes(4, "little")).decode(), "form": "base64"},
+    {"ask": "checkpoint", "on": "c", "form": "base64"},
     {"ask": "resume", "as": "b", "config": "{}", "checkpoint": base64.b64encode((2).to_bytes(4, "little")).decode(), "form": "bytes"},
     processed("{}\n{}\n{}\n", "b"),
     {"ask": "checkpoint", "on": "b", "form": "bytes"},

@@ -39,15 +39,55 @@ impl Guest {
     (i32.store (i32.const 516) (call $new (i32.const 1)))
     (i32.const 512))
   (func (export "{EXPORT}#[static]correlator.open") (param i32 i32) (result i32) (call $open))
-  (func (export "{EXPORT}#[static]correlator.resume") (param i32 i32 i32) (param $at i32) (param i32) (result i32)
-    (global.set $taken (i32.load (local.get $at)))
+  (func (export "{EXPORT}#[static]correlator.resume")
+    (param i32 i32) (param $base64 i32) (param $at i32) (param i32) (result i32)
+    (global.set $taken
+      (if (result i32) (local.get $base64)
+        (then (call $decoded (local.get $at)))
+        (else (i32.load (local.get $at)))))
     (call $open))
-  (func (export "{EXPORT}#[method]correlator.checkpoint") (param i32 i32) (result i32)
+  (func (export "{EXPORT}#[method]correlator.checkpoint") (param i32) (param $base64 i32) (result i32)
     (i32.store (i32.const 768) (global.get $taken))
+    (if (local.get $base64) (then (call $encode)))
     (i64.store (i32.const 512) (i64.const 0))
+    (i32.store8 (i32.const 516) (local.get $base64))
     (i32.store (i32.const 520) (i32.const 768))
-    (i32.store (i32.const 524) (i32.const 4))
+    (i32.store (i32.const 524) (select (i32.const 8) (i32.const 4) (local.get $base64)))
     (i32.const 512))
+  ;; Base64 of four bytes: six letters and two signs.
+  (data (i32.const 256) "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
+  (func $reversed (param $x i32) (result i32)
+    (i32.or
+      (i32.and (i32.rotl (local.get $x) (i32.const 8)) (i32.const 0x00FF00FF))
+      (i32.and (i32.rotr (local.get $x) (i32.const 8)) (i32.const 0xFF00FF00))))
+  (func $encode (local $bits i64) (local $at i32)
+    (local.set $bits (i64.shl (i64.extend_i32_u (call $reversed (global.get $taken))) (i64.const 4)))
+    (local.set $at (i32.const 5))
+    (loop $each
+      (i32.store8
+        (i32.add (i32.const 768) (local.get $at))
+        (i32.load8_u (i32.add (i32.const 256) (i32.and (i32.wrap_i64 (local.get $bits)) (i32.const 63)))))
+      (local.set $bits (i64.shr_u (local.get $bits) (i64.const 6)))
+      (local.set $at (i32.sub (local.get $at) (i32.const 1)))
+      (br_if $each (i32.ge_s (local.get $at) (i32.const 0))))
+    (i32.store16 (i32.const 774) (i32.const 0x3D3D)))
+  (func $decoded (param $at i32) (result i32) (local $bits i64) (local $end i32) (local $value i32)
+    (local.set $end (i32.add (local.get $at) (i32.const 6)))
+    (loop $each
+      (local.set $value (i32.const 0))
+      (block $found
+        (loop $search
+          (br_if $found
+            (i32.eq
+              (i32.load8_u (i32.add (i32.const 256) (local.get $value)))
+              (i32.load8_u (local.get $at))))
+          (local.set $value (i32.add (local.get $value) (i32.const 1)))
+          (br_if $search (i32.lt_u (local.get $value) (i32.const 64)))))
+      (local.set $bits
+        (i64.or (i64.shl (local.get $bits) (i64.const 6)) (i64.extend_i32_u (local.get $value))))
+      (local.set $at (i32.add (local.get $at) (i32.const 1)))
+      (br_if $each (i32.lt_u (local.get $at) (local.get $end))))
+    (call $reversed (i32.wrap_i64 (i64.shr_u (local.get $bits) (i64.const 4)))))
   (func (export "{EXPORT}#[method]correlator.batch-limit") (param i32) (result i32) (i32.const -1))
   (func (export "{EXPORT}#join-annotations") (param i32 i32) (result i32)
     (i64.store (i32.const 512) (i64.const 0))

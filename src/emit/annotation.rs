@@ -100,7 +100,16 @@ impl<'a> Annotation<'a> {
         self.omitted.findings += findings.len().saturating_sub(MAX_FINDINGS);
         findings.truncate(MAX_FINDINGS);
         let new = Match { step, findings };
-        let at = self.matches.partition_point(|listed| listed.cmp(&new).is_le());
+        // Most steps come in this order.
+        let at = match self.matches.last() {
+            Some(last) if self.matches.len() == MAX_MATCHES && last.cmp(&new).is_le() => {
+                self.omitted.matches += 1;
+                self.omitted.findings += new.findings.len();
+                return;
+            }
+            Some(last) if last.cmp(&new).is_gt() => self.matches.partition_point(|listed| listed.cmp(&new).is_le()),
+            _ => self.matches.len(),
+        };
         self.matches.insert(at, new);
         if self.matches.len() > MAX_MATCHES
             && let Some(last) = self.matches.pop()

@@ -20,16 +20,16 @@ pub struct Cost {
 
 /// What each kind of record costs.
 pub const COSTS: [Cost; Workload::ALL.len()] = [
-    Cost { workload: Workload::Noise, instructions: 2_219, fuel: 3_472 },
-    Cost { workload: Workload::ReadOnly, instructions: 21_373, fuel: 45_647 },
-    Cost { workload: Workload::Volume, instructions: 29_921, fuel: 66_732 },
-    Cost { workload: Workload::Snapshot, instructions: 32_204, fuel: 72_919 },
-    Cost { workload: Workload::Launch, instructions: 69_301, fuel: 138_398 },
-    Cost { workload: Workload::FailedLaunch, instructions: 18_695, fuel: 41_167 },
-    Cost { workload: Workload::Mixed, instructions: 40_929, fuel: 84_378 },
-    Cost { workload: Workload::SnapshotInText, instructions: 39_050, fuel: 83_769 },
-    Cost { workload: Workload::SmallSnapshot, instructions: 26_966, fuel: 64_219 },
-    Cost { workload: Workload::LargeSnapshot, instructions: 345_930, fuel: 824_870 },
+    Cost { workload: Workload::Noise, instructions: 2_219, fuel: 3_517 },
+    Cost { workload: Workload::ReadOnly, instructions: 21_373, fuel: 46_203 },
+    Cost { workload: Workload::Volume, instructions: 29_921, fuel: 69_384 },
+    Cost { workload: Workload::Snapshot, instructions: 32_204, fuel: 75_026 },
+    Cost { workload: Workload::Launch, instructions: 69_301, fuel: 140_664 },
+    Cost { workload: Workload::FailedLaunch, instructions: 18_695, fuel: 41_697 },
+    Cost { workload: Workload::Mixed, instructions: 40_929, fuel: 86_772 },
+    Cost { workload: Workload::SnapshotInText, instructions: 39_050, fuel: 86_103 },
+    Cost { workload: Workload::SmallSnapshot, instructions: 26_966, fuel: 67_544 },
+    Cost { workload: Workload::LargeSnapshot, instructions: 345_930, fuel: 826_720 },
 ];
 
 /// Instructions of a CreateSnapshot if there are 500 rules: the others name other actions, or all name the same ones, so that
