@@ -1,7 +1,7 @@
 // Other components for tests: transpiled once, to a temporary folder that is kept for the next run.
 
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -24,7 +24,9 @@ export async function transpiled(file) {
 
 /** The component in a file. */
 export async function componentOf(file) {
-  const base = pathToFileURL(`${await transpiled(file)}/`);
+  const folder = await transpiled(file);
+  const base = pathToFileURL(`${folder}/`);
   const { instantiate } = await import(new URL('catena.js', base));
-  return Component.load({ from: { instantiate, base } });
+  const modules = readdirSync(folder).filter((name) => name.endsWith('.wasm'));
+  return Component.load({ from: { instantiate, base, modules } });
 }
