@@ -10,6 +10,8 @@
 
 #define INTERFACE "catena:pipeline/correlation@1.0.0"
 
+#define DISCARDED "the correlator was discarded after a trap"
+
 /* The interval between epochs: the resolution of the limit on a call's duration. */
 #define EPOCH_MS 10
 
@@ -204,7 +206,7 @@ static catena_status call(catena_correlator *correlator, const char *name, val *
   catena_status status = CATENA_TRAP;
   *answer = (val){.kind = WASMTIME_COMPONENT_BOOL};
   if (correlator->discarded) {
-    set(error, NULL, NULL, "the correlator was discarded after a trap");
+    set(error, NULL, NULL, DISCARDED);
     goto done;
   }
   wasmtime_context_t *context = wasmtime_store_context(correlator->store);
@@ -319,6 +321,10 @@ uint32_t catena_batch_limit(const catena_correlator *correlator) { return correl
 
 /* Refuses what must not reach the component. */
 static catena_status check(const catena_correlator *correlator, const char *batch, size_t size, catena_error *error) {
+  if (correlator->discarded) {
+    set(error, NULL, NULL, DISCARDED);
+    return CATENA_TRAP;
+  }
   if (size > correlator->batch_limit) {
     char message[96];
     snprintf(message, sizeof message, "the batch has %zu bytes, the limit is %u", size, correlator->batch_limit);
@@ -364,12 +370,8 @@ static catena_place *read_places(const val *answer, const char *name, size_t *co
 catena_status catena_process(catena_correlator *correlator, const char *batch, size_t size, uint64_t now_ms,
                              catena_outcome *outcome, catena_error *error) {
   *outcome = (catena_outcome){.answer = {.kind = WASMTIME_COMPONENT_BOOL}};
-  catena_status status = correlator->discarded ? CATENA_OK : check(correlator, batch, size, error);
+  catena_status status = check(correlator, batch, size, error);
   if (status != CATENA_OK) return status;
-  if (correlator->discarded) {
-    set(error, NULL, NULL, "the correlator was discarded after a trap");
-    return CATENA_TRAP;
-  }
   val now = {.kind = WASMTIME_COMPONENT_OPTION};
   if (now_ms != CATENA_NO_TIME) {
     val time = {.kind = WASMTIME_COMPONENT_U64, .of.u64 = now_ms};

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -74,8 +75,6 @@ class Correlator:
         else:
             # Bindings for Python carry text hundreds of times faster than bytes.
             if isinstance(checkpoint, bytes):
-                from base64 import b64encode
-
                 checkpoint = b64encode(checkpoint).decode()
             self._handle = self._call("[static]correlator.resume", self.config, checkpoint)
         #: The length in bytes of the longest batch.
@@ -106,8 +105,6 @@ class Correlator:
 
     def checkpoint(self) -> bytes:
         """Everything that it takes to continue from here, in any host."""
-        from base64 import b64decode
-
         text = self._method("checkpoint", "base64")
         return b64decode(text)
 

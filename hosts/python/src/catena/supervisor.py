@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .component import Component, shared
 from .correlator import CLOCK, Batch, Clock, Correlator, Limits
 from .errors import Trapped
-from .outcome import Finding, Metric, Outcome, Rejection, Unrecognised
+from .outcome import Metric, Outcome, Rejection
 
 #: The code of rejections of records on which the component fails.
 POISON = "poison"
@@ -168,8 +169,6 @@ class Supervisor:
 
 
 def _mode(config: str) -> str:
-    import json
-
     settings = json.loads(config) if config.strip() else {}
     return str(settings.get("mode", "enrich"))
 
@@ -191,24 +190,11 @@ def _add(merged: Outcome, offset: int, part: Outcome) -> None:
     merged.matched += part.matched
     merged.dropped += part.dropped
     merged.edits += [(start + offset, end + offset, text) for start, end, text in part.edits]
-    merged.findings += [
-        Finding(
-            one.id,
-            one.rule,
-            one.severity_id,
-            one.first_seen_ms,
-            one.last_seen_ms,
-            one.start + offset,
-            one.end + offset,
-            one.body,
-            one.extra,
-        )
-        for one in part.findings
-    ]
-    merged.rejections += [
-        Rejection(one.start + offset, one.end + offset, one.code, one.detail) for one in part.rejections
-    ]
+    merged.findings += [replace(one, start=one.start + offset, end=one.end + offset) for one in part.findings]
+    merged.rejections += [replace(one, start=one.start + offset, end=one.end + offset) for one in part.rejections]
     known = {one.code for one in merged.unrecognised}
     merged.unrecognised += [
-        Unrecognised(one.start + offset, one.end + offset, one.code) for one in part.unrecognised if one.code not in known
+        replace(one, start=one.start + offset, end=one.end + offset)
+        for one in part.unrecognised
+        if one.code not in known
     ]
