@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use super::CliError;
+use super::lock::Locks;
 use super::output::Written;
 use super::summary::Summary;
 use catena_input::{Named, Saved, sealed};
@@ -75,21 +76,17 @@ pub struct StateFolder {
 
 impl StateFolder {
     /// Opens and locks a folder, creating it if necessary.
-    pub fn open(path: &Path) -> Result<Self, CliError> {
+    pub fn open(path: &Path, locks: &Locks<'_>) -> Result<Self, CliError> {
         let fail = |error: io::Error| CliError::new(format!("cannot open state folder {}: {error}", path.display()));
         fs::create_dir_all(path).map_err(fail)?;
         let lock = File::create(path.join("lock")).map_err(fail)?;
-        match lock.try_lock() {
-            Ok(()) => {
-                let folder = Self { path: path.to_owned(), _lock: lock, reserved: RefCell::default() };
-                folder.reserve();
-                Ok(folder)
-            }
-            Err(fs::TryLockError::WouldBlock) => {
-                Err(CliError::new(format!("{} is in use by another run", path.display())))
-            }
-            Err(fs::TryLockError::Error(error)) => Err(fail(error)),
-        }
+        locks.take(&lock, path).map_err(|error| match error.kind() {
+            io::ErrorKind::ResourceBusy => CliError::new(format!("{} is in use by another run", path.display())),
+            _ => fail(error),
+        })?;
+        let folder = Self { path: path.to_owned(), _lock: lock, reserved: RefCell::default() };
+        folder.reserve();
+        Ok(folder)
     }
 
     /// Opens the file descriptors that saving takes, as far as there are any.

@@ -10,6 +10,7 @@ mod health;
 mod inspect;
 mod kind;
 mod listen;
+mod lock;
 mod log;
 mod metric;
 mod monitor;

@@ -1,6 +1,7 @@
 //! The outputs of a run: the stream, the findings and the rejects.
 
 use std::collections::HashSet;
+use std::fs::Metadata;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
@@ -14,9 +15,10 @@ use super::CliError;
 use super::cli::{self, Format, LogFormat, Mode, Run};
 use super::describe::describe;
 use super::kind;
+use super::lock::Locks;
 use super::place::Place;
 use super::send::Senders;
-use super::sink::{Background, Done, Mark, Opening, Sink, Work, WriteError};
+use super::sink::{Background, Done, Mark, Opening, Sink, Work, WriteError, inode};
 use catena_input::framing::{Batch, line_feeds_in};
 use catena_input::{Inputs, Own, World};
 
@@ -126,6 +128,7 @@ impl Outputs {
         mode: Mode,
         written: Written,
         is_once: bool,
+        locks: &Locks<'_>,
         progress: ProgressBar,
     ) -> Result<Self, CliError> {
         let standard = || PathBuf::from("-");
@@ -140,10 +143,11 @@ impl Outputs {
             (None, Mode::Findings) => Some(standard()),
             (findings, _) => findings.clone(),
         };
+        let same = || CliError::usage("the stream, findings and rejects must go to different outputs");
         let files = [&stream, &findings, &arguments.rejects].into_iter().flatten();
         let files: Vec<_> = files.filter(|target| target.as_os_str() != "/dev/null").collect();
         if files.iter().collect::<HashSet<_>>().len() < files.len() {
-            return Err(CliError::usage("the stream, findings and rejects must go to different outputs"));
+            return Err(same());
         }
         let to_terminal = match &findings {
             Some(target) => target.as_os_str() == "-" && io::stdout().is_terminal(),
@@ -153,14 +157,23 @@ impl Outputs {
         // Every message is JSON then.
         let is_json = findings.is_none() && arguments.log_format == LogFormat::Json;
         let default = if to_terminal && !is_json { Format::Text } else { Format::Ocsf };
-        let open = |target: Option<PathBuf>, mark: Option<Mark>| {
+        let mut opened = Vec::new();
+        let mut open = |target: Option<PathBuf>, mark: Option<Mark>| {
             let opening = match mark {
                 Some(_) if is_once => Opening::Append,
                 Some(mark) => Opening::Resume { mark, is_final: written.is_final },
                 None if arguments.overwrite => Opening::Overwrite,
                 None => Opening::Append,
             };
-            target.as_deref().map(|target| Sink::open(target, &opening)).transpose()
+            let Some(target) = target else { return Ok(None) };
+            let inode_of = || target.metadata().ok().filter(Metadata::is_file).map(|metadata| inode(&metadata));
+            // A run that waits for locks must not wait for its own.
+            if inode_of().is_some_and(|inode| opened.contains(&inode)) {
+                return Err(same());
+            }
+            let sink = Sink::open(&target, &opening, locks)?;
+            opened.extend(inode_of());
+            Ok(Some(sink))
         };
         Ok(Self {
             stream: open(stream, written.stream)?.map(Background::start),
@@ -169,7 +182,7 @@ impl Outputs {
             findings: open(findings, written.findings)?,
             format: arguments.findings_format.unwrap_or(default),
             rejects: open(arguments.rejects.clone(), written.rejects)?,
-            senders: Senders::open(&arguments.send, spool(arguments)?.as_deref())?,
+            senders: Senders::open(&arguments.send, spool(arguments)?.as_deref(), locks)?,
             progress,
             to_terminal,
             quiet: arguments.quiet,

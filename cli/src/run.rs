@@ -12,6 +12,7 @@ use tracing::{Level, error, info, warn};
 
 use super::cli::{self, LogFormat, Mode};
 use super::durable::StateFolder;
+use super::lock::Locks;
 use super::monitor::Monitor;
 use super::output::{Outputs, spool};
 use super::pipeline::{Pipeline, RunError};
@@ -56,7 +57,9 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
     let watched = if arguments.follow { &*arguments.inputs } else { &[] };
     let mut watch = Watch::new(watched, arguments.max_silence.0);
     watch.look(0);
-    let state = arguments.state.as_deref().map(StateFolder::open).transpose()?;
+    let pipe = inputs.pipe(&*world.files).map(Input::name);
+    let locks = if pipe.is_some() { Locks::Patient(&signals) } else { Locks::AtOnce };
+    let state = arguments.state.as_deref().map(|folder| StateFolder::open(folder, &locks)).transpose()?;
     let (saved, checkpoints) = match &state {
         Some(state) => state.load()?.unwrap_or_default(),
         None => Default::default(),
@@ -89,9 +92,8 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
         info!("serving metrics at http://{address}/metrics");
     }
     Outputs::exclude_from(arguments, &saved.written, &mut inputs, &world)?;
-    let pipe = inputs.pipe(&*world.files).map(Input::name);
     let written = saved.written.clone();
-    let outputs = Outputs::open(arguments, mode, saved.written, pipe.is_some(), progress.clone())?;
+    let outputs = Outputs::open(arguments, mode, saved.written, pipe.is_some(), &locks, progress.clone())?;
     let own = Outputs::files(arguments, &written, &world);
     inputs.exclude(&own, &arguments.inputs, &*world.files);
     let mut files = saved.inputs;

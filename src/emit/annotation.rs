@@ -11,8 +11,10 @@ use crate::vocab::Error;
 /// The annotation of a record that matched a rule.
 #[derive(Default)]
 pub(crate) struct Annotation<'a> {
-    /// In the order of [`Match::cmp`].
+    /// In any order: up to [`MAX_MATCHES`] that are listed, and up to as many that have yet to be compared with them.
     matches: Vec<Match<'a>>,
+    /// Once the list is full: the rank of its last match, if that has no findings. What comes after it is not kept.
+    full_at: Option<usize>,
     omitted: Omitted,
     /// Whether the event is a duplicate.
     duplicate: bool,
@@ -97,26 +99,37 @@ impl<'a> Annotation<'a> {
     /// Adds a step that the record matches, and the ids of its findings.
     #[inline]
     pub(crate) fn add(&mut self, step: &'a AnnotatedStep, mut findings: Vec<String>) {
+        if findings.is_empty() && self.full_at.is_some_and(|last| step.rank >= last) {
+            self.omitted.matches += 1;
+            return;
+        }
         self.omitted.findings += findings.len().saturating_sub(MAX_FINDINGS);
         findings.truncate(MAX_FINDINGS);
-        let new = Match { step, findings };
-        // Most steps come in this order.
-        let at = match self.matches.last() {
-            Some(last) if self.matches.len() == MAX_MATCHES && last.cmp(&new).is_le() => {
-                self.omitted.matches += 1;
-                self.omitted.findings += new.findings.len();
-                return;
-            }
-            Some(last) if last.cmp(&new).is_gt() => self.matches.partition_point(|listed| listed.cmp(&new).is_le()),
-            _ => self.matches.len(),
-        };
-        self.matches.insert(at, new);
-        if self.matches.len() > MAX_MATCHES
-            && let Some(last) = self.matches.pop()
-        {
-            self.omitted.matches += 1;
-            self.omitted.findings += last.findings.len();
+        self.matches.push(Match { step, findings });
+        if self.matches.len() == 2 * MAX_MATCHES {
+            self.prune();
         }
+    }
+
+    /// Omits the matches that come after the first [`MAX_MATCHES`].
+    fn prune(&mut self) {
+        if self.matches.len() <= MAX_MATCHES {
+            return;
+        }
+        let (_, last, _) = self.matches.select_nth_unstable_by(MAX_MATCHES - 1, Match::cmp);
+        self.full_at = last.findings.is_empty().then_some(last.step.rank);
+        for left_out in self.matches.drain(MAX_MATCHES..) {
+            self.omitted.matches += 1;
+            self.omitted.findings += left_out.findings.len();
+        }
+    }
+
+    /// Puts the matches that are listed into their order. Comes after the last [`add`](Self::add) and before
+    /// [`length`](Self::length).
+    #[inline]
+    pub(crate) fn complete(&mut self) {
+        self.prune();
+        self.matches.sort_unstable_by(Match::cmp);
     }
 
     /// Adds what another record of the same envelope matches.
@@ -125,6 +138,7 @@ impl<'a> Annotation<'a> {
         self.omitted.matches += other.omitted.matches;
         self.omitted.findings += other.omitted.findings;
         self.duplicate &= other.duplicate;
+        self.complete();
     }
 
     /// About the length of the annotation as JSON.
@@ -138,9 +152,10 @@ impl<'a> Annotation<'a> {
         self.omitted.matches += self.matches.len();
         self.omitted.findings += self.matches.iter().map(|listed| listed.findings.len()).sum::<usize>();
         self.matches.clear();
+        self.full_at = None;
     }
 
-    /// The annotation as JSON text: the last member of a record that has other members, with a leading comma.
+    /// The completed annotation as JSON text: the last member of a record that has other members, with a leading comma.
     pub(super) fn member(&self, member: &AnnotationMember) -> String {
         let mut text = String::with_capacity(2 * EACH + member.start.len() + self.length());
         text.push_str(&member.start);

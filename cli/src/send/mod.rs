@@ -15,6 +15,7 @@ mod webhook;
 mod worker;
 
 use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -25,6 +26,7 @@ use catena_host::Finding;
 use tracing::{error, info, warn};
 
 use super::CliError;
+use super::lock::Locks;
 use super::suggest::did_you_mean;
 pub use destination::Destination;
 use destination::Kind;
@@ -71,14 +73,19 @@ pub fn deliver(destination: &Destination) -> Result<Box<dyn Deliver>, CliError> 
 
 impl Senders {
     /// Opens the spools in a folder and starts to deliver what is in them.
-    pub fn open(destinations: &[Destination], folder: Option<&Path>) -> Result<Self, CliError> {
+    pub fn open(destinations: &[Destination], folder: Option<&Path>, locks: &Locks<'_>) -> Result<Self, CliError> {
         tell_left_behind(destinations, folder);
         let Some(folder) = folder.filter(|_| !destinations.is_empty()) else { return Ok(Self::default()) };
-        let fail = |error: std::io::Error| CliError::new(format!("cannot use the spool {}: {error}", folder.display()));
+        let fail = |error: io::Error| CliError::new(format!("cannot use the spool {}: {error}", folder.display()));
         std::fs::create_dir_all(folder).map_err(fail)?;
         let lock = File::create(folder.join("lock")).map_err(fail)?;
-        if matches!(lock.try_lock(), Err(std::fs::TryLockError::WouldBlock)) {
-            return Err(CliError::new(format!("the spool {} is in use by another run", folder.display())));
+        match locks.take(&lock, folder) {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+                return Err(CliError::new(format!("the spool {} is in use by another run", folder.display())));
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(fail(error)),
+            // Not every file system has locks; that is no reason not to send.
+            _ => {}
         }
         let mut list: Vec<Sender> = Vec::new();
         for destination in destinations {

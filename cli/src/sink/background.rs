@@ -9,6 +9,8 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::{Done, Sink, Work, WriteError};
 use crate::CliError;
+#[cfg(test)]
+use crate::lock::Locks;
 
 /// The most batches that may be queued for writing; beyond that, [`Background::write`] blocks.
 const MAX_WAITING: usize = 8;
@@ -95,7 +97,7 @@ mod tests {
     #[test]
     fn every_flush_after_an_error_fails() {
         for _ in 0..2_000 {
-            let sink = Sink::open(Path::new("/dev/full"), &Opening::Append).expect("it opens");
+            let sink = Sink::open(Path::new("/dev/full"), &Opening::Append, &Locks::AtOnce).expect("it opens");
             let full = Background::start(sink);
             full.write(vec![Bytes::from_static(b"a record\n")]).expect("it is queued");
             let flushed = full.perform(Work::Flush);

@@ -2,7 +2,7 @@
 //! file again, even if it was renamed or copied meanwhile, and removes what came after the mark.
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use tracing::{info, warn};
 use catena_input::{folder, target};
 
 use super::mark::{Mark, inode};
+use crate::lock::Locks;
 
 /// How to open an output file that may exist.
 #[derive(Clone, Debug)]
@@ -30,16 +31,20 @@ pub enum Opening {
 
 /// Opens an output for writing. A regular file is locked against other runs, and writes go to its end, wherever another
 /// program cuts it.
-pub fn open(output: &Path, opening: &Opening) -> io::Result<File> {
+pub fn open(output: &Path, opening: &Opening, locks: &Locks<'_>) -> io::Result<File> {
     // A pipe must not be opened for reading: then its reader could never be missed.
     if output.metadata().is_ok_and(|metadata| !metadata.is_file()) {
         return OpenOptions::new().write(true).open(output);
     }
     let file = OpenOptions::new().read(true).append(true).create(true).open(output)?;
-    // Not every file system has locks; that is no reason not to write.
-    if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
-        let why = "another run writes it, or this one under another name";
-        return Err(io::Error::new(io::ErrorKind::ResourceBusy, why));
+    match locks.take(&file, output) {
+        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+            let why = "another run writes it, or this one under another name";
+            return Err(io::Error::new(io::ErrorKind::ResourceBusy, why));
+        }
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
+        // Not every file system has locks; that is no reason not to write.
+        _ => {}
     }
     match opening {
         Opening::Overwrite => file.set_len(0)?,

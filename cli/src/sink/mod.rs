@@ -14,9 +14,10 @@ use tracing::{info, warn};
 use catena_input::{folder, target as target_of};
 
 use super::CliError;
+use super::lock::Locks;
 pub use background::Background;
 pub use file::Opening;
-pub use mark::Mark;
+pub use mark::{Mark, inode};
 
 /// Why a write failed.
 #[derive(Debug)]
@@ -72,13 +73,13 @@ pub struct Sink {
 
 impl Sink {
     /// Opens an output, `-` for standard output.
-    pub fn open(target: &Path, opening: &Opening) -> Result<Self, CliError> {
+    pub fn open(target: &Path, opening: &Opening, locks: &Locks<'_>) -> Result<Self, CliError> {
         let standard = target.as_os_str() == "-";
         let name = if standard { "standard output".to_owned() } else { target.display().to_string() };
         let file = if standard {
             io::stdout().as_fd().try_clone_to_owned().map(File::from)
         } else {
-            file::open(target, opening)
+            file::open(target, opening, locks)
         };
         let opened = file.and_then(|file| Ok((file.metadata()?, file)));
         let (metadata, file) = opened.map_err(|error| CliError::new(format!("cannot write {name}: {error}")))?;
@@ -167,7 +168,7 @@ impl Sink {
         }
         let Some(path) = self.path.clone() else { return Ok(false) };
         self.file.sync_data()?;
-        match Self::open(&path, &Opening::Append) {
+        match Self::open(&path, &Opening::Append, &Locks::AtOnce) {
             Ok(next) => {
                 info!("{}: was rotated; continuing in the new file", self.name);
                 *self = next;
