@@ -46,7 +46,7 @@
 )]
 
 mod chain;
-#[cfg(target_arch = "wasm32")]
+#[cfg(all(target_arch = "wasm32", feature = "component"))]
 mod component;
 mod config;
 mod correlator;

@@ -5,9 +5,7 @@
 
 mod arguments;
 mod chunk;
-mod encoding;
 mod follow;
-pub mod framing;
 mod identity;
 mod journal;
 mod known;
@@ -28,6 +26,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use framing::Lines;
+
+pub use catena_framing as framing;
 
 pub use arguments::{Arguments, Named};
 pub use follow::{Closed, Follow, Follower, follow};

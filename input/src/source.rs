@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::encoding::{self, Encoding};
+use super::framing::{Encoding, may_be_marked};
 use super::identity::HEAD;
 use super::world::{FileSystem, Inode, OpenFile, Stamp};
 
@@ -76,7 +76,7 @@ impl Source {
         let mut source = Counted { inner, read: Arc::clone(&read) };
         let mut beginning = Vec::new();
         // Do not wait for more bytes than it takes.
-        while encoding::may_be_marked(&beginning) {
+        while may_be_marked(&beginning) {
             let mut next = [0];
             match source.read(&mut next) {
                 Ok(0) => break,

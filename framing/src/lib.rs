@@ -5,6 +5,9 @@
 //! Multi-line JSON is flattened to one line without moving a byte: the copy for the component has a space for each LF
 //! inside a value, so its offsets are those of the original.
 
+#![deny(unsafe_code, missing_docs)]
+
+mod encoding;
 mod lines;
 mod value;
 
@@ -14,6 +17,7 @@ use bytes::Bytes;
 use memchr::{memchr, memrchr};
 use serde::{Deserialize, Serialize};
 
+pub use encoding::{Encoding, may_be_marked};
 pub use lines::{Lines, line_feeds_in};
 use lines::{ends_a_record, odd_from, two_values};
 use value::{End, Nesting, Value};

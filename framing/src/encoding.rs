@@ -12,9 +12,13 @@ use lzma_rust2::XzReader;
 pub enum Encoding {
     /// Text in UTF-8, or anything that is not known.
     Plain,
+    /// gzip (RFC 1952), also several members.
     Gzip,
+    /// Zstandard (RFC 8878).
     Zstd,
+    /// bzip2, also several streams.
     Bzip2,
+    /// xz, also several streams.
     Xz,
     /// UTF-16, as Windows PowerShell writes it.
     Utf16(&'static encoding_rs::Encoding),
@@ -66,7 +70,10 @@ impl Encoding {
         Ok(match self {
             Self::Plain => Box::new(all),
             Self::Gzip => Box::new(MultiGzDecoder::new(BufReader::with_capacity(64 << 10, all))),
+            #[cfg(not(target_arch = "wasm32"))]
             Self::Zstd => Box::new(zstd::Decoder::new(all)?),
+            #[cfg(target_arch = "wasm32")]
+            Self::Zstd => Box::new(ruzstd::decoding::StreamingDecoder::new(all).map_err(io::Error::other)?),
             Self::Bzip2 => Box::new(MultiBzDecoder::new(all)),
             Self::Xz => Box::new(XzReader::new(BufReader::with_capacity(64 << 10, all), true)),
             Self::Utf16(encoding) => Box::new(DecodeReaderBytesBuilder::new().encoding(Some(encoding)).build(all)),
