@@ -8,6 +8,7 @@
 #![deny(unsafe_code, missing_docs)]
 
 mod encoding;
+mod files;
 mod lines;
 mod value;
 
@@ -18,6 +19,7 @@ use memchr::{memchr, memrchr};
 use serde::{Deserialize, Serialize};
 
 pub use encoding::{Encoding, may_be_marked};
+pub use files::{is_cloudtrail_metadata, is_digest, is_record_file};
 pub use lines::{Lines, line_feeds_in};
 use lines::{ends_a_record, odd_from, two_values};
 use value::{End, Nesting, Value};

@@ -9,16 +9,18 @@ import { $init, generateTypes } from '@bytecodealliance/jco-transpile/component'
 
 const here = dirname(fileURLToPath(import.meta.url));
 
-/** Writes the ES module of a component to a folder, all of it or nothing. */
-export async function build(wasm, to) {
-  const options = { name: 'catena', instantiation: 'async', minify: true };
-  const { files } = await transpileBytes(readFileSync(wasm), options);
-  Object.assign(files, await types());
+/**
+ * Writes the ES module of a component to a folder, all of it or nothing: `NAME.js`, its core modules, and the types of the
+ * contract unless it has another one.
+ */
+export async function build(wasm, to, { name = 'catena', types: isContract = true } = {}) {
+  const { files } = await transpileBytes(readFileSync(wasm), { name, instantiation: 'async', minify: true });
+  if (isContract) Object.assign(files, await types());
   mkdirSync(dirname(to), { recursive: true });
   const made = mkdtempSync(`${to}-`);
-  for (const [name, bytes] of Object.entries(files)) {
-    mkdirSync(dirname(join(made, name)), { recursive: true });
-    writeFileSync(join(made, name), bytes);
+  for (const [file, bytes] of Object.entries(files)) {
+    mkdirSync(dirname(join(made, file)), { recursive: true });
+    writeFileSync(join(made, file), bytes);
   }
   rmSync(to, { recursive: true, force: true });
   renameSync(made, to);

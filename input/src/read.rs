@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use super::chunk::Pool;
+use super::framing::{is_cloudtrail_metadata, is_digest};
 use super::source::Source;
 use super::world::World;
-use super::{Events, Input, InputEvent, Piece, Planned, is_cloudtrail_metadata, is_digest};
+use super::{Events, Input, InputEvent, Piece, Planned};
 
 /// How far each reader may be ahead, in bytes (enforced in chunks): about one CloudTrail file, decompressed.
 const READ_AHEAD: usize = 8 << 20;

@@ -10,10 +10,15 @@ export class Component {
   #modules;
   #instantiate;
 
-  /** Use {@link Component.load}. */
-  constructor(instantiate, modules) {
-    this.#instantiate = instantiate;
+  /**
+   * Use {@link Component.load}, unless the core modules are compiled already.
+   *
+   * @param {Map<string, WebAssembly.Module>} modules by name
+   * @param {Function} [from] the `instantiate` of another component
+   */
+  constructor(modules, from = instantiate) {
     this.#modules = modules;
+    this.#instantiate = from;
   }
 
   /**
@@ -27,7 +32,7 @@ export class Component {
     const names = from?.modules ?? ['catena.core.wasm', 'catena.core2.wasm', 'catena.core3.wasm'];
     const modules = new Map();
     await Promise.all(names.map(async (name) => modules.set(name, await compile(new URL(name, base)))));
-    return new Component(from?.instantiate ?? instantiate, modules);
+    return new Component(modules, from?.instantiate);
   }
 
   /** A new instance, which shares nothing with others. */

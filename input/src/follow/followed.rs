@@ -4,13 +4,14 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::Piece;
 use crate::chunk::Chunk;
 use crate::framing::Position;
+use crate::framing::is_digest;
 use crate::identity::{Fingerprint, beginning};
 use crate::resume::truncated;
 use crate::source::Source;
 use crate::world::{Inode, Metadata, Stamp, World};
-use crate::{Piece, is_digest};
 
 /// Grace period: how long a file that has lost its name is still read. Its writer may not have noticed the rotation.
 const GRACE: Duration = Duration::from_secs(5);
