@@ -65,6 +65,8 @@ export async function page(component, reader, output) {
     "default-src 'none'",
     `script-src ${hash(app)} 'wasm-unsafe-eval'`,
     `style-src ${hash(style)}`,
+    // The icon, which is none.
+    'img-src data:',
     'worker-src blob:',
     "base-uri 'none'",
     "form-action 'none'",

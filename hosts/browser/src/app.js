@@ -53,6 +53,7 @@ const on = {
         ]),
       ),
     );
+    say('Ready.');
     document.body.dataset.state = 'ready';
   },
 
@@ -253,7 +254,6 @@ function listen() {
     byId(id).addEventListener('click', () => {
       document.body.dataset.state = 'loading';
       reset();
-      say('Ready.');
     });
   }
   byId('more').addEventListener('click', more);

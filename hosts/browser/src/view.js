@@ -36,7 +36,7 @@ function body(finding) {
       element(
         'section',
         { class: 'links' },
-        element('h4', {}, finding.isChain ? 'Ids that link the steps' : 'Resources'),
+        element('h3', {}, finding.isChain ? 'Ids that link the steps' : 'Resources'),
         element(
           'ul',
           {},
@@ -66,7 +66,7 @@ export function timeline({ events, first, last, title }) {
   const span = Math.max(last - first, 1);
   const items = ordered.map((event, at) => {
     const before = ordered[at - 1];
-    const differs = (name) => before !== undefined && before[name] !== event[name] && Boolean(event[name]);
+    const differs = (name) => before !== undefined && name !== 'uid' && before[name] !== event[name] && Boolean(event[name]);
     const fact = (label, name) =>
       event[name] &&
       element(
@@ -93,7 +93,7 @@ export function timeline({ events, first, last, title }) {
   return element(
     'section',
     { class: 'timeline' },
-    element('h4', {}, events.length > 1 ? `Timeline: ${count(events.length, 'call')} in ${duration(last - first)}` : 'The call'),
+    element('h3', {}, events.length > 1 ? `Timeline: ${count(events.length, 'call')} in ${duration(last - first)}` : 'The call'),
     events.length > 1 && scale(marks, title),
     element('ol', {}, ...items),
   );

@@ -26,6 +26,7 @@ const handlers = {
   },
 
   async read({ files }) {
+    if (!analysis) throw new Error('nothing can be read: the settings are refused');
     isStopped = false;
     let told = performance.now();
     for (const step of analysis.read(files, () => isStopped)) {
