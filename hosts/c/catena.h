@@ -89,8 +89,7 @@ catena_status catena_open(catena_component *, const char *config, const char *ch
                           uint64_t memory_bytes, catena_correlator **opened, catena_error *error);
 void catena_free(catena_correlator *);
 
-/* Processes a whole batch of UTF-8, or none of it. Wasmtime's C API takes 32 bytes for each byte of a list, so batches are text;
-   the text is checked, because invalid UTF-8 would end the process. */
+/* Processes a whole batch, or none of it. A batch that is not UTF-8 takes 33 bytes of memory for each of its bytes, others two. */
 catena_status catena_process(catena_correlator *, const char *batch, size_t size, uint64_t now_ms, catena_outcome *outcome,
                              catena_error *error);
 void catena_outcome_free(catena_outcome *);
@@ -115,6 +114,9 @@ catena_status catena_join_annotations(catena_correlator *, const char *const *te
 
 /* What the component says of itself, as JSON, to be freed by free. */
 catena_status catena_describe(catena_component *, char **description, catena_error *error);
+
+/* Whether bytes are UTF-8. */
+bool catena_is_utf8(const char *bytes, size_t size);
 
 void catena_error_free(catena_error *);
 
