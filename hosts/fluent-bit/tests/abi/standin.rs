@@ -29,6 +29,9 @@ pub struct FluentBit {
     filter: Filter,
 }
 
+/// The time of all records for Fluent Bit, in seconds: after that of all events.
+const NOW: u32 = 1_900_000_000;
+
 /// Fuel for a call that may take as long as it likes.
 const PLENTY: u64 = 1 << 40;
 
@@ -65,7 +68,7 @@ impl FluentBit {
         let copied = self.copy(record.as_bytes())?;
         self.store.set_fuel(fuel)?;
         let length = record.len() as u32;
-        let called = self.filter.call(&mut self.store, (tag, 5, 1_767_607_200, 0, copied, length));
+        let called = self.filter.call(&mut self.store, (tag, 5, NOW, 0, copied, length));
         self.store.set_fuel(PLENTY)?;
         let answer = called.as_ref().ok().copied().filter(|answer| *answer != 0).map(|answer| self.text(answer));
         self.free.call(&mut self.store, tag)?;
