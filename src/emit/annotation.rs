@@ -1,4 +1,6 @@
 use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+use std::mem;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -11,10 +13,10 @@ use crate::vocab::Error;
 /// The annotation of a record that matched a rule.
 #[derive(Default)]
 pub(crate) struct Annotation<'a> {
-    /// In any order: up to [`MAX_MATCHES`] that are listed, and up to as many that have yet to be compared with them.
+    /// The first [`MAX_MATCHES`] of those that were added; its top is the last of them.
+    first: BinaryHeap<Match<'a>>,
+    /// The same in their order, once all were added.
     matches: Vec<Match<'a>>,
-    /// Once the list is full: the rank of its last match, if that has no findings. What comes after it is not kept.
-    full_at: Option<usize>,
     omitted: Omitted,
     /// Whether the event is a duplicate.
     duplicate: bool,
@@ -93,47 +95,41 @@ impl AnnotationMember {
 impl<'a> Annotation<'a> {
     /// The annotation of an event that matches `steps` steps and may be a duplicate, without matches yet.
     pub(crate) fn new(steps: usize, duplicate: bool) -> Self {
-        Self { matches: Vec::with_capacity(steps.min(MAX_MATCHES)), duplicate, ..Self::default() }
+        Self { first: BinaryHeap::with_capacity(steps.min(MAX_MATCHES + 1)), duplicate, ..Self::default() }
     }
 
     /// Adds a step that the record matches, and the ids of its findings.
     #[inline]
     pub(crate) fn add(&mut self, step: &'a AnnotatedStep, mut findings: Vec<String>) {
-        if findings.is_empty() && self.full_at.is_some_and(|last| step.rank >= last) {
-            self.omitted.matches += 1;
-            return;
-        }
         self.omitted.findings += findings.len().saturating_sub(MAX_FINDINGS);
         findings.truncate(MAX_FINDINGS);
-        self.matches.push(Match { step, findings });
-        if self.matches.len() == 2 * MAX_MATCHES {
-            self.prune();
-        }
-    }
-
-    /// Omits the matches that come after the first [`MAX_MATCHES`].
-    fn prune(&mut self) {
-        if self.matches.len() <= MAX_MATCHES {
+        let new = Match { step, findings };
+        if self.first.len() == MAX_MATCHES && self.first.peek().is_some_and(|last| *last <= new) {
+            self.omit(&new);
             return;
         }
-        let (_, last, _) = self.matches.select_nth_unstable_by(MAX_MATCHES - 1, Match::cmp);
-        self.full_at = last.findings.is_empty().then_some(last.step.rank);
-        for left_out in self.matches.drain(MAX_MATCHES..) {
-            self.omitted.matches += 1;
-            self.omitted.findings += left_out.findings.len();
+        self.first.push(new);
+        if self.first.len() > MAX_MATCHES
+            && let Some(last) = self.first.pop()
+        {
+            self.omit(&last);
         }
     }
 
-    /// Puts the matches that are listed into their order. Comes after the last [`add`](Self::add) and before
-    /// [`length`](Self::length).
+    fn omit(&mut self, left_out: &Match<'_>) {
+        self.omitted.matches += 1;
+        self.omitted.findings += left_out.findings.len();
+    }
+
+    /// Puts the matches into their order. Comes after the last [`add`](Self::add).
     #[inline]
     pub(crate) fn complete(&mut self) {
-        self.prune();
-        self.matches.sort_unstable_by(Match::cmp);
+        self.matches = mem::take(&mut self.first).into_sorted_vec();
     }
 
     /// Adds what another record of the same envelope matches.
     pub(super) fn merge(&mut self, other: Self) {
+        self.first = mem::take(&mut self.matches).into();
         other.matches.into_iter().for_each(|Match { step, findings }| self.add(step, findings));
         self.omitted.matches += other.omitted.matches;
         self.omitted.findings += other.omitted.findings;
@@ -152,7 +148,6 @@ impl<'a> Annotation<'a> {
         self.omitted.matches += self.matches.len();
         self.omitted.findings += self.matches.iter().map(|listed| listed.findings.len()).sum::<usize>();
         self.matches.clear();
-        self.full_at = None;
     }
 
     /// The completed annotation as JSON text: the last member of a record that has other members, with a leading comma.
@@ -175,9 +170,10 @@ impl<'a> Annotation<'a> {
     }
 }
 
-impl Match<'_> {
-    /// The order of the list: those with findings first, each kind by its JSON text. So it does not matter in which order an
-    /// envelope has its records, nor which correlator saw them.
+/// The order of the list: those with findings first, each kind by its JSON text. So it does not matter in which order an envelope
+/// has its records, nor which correlator saw them.
+impl Ord for Match<'_> {
+    #[inline]
     fn cmp(&self, other: &Self) -> Ordering {
         let by_findings = self.findings.is_empty().cmp(&other.findings.is_empty());
         by_findings.then_with(|| self.step.rank.cmp(&other.step.rank)).then_with(|| {
@@ -187,6 +183,20 @@ impl Match<'_> {
         })
     }
 }
+
+impl PartialOrd for Match<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Match<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Match<'_> {}
 
 /// Ends an annotation whose matches are written.
 fn finish(text: &mut String, duplicate: bool, Omitted { matches, findings }: Omitted) {
