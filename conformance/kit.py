@@ -21,6 +21,11 @@ class Driver:
             [*command, "--component", str(component)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
 
+    @property
+    def pid(self) -> int:
+        """The process id of the driver."""
+        return self._process.pid
+
     def ask(self, question: dict[str, Any]) -> dict[str, Any]:
         """Asks one question. A driver that ends or answers no JSON is an error."""
         assert self._process.stdin and self._process.stdout

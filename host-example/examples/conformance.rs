@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, BufRead as _, Write as _};
+use std::time::Instant;
 use std::{env, fs};
 
 use base64::Engine as _;
@@ -96,6 +97,18 @@ fn ask_correlator(correlator: &mut Correlator, ask: &str, question: &Value) -> R
             let partitions = question["partitions"].as_u64().unwrap_or_default() as u32;
             let routes = correlator.route(&batch, partitions)?;
             Ok(routes.iter().map(|route| json!([route.start, route.end, route.records, route.partitions])).collect())
+        }
+        "time" => {
+            let text = fs::read(question["file"].as_str().unwrap_or_default()).expect("the file can be read");
+            let size = question["batch_bytes"].as_u64().unwrap_or(u64::MAX) as usize;
+            let batches = catena_synthetic::batches(&text, size);
+            let began = Instant::now();
+            for _ in 0..question["times"].as_u64().unwrap_or(1) {
+                for batch in &batches {
+                    std::hint::black_box(correlator.process(batch, None)?.apply(batch));
+                }
+            }
+            Ok((began.elapsed().as_secs_f64() * 1000.0).into())
         }
         "checkpoint" => Ok(BASE64.encode(correlator.checkpoint()?).into()),
         "batch_limit" => Ok(correlator.batch_limit().into()),

@@ -34,3 +34,8 @@ pub use merge::{Fate, Merge};
 pub use outcome::{Mode, Outcome, Splice};
 pub use sandbox::{Correlator, Fault, FaultKind, Finding, Metric, MetricKind, Rejection, Route, Sandbox, Unrecognised};
 pub use supervisor::{Bounds, Health, POISON, Supervisor};
+
+/// The program in the guide compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/embedding.md")]
+struct Guide;

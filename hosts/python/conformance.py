@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,14 @@ def answered(question: dict[str, Any], component: catena.Component, correlators:
     if ask == "route":
         routes = correlator.route(batch(question), question["partitions"])
         return [[route.start, route.end, route.records, list(route.partitions)] for route in routes]
+    if ask == "time":
+        text = Path(question["file"]).read_bytes()
+        cut = list(batches(text, question["batch_bytes"]))
+        began = time.perf_counter()
+        for _ in range(question["times"]):
+            for one in cut:
+                correlator.process(one, None).output
+        return (time.perf_counter() - began) * 1000
     if ask == "checkpoint":
         return base64.b64encode(correlator.checkpoint()).decode()
     if ask == "metrics":
@@ -60,6 +70,15 @@ def answered(question: dict[str, Any], component: catena.Component, correlators:
     if ask == "close":
         return correlator.close()
     raise ValueError(f"the kit asks for {ask}")
+
+
+def batches(text: bytes, size: int) -> Iterator[bytes]:
+    """Whole lines, about as long."""
+    at = 0
+    while at < len(text):
+        end = text.find(b"\n", min(at + size, len(text)) - 1) + 1 or len(text)
+        yield text[at:end]
+        at = end
 
 
 def batch(question: dict[str, Any]) -> str | bytes:

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 
 import { build } from 'esbuild';
 
+import { withFile } from '../../node/src/conformance.js';
 import { transpiled } from '../../node/test/transpiled.js';
 import { launch } from './chromium.js';
 
@@ -46,7 +47,8 @@ try {
   await page.evaluate((given) => globalThis.open(given), modules);
   for await (const line of createInterface({ input: process.stdin })) {
     // As text: what travels between the processes must not be touched.
-    process.stdout.write(`${await page.evaluate((question) => JSON.stringify(globalThis.answer(JSON.parse(question))), line)}\n`);
+    const question = JSON.stringify(withFile(line, (file) => readFileSync(file, 'utf8')));
+    process.stdout.write(`${await page.evaluate((asked) => JSON.stringify(globalThis.answer(JSON.parse(asked))), question)}\n`);
   }
 } finally {
   await browser.close();

@@ -2,6 +2,12 @@
 
 import { CatenaError, Fault, Trapped } from './index.js';
 
+/** A question in a line of the kit, with the content of the file that it names: a browser reads none. */
+export function withFile(line, read) {
+  const question = JSON.parse(line);
+  return question.file === undefined ? question : { ...question, batch: read(question.file) };
+}
+
 /** A function that answers questions about a component. */
 export function answers(component) {
   const correlators = new Map();
@@ -38,6 +44,20 @@ function answered(question, component, correlators) {
       return correlator
         .route(batch(question), question.partitions)
         .map(({ start, end, records, partitions }) => [start, end, records, partitions]);
+    case 'time': {
+      // The drivers read the file.
+      const text = batch({ form: 'bytes', ...question });
+      const began = performance.now();
+      for (let time = 0; time < question.times; time += 1) {
+        for (let at = 0; at < text.length; ) {
+          const from = Math.min(at + question.batch_bytes, text.length) - 1;
+          const end = text.indexOf(0x0a, from) + 1 || text.length;
+          correlator.process(text.subarray(at, end), { nowMs: null }).output();
+          at = end;
+        }
+      }
+      return performance.now() - began;
+    }
     case 'checkpoint':
       return base64Of(correlator.checkpoint());
     case 'metrics':
