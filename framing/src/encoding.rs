@@ -75,13 +75,25 @@ impl Encoding {
             #[cfg(target_arch = "wasm32")]
             Self::Zstd => Box::new(ruzstd::decoding::StreamingDecoder::new(all).map_err(io::Error::other)?),
             Self::Bzip2 => Box::new(MultiBzDecoder::new(all)),
-            Self::Xz => Box::new(XzReader::new(BufReader::with_capacity(64 << 10, all), true)),
+            Self::Xz => Box::new(Steps(XzReader::new(BufReader::with_capacity(64 << 10, all), true))),
             Self::Utf16(encoding) => Box::new(DecodeReaderBytesBuilder::new().encoding(Some(encoding)).build(all)),
             Self::Foreign(what) => {
                 let why = format!("it is {what}; expected JSON, plain or compressed with gzip, zstd, bzip2 or xz");
                 return Err(io::Error::new(io::ErrorKind::InvalidData, why));
             }
         })
+    }
+}
+
+/// Reads at most [`STEP`] bytes at a time: a decoder that fails in the middle of a read gives nothing of what it has decoded in it.
+struct Steps<R>(R);
+
+const STEP: usize = 8 << 10;
+
+impl<R: Read> Read for Steps<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = buffer.len().min(STEP);
+        self.0.read(&mut buffer[..length])
     }
 }
 
@@ -103,6 +115,26 @@ mod tests {
         for bytes in [little.clone(), big.clone(), [b"\xFF\xFE", &*little].concat(), [b"\xFE\xFF", &*big].concat()] {
             assert_eq!(decoded(&bytes), text);
         }
+    }
+
+    /// Regression: of a file that was cut, the decoder of xz gave nothing.
+    #[test]
+    fn what_comes_before_damage_is_read() {
+        let text = "{\"a\":\"b\"}\n".repeat(20_000);
+        let options = lzma_rust2::XzOptions::with_preset(0);
+        let mut writer = lzma_rust2::XzWriter::new(Vec::new(), options).unwrap();
+        // Without a pattern, so that the half of the file is about the half of the text.
+        let noise: String = (0..60_000_u32).map(|at| format!("{:08x}", at.wrapping_mul(2_654_435_761))).collect();
+        io::Write::write_all(&mut writer, text.as_bytes()).unwrap();
+        io::Write::write_all(&mut writer, noise.as_bytes()).unwrap();
+        let mut bytes = writer.finish().unwrap();
+        bytes.truncate(bytes.len() / 2);
+        let mut reader = Encoding::of(&bytes).decode(io::Cursor::new(bytes)).unwrap();
+        let (mut read, mut buffer) = (0, vec![0; 1 << 20]);
+        while let Ok(length @ 1..) = reader.read(&mut buffer) {
+            read += length;
+        }
+        assert!(read >= text.len(), "{read} of {}", text.len());
     }
 
     #[test]

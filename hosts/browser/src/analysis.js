@@ -56,6 +56,7 @@ export class Analysis {
       case 'batch':
         return this.#process(val, place);
       case 'too-long':
+        this.#totals.records += 1;
         return this.#problem('rejected', 'too-long', { place, line: Number(val), detail: 'the record is too long' });
       default:
         // A part of an archive or folder, or a file that cannot be read.

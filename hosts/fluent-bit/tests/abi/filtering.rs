@@ -1,6 +1,7 @@
 //! Each function passes what its mode says, and findings ride in the record that completed them.
 
-use catena_synthetic::chain;
+use catena::{Config, Correlator};
+use catena_synthetic::{Stream, chain};
 use serde_json::{Value, json};
 
 use crate::standin::FluentBit;
@@ -30,6 +31,23 @@ fn enriching_passes_every_record_and_adds_findings_to_the_one_that_completes_a_c
     let passed = parsed(fluent_bit.record(&instance));
     assert_eq!(rules_of(&passed), ["aws-instance-created", "aws-snapshot-staging"]);
     assert_eq!(passed["eventName"], "RunInstances");
+}
+
+/// Whatever the engine finds, byte for byte: the module has no vectors, the program's component has.
+#[test]
+fn findings_are_those_of_the_engine() {
+    let stream =
+        Stream { records: 3_000, chains: 20, of_interest_per_10_000: 500, disorder_seconds: 60, ..Stream::default() };
+    let lines = stream.lines();
+    let mut engine = Correlator::new(Config::default()).expect("the settings are valid");
+    let outcome = engine.process(&stream.bytes(), None).expect("it is processed");
+    let expected: Vec<Value> =
+        outcome.findings.iter().map(|finding| serde_json::from_str(&finding.body).expect("it is JSON")).collect();
+    let mut fluent_bit = FluentBit::with("catena_enrich");
+    let passed: Vec<Value> = lines.iter().map(|line| parsed(fluent_bit.record(line))).collect();
+    let lists = passed.iter().filter_map(|record| record["catena_findings"].as_array());
+    assert_eq!(lists.flatten().cloned().collect::<Vec<_>>(), expected);
+    assert!(expected.len() >= 40);
 }
 
 #[test]
