@@ -18,7 +18,7 @@ pub struct Losses {
 ///
 /// After a trap, Fluent Bit calls the same instance again, with its memory as the trap left it. So nothing is borrowed during a
 /// call: the correlator is taken out before it and put back as the last thing, and a call that finds none opens another from what
-/// is [kept](Kept) outside.
+/// is kept outside.
 pub struct Filter {
     config: String,
     mode: Mode,
