@@ -37,6 +37,8 @@ pub enum Command {
     Run(Run),
     Health(Health),
     Inspect(Inspect),
+    #[command(subcommand)]
+    Cluster(super::cluster::Cluster),
     /// Check, list, explain and test rules
     #[command(subcommand)]
     Rules(Rules),

@@ -4,6 +4,7 @@
 
 mod bench;
 mod cli;
+mod cluster;
 mod describe;
 mod durable;
 mod health;
@@ -88,6 +89,7 @@ fn main() -> ExitCode {
     let result = match arguments.command {
         cli::Command::Run(arguments) => run::run(&arguments),
         cli::Command::Health(arguments) => health::health(&arguments),
+        cli::Command::Cluster(command) => cluster::cluster(&command),
         cli::Command::Inspect(arguments) => inspect::inspect(&arguments),
         cli::Command::Rules(command) => rules::rules(&command),
         cli::Command::Bench(arguments) => bench::bench(&arguments),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use catena_host::{Bounds, Error, Health, Metric, Mode, Outcome, Sandbox, Supervisor};
+use catena_host::{Bounds, Error, Health, Metric, Mode, Outcome, Sandbox, Supervisor, with_partition};
 
 use super::metric;
 use super::sink::WriteError;
@@ -66,7 +66,7 @@ impl Pipeline {
         if jobs == 1 {
             return Ok(Self::One(Box::new(open(config, checkpoints.first())?)));
         }
-        let open_one = |job| open(&shards::with_partition(config, job, jobs), checkpoints.get(job));
+        let open_one = |job| open(&with_partition(config, job as u32, jobs as u32), checkpoints.get(job));
         let supervisors: Result<Vec<_>, _> = (0..jobs).map(open_one).collect();
         Ok(Self::Workers(Workers::start(supervisors?)))
     }

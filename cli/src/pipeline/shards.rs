@@ -3,9 +3,7 @@
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
-use catena_host::{Fate, Merge, Mode, Outcome, Route, Splice};
-use memchr::memchr;
-use serde_json::{Value, json};
+use catena_host::{Fate, Merge, Mode, Outcome, Route, Splice, push_run};
 
 /// A batch, split into one shard per partition.
 pub struct Shards {
@@ -21,17 +19,10 @@ impl Shards {
         let mut shards = vec![(BytesMut::new(), Vec::new()); partitions as usize];
         for (at, route) in routes.iter().enumerate() {
             let run = range(route);
-            let cut_off = is_cut_off(batch, &run, routes.get(at + 1));
             for partition in &route.partitions {
                 let Some((shard, runs)) = shards.get_mut(*partition as usize) else { continue };
-                if cut_off {
-                    shard.extend_from_slice(b"[");
-                }
-                runs.push((shard.len(), run.clone()));
-                shard.extend_from_slice(batch.get(run.clone()).unwrap_or_default());
-                if shard.last() != Some(&b'\n') {
-                    shard.extend_from_slice(b"\n");
-                }
+                let start = push_run(batch, &routes, at, shard);
+                runs.push((start, run.clone()));
             }
         }
         let (batches, runs) = shards.into_iter().map(|(shard, runs)| (shard.freeze(), runs)).unzip();
@@ -99,15 +90,6 @@ impl Shards {
     }
 }
 
-/// The configuration of the correlator of one of several partitions.
-pub fn with_partition(config: &str, index: usize, count: usize) -> String {
-    let mut config: Value = serde_json::from_str(config).unwrap_or_default();
-    if let Some(members) = config.as_object_mut() {
-        members.insert("partition".to_owned(), json!({"index": index, "count": count}));
-    }
-    config.to_string()
-}
-
 /// What the correlators of several partitions do to one record: an annotation by any of them counts, and all of them make one.
 fn together(mut by_partition: Vec<Vec<Splice>>) -> Vec<Splice> {
     if by_partition.len() == 1 {
@@ -123,18 +105,6 @@ fn together(mut by_partition: Vec<Vec<Splice>>) -> Vec<Splice> {
         }
         None => by_partition.into_iter().next().unwrap_or_default(),
     }
-}
-
-/// Whether a run is the last part of a truncated container, with nothing after it on its line. On a line of its own it
-/// could pass for a record.
-fn is_cut_off(batch: &[u8], run: &Range<usize>, next: Option<&Route>) -> bool {
-    if run.start == 0 || batch.get(run.start - 1) == Some(&b'\n') || batch.get(run.end.max(1) - 1) == Some(&b'\n') {
-        return false;
-    }
-    let rest = batch.get(run.end..).unwrap_or_default();
-    let line_end = memchr(b'\n', rest).unwrap_or(rest.len());
-    let goes_on = next.is_some_and(|next| (next.start as usize) < run.end + line_end);
-    !goes_on && rest[..line_end].trim_ascii().is_empty()
 }
 
 fn range(route: &Route) -> Range<usize> {

@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync, existsSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { execFileSync } from 'node:child_process';
 import { createRequire } from 'node:module';
-import { setTimeout as sleep } from 'node:timers/promises';
 
 import { analyse, drop, launch, open, reached, temporary } from './chromium.js';
 import { chain, file, idsOf, lines, program, zip } from './records.js';
@@ -50,14 +49,16 @@ async function exported(page, kind) {
   const session = await browser.target().createCDPSession();
   const path = join(folder.path, `downloads-${(downloads += 1)}`);
   mkdirSync(path);
-  await session.send('Browser.setDownloadBehavior', { behavior: 'allow', downloadPath: path });
+  await session.send('Browser.setDownloadBehavior', { behavior: 'allow', downloadPath: path, eventsEnabled: true });
+  // The file is there before its content is.
+  const completed = new Promise((resolve, reject) => {
+    session.on('Browser.downloadProgress', ({ state }) => state === 'completed' && resolve());
+    setTimeout(() => reject(new Error(`findings.${kind} was not saved`)), 30_000).unref();
+  });
   await page.click(`#export-${kind}`);
-  const saved = join(path, `findings.${kind}`);
-  for (let waited = 0; !existsSync(saved); waited += 50) {
-    assert.ok(waited < 10_000, `${saved} was not saved`);
-    await sleep(50);
-  }
-  return readFileSync(saved, 'utf8');
+  await completed;
+  await session.detach();
+  return readFileSync(join(path, `findings.${kind}`), 'utf8');
 }
 
 test('a drop of plain, compressed, archived and pretty-printed files finds what the program finds', async () => {

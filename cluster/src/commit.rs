@@ -1,0 +1,144 @@
+//! Commits: messages that are stored together or not at all, if nobody else has committed since.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use async_nats::HeaderMap;
+use bytes::Bytes;
+use tracing::{info, warn};
+
+use crate::nats::{Answer, Nats, code};
+use crate::{Error, nats};
+
+/// The most messages of a batch (nats-server, `streamDefaultMaxAtomicBatchSize`).
+pub(crate) const MOST: usize = 1_000;
+
+/// The header by which a process knows its own commit.
+const TOKEN: &str = "Catena-Commit";
+
+/// How long to wait before a commit is tried again, and at most.
+const PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// A message of a commit.
+pub(crate) struct Outgoing {
+    pub(crate) subject: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) payload: Bytes,
+}
+
+impl Outgoing {
+    pub(crate) fn new(subject: String, payload: Bytes) -> Self {
+        Self { subject, headers: HeaderMap::new(), payload }
+    }
+
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+}
+
+/// The right to commit: the sequence of the last pointer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fence(pub(crate) u64);
+
+impl Nats {
+    /// Stores messages and, last, a pointer, all in `stream`, if the subject of the pointer still ends at the fence. Waits for servers
+    /// that are away, full or in an election, and asks whether a commit was stored if its answer was lost.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Fenced`] if another process has committed, and [`Error::Nats`] for what does not pass.
+    pub(crate) async fn commit(
+        &self,
+        stream: &str,
+        outputs: &[Outgoing],
+        pointer: &Outgoing,
+        fence: Fence,
+    ) -> Result<Fence, Error> {
+        let token = token();
+        let mut pause = PAUSE;
+        loop {
+            let why = match self.try_commit(outputs, pointer, fence, &token).await {
+                Answer::Ok(answer) => match answer["seq"].as_u64() {
+                    Some(sequence) => return Ok(Fence(sequence)),
+                    None => "the answer has no sequence".to_owned(),
+                },
+                Answer::Refused(error) if code::WRONG_LAST_SEQUENCE.contains(&error.err_code) => {
+                    // An earlier attempt may have been stored without an answer.
+                    match self.stored_by(stream, &pointer.subject, &token).await? {
+                        Some(sequence) => return Ok(Fence(sequence)),
+                        None => return Err(Error::Fenced(pointer.subject.clone())),
+                    }
+                }
+                Answer::Refused(error) if error.err_code == code::STREAM_FULL => {
+                    format!("{stream} is full; waiting: {}", error.description)
+                }
+                Answer::Refused(error) => error.description,
+                Answer::Unknown(why) => {
+                    info!("{}: unknown whether it was committed: {why}", pointer.subject);
+                    // It may still arrive, after this look: then the fence refuses the next attempt, which looks again.
+                    match self.stored_by(stream, &pointer.subject, &token).await {
+                        Ok(Some(sequence)) => return Ok(Fence(sequence)),
+                        _ => why,
+                    }
+                }
+            };
+            if pause >= LONGEST_PAUSE {
+                warn!("{}: cannot commit: {why}", pointer.subject);
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    async fn try_commit(&self, outputs: &[Outgoing], pointer: &Outgoing, fence: Fence, commit: &str) -> Answer {
+        let batch = token();
+        let in_batch = |outgoing: &Outgoing, at: usize| {
+            let mut headers = outgoing.headers.clone();
+            if !outputs.is_empty() {
+                headers.insert("Nats-Batch-Id", batch.as_str());
+                headers.insert("Nats-Batch-Sequence", (at + 1).to_string().as_str());
+            }
+            headers
+        };
+        for (at, output) in outputs.iter().enumerate() {
+            let published = self.publish(output.subject.clone(), in_batch(output, at), output.payload.clone()).await;
+            if let Err(error) = published {
+                return Answer::Unknown(error.to_string());
+            }
+        }
+        let mut headers = in_batch(pointer, outputs.len());
+        if !outputs.is_empty() {
+            headers.insert("Nats-Batch-Commit", "1");
+        }
+        headers.insert("Nats-Expected-Last-Subject-Sequence", fence.0.to_string().as_str());
+        headers.insert(TOKEN, commit);
+        self.request(pointer.subject.clone(), headers, pointer.payload.clone()).await
+    }
+
+    /// The sequence of the last pointer if this commit stored it.
+    async fn stored_by(&self, stream: &str, subject: &str, token: &str) -> Result<Option<u64>, Error> {
+        let mut pause = PAUSE;
+        for _ in 0..10 {
+            match self.last(stream, subject).await {
+                Ok(last) => {
+                    let own = last.filter(|last| nats::header(&last.headers, TOKEN) == Some(token));
+                    return Ok(own.map(|last| last.sequence));
+                }
+                Err(error) => info!("{subject}: {error}"),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+        Err(Error::Nats(format!("{subject}: no leader answers")))
+    }
+}
+
+/// A text that no other call gives.
+fn token() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    let (count, process) = (COUNT.fetch_add(1, Ordering::Relaxed), std::process::id());
+    format!("{process:x}-{:x}-{count:x}", since.as_nanos())
+}

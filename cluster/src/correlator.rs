@@ -1,0 +1,291 @@
+//! The correlator of one partition.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use catena_host::{Mode, Supervisor};
+use serde_json::json;
+use tokio::task::block_in_place;
+use tracing::{info, warn};
+
+use crate::commit::{Fence, MOST, Outgoing};
+use crate::deployment::{Deployment, EPOCH, MARKER};
+use crate::nats::{Stored, header};
+use crate::pointer::{self, Correlated};
+use crate::router::{IDLE, SILENT};
+use crate::{Error, block, checkpoint, streams};
+
+/// After this many bytes of records, or this long, a checkpoint is taken.
+const CHECKPOINT_BYTES: usize = 64 << 20;
+const CHECKPOINT_AFTER: Duration = Duration::from_secs(30);
+
+/// A commit has at most about so many bytes of outputs.
+const COMMIT_BYTES: usize = 8 << 20;
+
+/// The longest message with findings or rejections.
+const LONGEST: usize = 900_000;
+
+/// How long to wait at most if there is nothing to do.
+const LONGEST_IDLE: Duration = Duration::from_millis(250);
+
+pub(crate) struct Partition<'d> {
+    deployment: &'d Deployment,
+    number: u32,
+    name: String,
+    supervisor: Supervisor,
+    mode: Mode,
+    /// The epoch of the supervisor.
+    epoch: String,
+    pointer: Correlated,
+    fence: Fence,
+    /// The last sequence that the supervisor has processed.
+    processed: u64,
+    outputs: Vec<Outgoing>,
+    output_bytes: usize,
+    since_checkpoint: usize,
+    checkpointed: Instant,
+}
+
+impl<'d> Partition<'d> {
+    /// Loads the pointer and the last checkpoint that can be read, and processes again what came since.
+    pub(crate) async fn recover(deployment: &'d Deployment, number: u32, name: &str) -> Result<Self, Error> {
+        let (pointer, fence) = pointer::of_partition(&deployment.nats, number).await?;
+        let mut start = None;
+        for generation in &pointer.generations {
+            match checkpoint::get(&deployment.nats, number, generation).await {
+                Ok(bytes) => {
+                    start = Some((generation.clone(), bytes));
+                    break;
+                }
+                Err(error @ Error::Invalid(_)) => warn!("partition {number}: {error}; taking the checkpoint before it"),
+                Err(error) => return Err(error),
+            }
+        }
+        let (processed, epoch, bytes) = match start {
+            Some((generation, bytes)) => (generation.input, generation.epoch, Some(bytes)),
+            None if pointer.generations.len() > 1 => {
+                return Err(Error::Invalid(format!("partition {number}: no checkpoint can be read")));
+            }
+            None => (0, String::new(), None),
+        };
+        // Nothing came before: the first block has the epoch.
+        let epoch = if epoch.is_empty() { deployment.first_epoch(number).await? } else { epoch };
+        let (supervisor, mode) = deployment.open(&epoch, Some(number), bytes).await?;
+        let checkpointed = Instant::now();
+        let mut partition = Self {
+            deployment,
+            number,
+            name: name.to_owned(),
+            supervisor,
+            mode,
+            epoch,
+            pointer,
+            fence,
+            processed,
+            outputs: Vec::new(),
+            output_bytes: 0,
+            since_checkpoint: 0,
+            checkpointed,
+        };
+        partition.replay().await?;
+        Ok(partition)
+    }
+
+    /// Processes again what is committed since the checkpoint, for its state alone.
+    async fn replay(&mut self) -> Result<(), Error> {
+        let began = Instant::now();
+        let mut blocks = 0;
+        let (records, findings) = (self.pointer.records, self.pointer.findings);
+        while self.processed < self.pointer.input {
+            let Some(stored) = self.next().await?.filter(|stored| stored.sequence <= self.pointer.input) else { break };
+            self.process(stored).await?;
+            self.outputs.clear();
+            blocks += 1;
+        }
+        self.output_bytes = 0;
+        (self.pointer.records, self.pointer.findings) = (records, findings);
+        self.processed = self.processed.max(self.pointer.input);
+        if blocks > 0 {
+            info!("partition {}: {blocks} blocks processed again in {:.1?}", self.number, began.elapsed());
+        }
+        Ok(())
+    }
+
+    /// Works until it is told to stop, loses its lease, or another process has committed.
+    pub(crate) async fn run(&mut self, is_lost: &AtomicBool, stop: &AtomicBool) -> Result<(), Error> {
+        let mut idle = IDLE;
+        while !stop.load(Ordering::Relaxed) && !is_lost.load(Ordering::Relaxed) {
+            let next = self.next().await?;
+            let is_idle = next.is_none();
+            if let Some(stored) = next {
+                self.process(stored).await?;
+            }
+            if (is_idle && self.processed > self.pointer.input) || self.is_full() {
+                self.commit().await?;
+            }
+            if self.since_checkpoint >= CHECKPOINT_BYTES || self.checkpointed.elapsed() >= CHECKPOINT_AFTER {
+                self.checkpoint().await?;
+            }
+            idle = if is_idle { (idle * 2).min(LONGEST_IDLE) } else { IDLE };
+            if is_idle {
+                tokio::time::sleep(idle).await;
+            }
+        }
+        if !is_lost.load(Ordering::Relaxed) {
+            // Whoever goes on need not process anything again.
+            self.checkpoint().await?;
+        }
+        Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        self.output_bytes >= COMMIT_BYTES || self.outputs.len() >= MOST / 4
+    }
+
+    async fn next(&self) -> Result<Option<Stored>, Error> {
+        self.deployment.nats.next(streams::EVENTS, &streams::events_of(self.number), self.processed + 1).await
+    }
+
+    /// Processes one message, and adds what it gives.
+    async fn process(&mut self, stored: Stored) -> Result<(), Error> {
+        if let Some(epoch) = header(&stored.headers, MARKER) {
+            let epoch = epoch.to_owned();
+            return self.enter(&epoch, stored.sequence).await;
+        }
+        match header(&stored.headers, EPOCH) {
+            Some(epoch) if epoch == self.epoch => {}
+            Some(epoch) => {
+                let why =
+                    format!("partition {} is in epoch {}, and a block is of epoch {epoch}", self.number, self.epoch);
+                return Err(Error::Epoch(why));
+            }
+            None => {
+                warn!("{} at {}: not from a router: ignored", streams::events_of(self.number), stored.sequence);
+                self.processed = stored.sequence;
+                return Ok(());
+            }
+        }
+        let records = match block::decode(&stored.payload) {
+            Ok(records) => records,
+            Err(error) => {
+                warn!("{} at {}: {error}", streams::events_of(self.number), stored.sequence);
+                self.processed = stored.sequence;
+                return Ok(());
+            }
+        };
+        let is_silent = header(&stored.headers, SILENT).is_some();
+        // The time is the broker's: a replay gives the same.
+        let outcome = block_in_place(|| self.supervisor.process(&records, stored.time_ms))?;
+        self.pointer.records += u64::from(outcome.records);
+        self.pointer.findings += outcome.findings.len() as u64;
+        self.since_checkpoint += records.len();
+        let findings = outcome.findings.iter().map(|finding| finding.body.clone());
+        self.add_lines(streams::findings_of(self.number), findings.collect());
+        let rejected = outcome.rejections.iter().filter(|_| !is_silent).map(|rejection| {
+            let record = records.get(rejection.start as usize..rejection.end as usize).unwrap_or_default();
+            let record = String::from_utf8_lossy(record);
+            json!({"code": rejection.code, "detail": rejection.detail, "record": record}).to_string()
+        });
+        self.add_lines(streams::rejected_of(self.number), rejected.collect());
+        if !is_silent && self.mode != Mode::Findings {
+            let output = outcome.apply(&records);
+            for payload in if output.is_empty() { Vec::new() } else { block::encode(&output)? } {
+                self.add(Outgoing::new(streams::out_of(self.number), payload));
+            }
+        }
+        self.processed = stored.sequence;
+        Ok(())
+    }
+
+    fn add(&mut self, outgoing: Outgoing) {
+        self.output_bytes += outgoing.payload.len();
+        self.outputs.push(outgoing);
+    }
+
+    /// Adds lines, as many as fit in each message.
+    fn add_lines(&mut self, subject: String, lines: Vec<String>) {
+        let mut text = String::new();
+        for line in lines {
+            if !text.is_empty() && text.len() + line.len() > LONGEST {
+                self.add(Outgoing::new(subject.clone(), Bytes::from(std::mem::take(&mut text))));
+            }
+            text.push_str(&line);
+            text.push('\n');
+        }
+        if !text.is_empty() {
+            self.add(Outgoing::new(subject, Bytes::from(text)));
+        }
+    }
+
+    /// Goes on with another configuration, and the state of all rules that it has too.
+    async fn enter(&mut self, epoch: &str, sequence: u64) -> Result<(), Error> {
+        let state = block_in_place(|| self.supervisor.checkpoint())?;
+        (self.supervisor, self.mode) = self.deployment.open(epoch, Some(self.number), Some(state)).await?;
+        info!("partition {}: epoch {epoch}", self.number);
+        self.epoch = epoch.to_owned();
+        self.processed = sequence;
+        Ok(())
+    }
+
+    async fn commit(&mut self) -> Result<(), Error> {
+        if self.processed == self.pointer.input && self.outputs.is_empty() {
+            return Ok(());
+        }
+        self.pointer.input = self.processed;
+        self.pointer.epoch.clone_from(&self.epoch);
+        self.pointer.worker.clone_from(&self.name);
+        let outputs = std::mem::take(&mut self.outputs);
+        self.output_bytes = 0;
+        self.store(&outputs).await
+    }
+
+    async fn store(&mut self, outputs: &[Outgoing]) -> Result<(), Error> {
+        let message = pointer::message(streams::pointer_of(self.number), &self.pointer)?;
+        self.fence = self.deployment.nats.commit(streams::OUT, outputs, &message, self.fence).await?;
+        Ok(())
+    }
+
+    /// Takes a checkpoint if there is anything new, and removes what nobody needs any more.
+    async fn checkpoint(&mut self) -> Result<(), Error> {
+        self.commit().await?;
+        (self.since_checkpoint, self.checkpointed) = (0, Instant::now());
+        if self.pointer.generations.first().is_some_and(|last| last.input == self.pointer.input)
+            || self.fence == Fence(0)
+        {
+            return Ok(());
+        }
+        let nats = &self.deployment.nats;
+        let state = block_in_place(|| self.supervisor.checkpoint())?;
+        let generation = checkpoint::put(nats, self.number, &state, self.pointer.input, &self.epoch).await?;
+        self.pointer.generations.insert(0, generation);
+        let old = self.pointer.generations.split_off(self.pointer.generations.len().min(2));
+        self.store(&[]).await?;
+        for generation in old {
+            checkpoint::remove(nats, self.number, generation.number).await?;
+        }
+        if let [_, before] = &*self.pointer.generations {
+            nats.purge(streams::EVENTS, &streams::events_of(self.number), before.input + 1).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Deployment {
+    /// The epoch of the first block of a partition, or of the deployment if there is none.
+    async fn first_epoch(&self, partition: u32) -> Result<String, Error> {
+        let mut next = 0;
+        while let Some(stored) = self.nats.next(streams::EVENTS, &streams::events_of(partition), next + 1).await? {
+            if let Some(epoch) = header(&stored.headers, EPOCH) {
+                return Ok(epoch.to_owned());
+            }
+            if header(&stored.headers, MARKER).is_some() {
+                // Nothing was routed by the epoch before it.
+                next = stored.sequence;
+                continue;
+            }
+            next = stored.sequence;
+        }
+        Ok(self.epoch.clone())
+    }
+}

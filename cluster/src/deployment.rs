@@ -1,0 +1,214 @@
+//! What all processes of a fleet agree on: the component, the configuration, the number of partitions.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use catena_host::{Bounds, Mode, Sandbox, Supervisor, with_partition};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::Error;
+use crate::commit::{Fence, Outgoing};
+use crate::nats::Nats;
+use crate::pointer::{self, Routed};
+use crate::streams::{self, Difference, Retention};
+
+/// The subject of the description.
+const SUBJECT: &str = "catena.deployment";
+
+/// The header of a message by which a partition changes its epoch.
+pub(crate) const MARKER: &str = "Catena-Marker";
+
+/// The header of a block with the epoch by which it was routed.
+pub(crate) const EPOCH: &str = "Catena-Epoch";
+
+/// A deployment as it is stored.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Described {
+    partitions: u32,
+    epoch: String,
+}
+
+/// A configuration as it is stored, under its epoch.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Configured {
+    /// The digest of the component.
+    component: String,
+    config: String,
+}
+
+/// A fleet, as one of its processes sees it.
+#[derive(Clone)]
+pub struct Deployment {
+    pub(crate) nats: Nats,
+    pub(crate) sandbox: Arc<Sandbox>,
+    component: String,
+    /// The number of partitions, fixed for the life of the deployment.
+    pub partitions: u32,
+    /// The epoch that is current.
+    pub epoch: String,
+}
+
+/// The digest of a component.
+fn digest(component: &[u8]) -> String {
+    hexadecimal(&Sha256::digest(component), 32)
+}
+
+pub(crate) fn hexadecimal(bytes: &[u8], digits: usize) -> String {
+    let mut text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    text.truncate(digits);
+    text
+}
+
+/// An epoch: whatever differs in it, processes must not work on each other's data.
+fn epoch(component: &str, config: &str, partitions: u32) -> String {
+    let whole = format!("{component}\n{partitions}\n{config}");
+    hexadecimal(&Sha256::digest(whole.as_bytes()), 16)
+}
+
+/// Creates the streams of a deployment and describes it there, or only tells what it `would` change. What exists already stays: a
+/// deployment keeps its partitions and its epoch.
+///
+/// # Errors
+///
+/// [`Error::Invalid`] if the deployment exists with another number of partitions; [`Error::Nats`].
+pub async fn init(
+    nats: &Nats,
+    component: &[u8],
+    config: &str,
+    partitions: u32,
+    retention: &Retention,
+    would: bool,
+) -> Result<Vec<Difference>, Error> {
+    if !(1..=256).contains(&partitions) {
+        return Err(Error::Invalid(format!("expected 1 to 256 partitions, not {partitions}")));
+    }
+    let differences = streams::differences(nats, retention).await?;
+    if would {
+        return Ok(differences);
+    }
+    streams::apply(nats, retention, &differences).await?;
+    let (described, fence) = pointer::load::<Option<Described>>(nats, streams::DEPLOYMENT, SUBJECT).await?;
+    match described {
+        Some(described) if described.partitions != partitions => {
+            let why = format!("the deployment has {} partitions, which cannot be changed", described.partitions);
+            return Err(Error::Invalid(why));
+        }
+        Some(_) => {}
+        None => {
+            let component = digest(component);
+            let epoch = store(nats, &component, config, partitions).await?;
+            describe(nats, &Described { partitions, epoch }, fence).await?;
+        }
+    }
+    Ok(differences)
+}
+
+/// Stores a configuration, and returns its epoch.
+async fn store(nats: &Nats, component: &str, config: &str, partitions: u32) -> Result<String, Error> {
+    let epoch = epoch(component, config, partitions);
+    let subject = format!("catena.config.{epoch}");
+    let (stored, fence) = pointer::load::<Option<Configured>>(nats, streams::DEPLOYMENT, &subject).await?;
+    if stored.is_none() {
+        let configured = Configured { component: component.to_owned(), config: config.to_owned() };
+        let message = pointer::message(subject, &configured)?;
+        nats.commit(streams::DEPLOYMENT, &[], &message, fence).await?;
+    }
+    Ok(epoch)
+}
+
+async fn describe(nats: &Nats, described: &Described, fence: Fence) -> Result<(), Error> {
+    let message = pointer::message(SUBJECT.to_owned(), described)?;
+    nats.commit(streams::DEPLOYMENT, &[], &message, fence).await.map(|_| ())
+}
+
+/// Changes the configuration of a running fleet: what was routed before is correlated by the old one, what comes later by the new one,
+/// with the state of all unchanged rules. Returns the new epoch.
+///
+/// # Errors
+///
+/// [`Error::Invalid`] if the component refuses the configuration, [`Error::Nats`].
+pub async fn change(deployment: &Deployment, config: &str) -> Result<String, Error> {
+    let Deployment { nats, partitions, component, .. } = deployment;
+    deployment.sandbox.open(config)?;
+    let new = store(nats, component, config, *partitions).await?;
+    loop {
+        let (mut routed, fence) = pointer::load::<Routed>(nats, streams::EVENTS, streams::ROUTED).await?;
+        if routed.epoch == new {
+            break;
+        }
+        routed.epoch = new.clone();
+        let marker = |partition| Outgoing::new(streams::events_of(partition), Bytes::new()).header(MARKER, &new);
+        let markers: Vec<Outgoing> = (0..*partitions).map(marker).collect();
+        let message = pointer::message(streams::ROUTED.to_owned(), &routed)?;
+        match nats.commit(streams::EVENTS, &markers, &message, fence).await {
+            Ok(_) => break,
+            // The router was faster.
+            Err(Error::Fenced(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let (_, fence) = pointer::load::<Option<Described>>(nats, streams::DEPLOYMENT, SUBJECT).await?;
+    describe(nats, &Described { partitions: *partitions, epoch: new.clone() }, fence).await?;
+    Ok(new)
+}
+
+impl Deployment {
+    /// Joins a deployment.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] if there is none, [`Error::Component`], [`Error::Nats`].
+    pub async fn join(nats: Nats, component: &[u8], sandbox: Arc<Sandbox>) -> Result<Self, Error> {
+        let (described, _) = pointer::load::<Option<Described>>(&nats, streams::DEPLOYMENT, SUBJECT).await?;
+        let described =
+            described.ok_or_else(|| Error::Invalid("there is no deployment: run `catena cluster init`".into()))?;
+        let Described { partitions, epoch } = described;
+        let joined = Self { nats, sandbox, component: digest(component), partitions, epoch };
+        joined.config(&joined.epoch).await?;
+        Ok(joined)
+    }
+
+    /// The configuration of an epoch.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Epoch`] if it is of another component.
+    pub(crate) async fn config(&self, epoch: &str) -> Result<String, Error> {
+        let subject = format!("catena.config.{epoch}");
+        let (configured, _) = pointer::load::<Option<Configured>>(&self.nats, streams::DEPLOYMENT, &subject).await?;
+        let configured = configured.ok_or_else(|| Error::Epoch(format!("the deployment has no epoch {epoch}")))?;
+        if configured.component != self.component {
+            let why = format!("epoch {epoch} is of another component: this program must not work on its data");
+            return Err(Error::Epoch(why));
+        }
+        Ok(configured.config)
+    }
+
+    /// The correlator of a partition, or, without one, of the router.
+    pub(crate) async fn open(
+        &self,
+        epoch: &str,
+        partition: Option<u32>,
+        checkpoint: Option<Bytes>,
+    ) -> Result<(Supervisor, Mode), Error> {
+        let config = self.config(epoch).await?;
+        let settings: serde_json::Value = serde_json::from_str(&config).unwrap_or_default();
+        let mode = match settings["mode"].as_str() {
+            Some("filter") => Mode::Filter,
+            Some("findings") => Mode::Findings,
+            _ => Mode::Enrich,
+        };
+        let config = match partition {
+            Some(partition) => with_partition(&config, partition, self.partitions),
+            None => config,
+        };
+        let sandbox = Arc::clone(&self.sandbox);
+        let bounds = Bounds::default();
+        let opened = match checkpoint {
+            Some(checkpoint) => Supervisor::resume(sandbox, &config, mode, bounds, checkpoint)?,
+            None => Supervisor::open(sandbox, &config, mode, bounds)?,
+        };
+        Ok((opened, mode))
+    }
+}

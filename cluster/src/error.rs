@@ -1,0 +1,45 @@
+use std::fmt;
+
+/// What can go wrong in a fleet.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The servers do not answer, or refuse. It may pass.
+    Nats(String),
+    /// Another process has committed for the same stage: this one must stop.
+    Fenced(String),
+    /// This process and the deployment differ: in the component, the configuration or the number of partitions.
+    Epoch(String),
+    /// What was given, or what is stored, is not what it should be.
+    Invalid(String),
+    /// The component.
+    Component(catena_host::Error),
+    /// A file.
+    Io(std::io::Error),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nats(why) => write!(f, "NATS: {why}"),
+            Self::Fenced(what) => write!(f, "{what}: another process has taken over"),
+            Self::Epoch(why) | Self::Invalid(why) => f.write_str(why),
+            Self::Component(error) => error.fmt(f),
+            Self::Io(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<catena_host::Error> for Error {
+    fn from(error: catena_host::Error) -> Self {
+        Self::Component(error)
+    }
+}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        Self::Io(error)
+    }
+}

@@ -1,0 +1,41 @@
+//! A fleet of correlators on NATS JetStream: many machines, no coordination of ours.
+//!
+//! Records travel in [blocks](block) through three streams:
+//!
+//! ```text
+//! ingest ──► CATENA_IN ──► router ──► CATENA_EVENTS ──► correlator of each partition ──► CATENA_OUT
+//! ```
+//!
+//! Router and correlators are [stages](stage): each reads one stream in order and writes another in [commits](commit): all outputs
+//! and a *pointer* to how far it has read, in one atomic batch of the server, fenced by the pointer's last sequence. Two processes
+//! that think they own a stage cannot both commit, and one that comes back from the dead is refused whole. So leases only decide who
+//! should try. A correlator's state is in checkpoints beside the pointer; after a restart it reads again what came since, and
+//! discards the outputs up to the pointer, which is exact because a call depends on nothing but the block and its time of arrival.
+
+#![deny(unsafe_code, missing_docs)]
+
+mod block;
+mod checkpoint;
+mod commit;
+mod correlator;
+mod deployment;
+mod error;
+mod ingest;
+mod lease;
+mod nats;
+mod pointer;
+mod read;
+mod router;
+mod status;
+mod streams;
+mod worker;
+
+pub use deployment::{Deployment, change, init};
+pub use error::Error;
+pub use ingest::{Ingest, ingest};
+pub use nats::{Access, Nats};
+pub use read::{What, read};
+pub use router::route;
+pub use status::{PartitionStatus, Status, status};
+pub use streams::{Difference, Retention};
+pub use worker::{Worker, work};

@@ -1,0 +1,209 @@
+//! Requests to the servers, with their answers and errors as numbers.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use async_nats::client::RequestErrorKind;
+use async_nats::{Client, ConnectOptions, HeaderMap, Request};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::Error;
+
+/// How to reach the servers.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    /// URLs of some servers, separated by commas: `nats://…`, `tls://…`.
+    pub servers: String,
+    /// A credentials file.
+    pub credentials: Option<PathBuf>,
+    /// Certificates of authorities in PEM.
+    pub authorities: Option<PathBuf>,
+    /// A certificate and a key for this client, in PEM.
+    pub identity: Option<(PathBuf, PathBuf)>,
+}
+
+/// How long to wait for an answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A connection.
+#[derive(Clone)]
+pub struct Nats {
+    client: Client,
+}
+
+/// A stored message.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    pub(crate) sequence: u64,
+    pub(crate) headers: HeaderMap,
+    pub(crate) payload: Bytes,
+    /// When the leader stored it, in milliseconds since 1970.
+    pub(crate) time_ms: u64,
+}
+
+/// An error of the servers' interface.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ApiError {
+    #[serde(default)]
+    pub(crate) err_code: u64,
+    #[serde(default)]
+    pub(crate) description: String,
+}
+
+/// Codes of [`ApiError`] (nats-server, `server/errors.json`).
+pub(crate) mod code {
+    pub(crate) const WRONG_LAST_SEQUENCE: [u64; 2] = [10_071, 10_164];
+    pub(crate) const NO_MESSAGE: u64 = 10_037;
+    pub(crate) const STREAM_NOT_FOUND: u64 = 10_059;
+    pub(crate) const STREAM_FULL: u64 = 10_077;
+}
+
+/// The answer to a publication or a request.
+pub(crate) enum Answer {
+    Ok(Value),
+    Refused(ApiError),
+    /// There is none: what was asked may have been done, or not.
+    Unknown(String),
+}
+
+impl Nats {
+    /// Connects.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Nats`] if no server answers or lets this client in.
+    pub async fn connect(access: &Access, name: &str) -> Result<Self, Error> {
+        let mut options = ConnectOptions::new().name(name).request_timeout(Some(PATIENCE)).retry_on_initial_connect();
+        if let Some(file) = &access.credentials {
+            options = options.credentials_file(file).await?;
+        }
+        if let Some(file) = &access.authorities {
+            options = options.add_root_certificates(file.clone());
+        }
+        if let Some((certificate, key)) = &access.identity {
+            options = options.add_client_certificate(certificate.clone(), key.clone());
+        }
+        let servers: Vec<String> = access.servers.split(',').map(|url| url.trim().to_owned()).collect();
+        let client = options.connect(servers).await.map_err(|error| Error::Nats(error.to_string()))?;
+        let nats = Self { client };
+        nats.wait_until_up().await?;
+        Ok(nats)
+    }
+
+    async fn wait_until_up(&self) -> Result<(), Error> {
+        for _ in 0..50 {
+            if matches!(self.api("INFO", &Value::Null).await, Answer::Ok(_)) {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        match self.api("INFO", &Value::Null).await {
+            Answer::Ok(_) => Ok(()),
+            Answer::Refused(error) => Err(Error::Nats(format!("JetStream is not available: {}", error.description))),
+            Answer::Unknown(why) => Err(Error::Nats(why)),
+        }
+    }
+
+    /// Asks JetStream.
+    pub(crate) async fn api(&self, what: &str, payload: &Value) -> Answer {
+        let payload = if payload.is_null() { Bytes::new() } else { payload.to_string().into() };
+        self.request(format!("$JS.API.{what}"), HeaderMap::new(), payload).await
+    }
+
+    /// Publishes, and waits until the message is stored.
+    pub(crate) async fn request(&self, subject: String, headers: HeaderMap, payload: Bytes) -> Answer {
+        let mut request = Request::new().payload(payload);
+        if !headers.is_empty() {
+            request = request.headers(headers);
+        }
+        match self.client.send_request(subject, request).await {
+            Err(error) if error.kind() == RequestErrorKind::NoResponders => {
+                Answer::Unknown("no JetStream answers".to_owned())
+            }
+            Err(error) => Answer::Unknown(error.to_string()),
+            Ok(message) => match serde_json::from_slice::<Value>(&message.payload) {
+                Err(_) => Answer::Unknown("no JSON was answered".to_owned()),
+                Ok(mut answer) => match answer.get_mut("error").map(Value::take) {
+                    Some(error) => match serde_json::from_value(error) {
+                        Ok(error) => Answer::Refused(error),
+                        Err(error) => Answer::Unknown(error.to_string()),
+                    },
+                    None => Answer::Ok(answer),
+                },
+            },
+        }
+    }
+
+    /// Publishes without waiting.
+    pub(crate) async fn publish(&self, subject: String, headers: HeaderMap, payload: Bytes) -> Result<(), Error> {
+        let published = self.client.publish_with_headers(subject, headers, payload).await;
+        published.map_err(|error| Error::Nats(error.to_string()))
+    }
+
+    /// The last message of a subject, from the stream's leader: a replica may be behind.
+    pub(crate) async fn last(&self, stream: &str, subject: &str) -> Result<Option<Stored>, Error> {
+        self.get(stream, json!({"last_by_subj": subject})).await
+    }
+
+    /// The first message of a subject at `sequence` or later, from the stream's leader.
+    pub(crate) async fn next(&self, stream: &str, subject: &str, sequence: u64) -> Result<Option<Stored>, Error> {
+        self.get(stream, json!({"seq": sequence, "next_by_subj": subject})).await
+    }
+
+    async fn get(&self, stream: &str, which: Value) -> Result<Option<Stored>, Error> {
+        let answer = match self.api(&format!("STREAM.MSG.GET.{stream}"), &which).await {
+            Answer::Ok(answer) => answer,
+            Answer::Refused(error) if error.err_code == code::NO_MESSAGE => return Ok(None),
+            Answer::Refused(error) => return Err(Error::Nats(format!("{stream}: {}", error.description))),
+            Answer::Unknown(why) => return Err(Error::Nats(format!("{stream}: {why}"))),
+        };
+        stored(&answer["message"]).map(Some).ok_or_else(|| Error::Nats(format!("{stream}: no message in the answer")))
+    }
+
+    /// Removes the messages of a subject before a sequence.
+    pub(crate) async fn purge(&self, stream: &str, subject: &str, before: u64) -> Result<(), Error> {
+        match self.api(&format!("STREAM.PURGE.{stream}"), &json!({"filter": subject, "seq": before})).await {
+            Answer::Ok(_) => Ok(()),
+            Answer::Refused(error) => Err(Error::Nats(format!("{stream}: {}", error.description))),
+            Answer::Unknown(why) => Err(Error::Nats(format!("{stream}: {why}"))),
+        }
+    }
+}
+
+fn stored(message: &Value) -> Option<Stored> {
+    let decoded = |name: &str| match message.get(name) {
+        Some(text) => BASE64.decode(text.as_str()?).ok(),
+        None => Some(Vec::new()),
+    };
+    let at = OffsetDateTime::parse(message["time"].as_str()?, &Rfc3339).ok()?;
+    Some(Stored {
+        sequence: message["seq"].as_u64()?,
+        headers: headers(&decoded("hdrs")?),
+        payload: decoded("data")?.into(),
+        time_ms: u64::try_from(at.unix_timestamp_nanos() / 1_000_000).ok()?,
+    })
+}
+
+/// Headers as they are stored: a line with the version, then a line each.
+fn headers(bytes: &[u8]) -> HeaderMap {
+    let text = String::from_utf8_lossy(bytes);
+    let lines = text.lines().skip(1).filter_map(|line| line.split_once(':'));
+    lines.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).fold(
+        HeaderMap::new(),
+        |mut map, (name, value)| {
+            map.insert(name.as_str(), value.as_str());
+            map
+        },
+    )
+}
+
+/// A header's value, if it is there.
+pub(crate) fn header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name).map(|value| value.as_str())
+}

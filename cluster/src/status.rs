@@ -1,0 +1,104 @@
+//! How a fleet is doing.
+
+use std::time::SystemTime;
+
+use serde::Serialize;
+use serde_json::json;
+
+use crate::nats::{Answer, Nats};
+use crate::pointer::{self, Routed};
+use crate::{Deployment, Error, streams};
+
+/// The state of a fleet.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    /// The epoch by which it routes.
+    pub epoch: String,
+    /// Blocks that wait for the router.
+    pub waiting_blocks: u64,
+    /// Records that were routed, their bytes, and the bytes that went on to correlators.
+    pub records: u64,
+    /// See `records`.
+    pub bytes: u64,
+    /// See `records`.
+    pub candidate_bytes: u64,
+    /// The workers that are there.
+    pub workers: Vec<String>,
+    /// All partitions.
+    pub partitions: Vec<PartitionStatus>,
+}
+
+/// The state of a partition.
+#[derive(Clone, Debug, Serialize)]
+pub struct PartitionStatus {
+    /// Its number.
+    pub partition: u32,
+    /// Who committed last.
+    pub worker: String,
+    /// Sequences between what is committed and its last block: 0 if it has caught up.
+    pub lag: u64,
+    /// Records and findings of all time.
+    pub records: u64,
+    /// See `records`.
+    pub findings: u64,
+    /// The size of its last checkpoint in bytes.
+    pub checkpoint_bytes: usize,
+    /// The age of its last checkpoint in milliseconds; `None` without one.
+    pub checkpoint_age_ms: Option<u64>,
+}
+
+/// Asks for the state of a fleet. Costs three requests for each partition.
+///
+/// # Errors
+///
+/// [`Error::Nats`].
+pub async fn status(deployment: &Deployment) -> Result<Status, Error> {
+    let nats = &deployment.nats;
+    let (routed, _) = pointer::load::<Routed>(nats, streams::EVENTS, streams::ROUTED).await?;
+    let mut partitions = Vec::new();
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis() as u64;
+    for partition in 0..deployment.partitions {
+        let (pointer, _) = pointer::of_partition(nats, partition).await?;
+        let last = nats.last(streams::EVENTS, &streams::events_of(partition)).await?;
+        let newest = pointer.generations.first();
+        partitions.push(PartitionStatus {
+            partition,
+            worker: pointer.worker.clone(),
+            lag: last.map_or(0, |last| last.sequence.saturating_sub(pointer.input)),
+            records: pointer.records,
+            findings: pointer.findings,
+            checkpoint_bytes: newest.map_or(0, |generation| generation.bytes),
+            checkpoint_age_ms: newest.map(|generation| now.saturating_sub(generation.time_ms)),
+        });
+    }
+    Ok(Status {
+        epoch: if routed.epoch.is_empty() { deployment.epoch.clone() } else { routed.epoch },
+        waiting_blocks: last_sequence(nats, streams::IN).await?.saturating_sub(routed.input),
+        records: routed.records,
+        bytes: routed.bytes,
+        candidate_bytes: routed.candidate_bytes,
+        workers: workers(nats).await?,
+        partitions,
+    })
+}
+
+async fn last_sequence(nats: &Nats, stream: &str) -> Result<u64, Error> {
+    match nats.api(&format!("STREAM.INFO.{stream}"), &serde_json::Value::Null).await {
+        Answer::Ok(answer) => Ok(answer["state"]["last_seq"].as_u64().unwrap_or_default()),
+        Answer::Refused(error) => Err(Error::Nats(error.description)),
+        Answer::Unknown(why) => Err(Error::Nats(why)),
+    }
+}
+
+async fn workers(nats: &Nats) -> Result<Vec<String>, Error> {
+    let asked = json!({"subjects_filter": "catena.worker.*"});
+    match nats.api(&format!("STREAM.INFO.{}", streams::LEASES), &asked).await {
+        Answer::Ok(answer) => {
+            let subjects = answer["state"]["subjects"].as_object();
+            let names = subjects.into_iter().flat_map(|all| all.keys());
+            Ok(names.filter_map(|subject| subject.strip_prefix("catena.worker.").map(str::to_owned)).collect())
+        }
+        Answer::Refused(error) => Err(Error::Nats(error.description)),
+        Answer::Unknown(why) => Err(Error::Nats(why)),
+    }
+}

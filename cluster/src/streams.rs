@@ -1,0 +1,165 @@
+//! The streams of a deployment.
+
+use serde_json::{Value, json};
+use tracing::warn;
+
+use crate::Error;
+use crate::nats::{Answer, Nats, code};
+
+/// Blocks of records, as they come: `catena.in.SOURCE`.
+pub(crate) const IN: &str = "CATENA_IN";
+/// What correlators read: `catena.events.PARTITION`; and what passes them by: `catena.rest`, with the router's pointer `catena.routed`.
+pub(crate) const EVENTS: &str = "CATENA_EVENTS";
+/// What correlators write: `catena.out.PARTITION`, `catena.findings.PARTITION`, and their pointers, `catena.correlated.PARTITION`.
+pub(crate) const OUT: &str = "CATENA_OUT";
+/// Checkpoints: `catena.state.PARTITION.GENERATION`.
+pub(crate) const STATE: &str = "CATENA_STATE";
+/// The deployment and its configurations, and who works: `catena.deployment`, `catena.config.EPOCH`.
+pub(crate) const DEPLOYMENT: &str = "CATENA_DEPLOYMENT";
+/// Leases: `catena.lease.PARTITION`, `catena.worker.NAME`.
+pub(crate) const LEASES: &str = "CATENA_LEASES";
+
+pub(crate) const REST: &str = "catena.rest";
+pub(crate) const ROUTED: &str = "catena.routed";
+
+pub(crate) fn source(name: &str) -> String {
+    format!("catena.in.{name}")
+}
+
+pub(crate) fn events_of(partition: u32) -> String {
+    format!("catena.events.{partition}")
+}
+
+pub(crate) fn out_of(partition: u32) -> String {
+    format!("catena.out.{partition}")
+}
+
+pub(crate) fn findings_of(partition: u32) -> String {
+    format!("catena.findings.{partition}")
+}
+
+pub(crate) fn rejected_of(partition: u32) -> String {
+    format!("catena.rejected.{partition}")
+}
+
+pub(crate) fn pointer_of(partition: u32) -> String {
+    format!("catena.correlated.{partition}")
+}
+
+pub(crate) fn state_of(partition: u32, generation: u64) -> String {
+    format!("catena.state.{partition}.{generation}")
+}
+
+pub(crate) fn lease_of(what: &str) -> String {
+    format!("catena.lease.{what}")
+}
+
+/// Seconds after which a lease that is not renewed is free.
+pub(crate) const LEASE_SECONDS: u64 = 10;
+
+/// How much the streams keep.
+#[derive(Clone, Copy, Debug)]
+pub struct Retention {
+    /// Copies of each message, on servers of their own.
+    pub replicas: u8,
+    /// Bytes of blocks that wait to be routed or correlated. A full stream makes producers wait.
+    pub waiting_bytes: u64,
+    /// Bytes of outputs and findings, and how long they are kept for their readers, in seconds.
+    pub output_bytes: u64,
+    /// See `output_bytes`.
+    pub output_seconds: u64,
+}
+
+/// What a stream has that it should not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The stream.
+    pub stream: String,
+    /// The setting; `None` if the stream is missing.
+    pub setting: Option<String>,
+    /// The setting's value, as JSON.
+    pub is: String,
+    /// What it should be.
+    pub should_be: String,
+}
+
+const NANOSECONDS: u64 = 1_000_000_000;
+
+fn wanted(retention: &Retention) -> [Value; 6] {
+    let stream = |name: &str, subjects: &[&str], max_bytes: u64, seconds: u64, per_subject: i64| {
+        let is_atomic = [IN, EVENTS, OUT].contains(&name);
+        json!({
+            "name": name, "subjects": subjects, "retention": "limits", "storage": "file", "num_replicas": retention.replicas,
+            // A full stream refuses; it never drops what nobody has read.
+            "discard": "new",
+            "max_bytes": if max_bytes == 0 { -1 } else { i64::try_from(max_bytes).unwrap_or(i64::MAX) },
+            "max_age": seconds * NANOSECONDS, "max_msgs_per_subject": per_subject,
+            "allow_atomic": is_atomic, "allow_direct": false,
+        })
+    };
+    let mut leases = stream(LEASES, &["catena.lease.*", "catena.worker.*"], 0, LEASE_SECONDS, 1);
+    leases["discard"] = json!("old");
+    let mut deployment = stream(DEPLOYMENT, &["catena.deployment", "catena.config.*"], 0, 0, 1);
+    deployment["discard"] = json!("old");
+    [
+        stream(IN, &["catena.in.*"], retention.waiting_bytes, 0, -1),
+        stream(EVENTS, &["catena.events.*", REST, ROUTED], retention.waiting_bytes, 0, -1),
+        stream(
+            OUT,
+            &["catena.out.*", "catena.findings.*", "catena.rejected.*", "catena.correlated.*"],
+            retention.output_bytes,
+            retention.output_seconds,
+            -1,
+        ),
+        stream(STATE, &["catena.state.*.*"], 0, 0, -1),
+        deployment,
+        leases,
+    ]
+}
+
+/// What would have to change for the streams to be as wanted.
+pub(crate) async fn differences(nats: &Nats, retention: &Retention) -> Result<Vec<Difference>, Error> {
+    let mut all = Vec::new();
+    for wanted in wanted(retention) {
+        let name = wanted["name"].as_str().unwrap_or_default().to_owned();
+        match nats.api(&format!("STREAM.INFO.{name}"), &Value::Null).await {
+            Answer::Ok(answer) => {
+                for (setting, value) in wanted.as_object().into_iter().flatten() {
+                    let is = answer["config"].get(setting).unwrap_or(&Value::Null);
+                    let is_default = is.is_null() && (value == &json!(false) || value == &json!(0));
+                    if is != value && !is_default {
+                        let setting = Some(setting.clone());
+                        let (is, should_be) = (is.to_string(), value.to_string());
+                        all.push(Difference { stream: name.clone(), setting, is, should_be });
+                    }
+                }
+            }
+            Answer::Refused(error) if error.err_code == code::STREAM_NOT_FOUND => {
+                let (is, should_be) = ("missing".to_owned(), wanted.to_string());
+                all.push(Difference { stream: name, setting: None, is, should_be });
+            }
+            Answer::Refused(error) => return Err(Error::Nats(format!("{name}: {}", error.description))),
+            Answer::Unknown(why) => return Err(Error::Nats(format!("{name}: {why}"))),
+        }
+    }
+    Ok(all)
+}
+
+/// Makes the streams as wanted: creates what is missing, changes what differs.
+pub(crate) async fn apply(nats: &Nats, retention: &Retention, differences: &[Difference]) -> Result<(), Error> {
+    for wanted in wanted(retention) {
+        let name = wanted["name"].as_str().unwrap_or_default();
+        let mut of_stream = differences.iter().filter(|difference| difference.stream == name);
+        let Some(first) = of_stream.next() else { continue };
+        let verb = if first.setting.is_none() { "CREATE" } else { "UPDATE" };
+        match nats.api(&format!("STREAM.{verb}.{name}"), &wanted).await {
+            Answer::Ok(_) => {}
+            Answer::Refused(error) => return Err(Error::Nats(format!("{name}: {}", error.description))),
+            Answer::Unknown(why) => return Err(Error::Nats(format!("{name}: {why}"))),
+        }
+    }
+    if retention.replicas < 3 {
+        warn!("streams have {} copies: what is on one server is lost with it", retention.replicas);
+    }
+    Ok(())
+}
