@@ -276,7 +276,7 @@ pub enum LogFormat {
 }
 
 /// Parses a duration with the syntax of the configuration.
-fn duration(text: &str) -> Result<Duration, catena::ParseError> {
+pub fn duration(text: &str) -> Result<Duration, catena::ParseError> {
     text.parse::<catena::Duration>().map(Duration::from)
 }
 

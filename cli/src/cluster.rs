@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use catena_cluster::{Access, Deployment, Error, Ingest, Nats, Retention, What, Worker};
 use catena_component::COMPONENT;
@@ -12,7 +13,7 @@ use indicatif::ProgressBar;
 use tokio::runtime;
 use tracing::{Level, info, warn};
 
-use super::cli::{Arguments, Command, LogFormat};
+use super::cli::{Arguments, Command, LogFormat, duration};
 use super::setup::{Cache, configuration, load};
 use super::signals::Signals;
 use super::{CliError, DONE, log};
@@ -122,6 +123,9 @@ pub struct Work {
     /// Most partitions to take
     #[arg(long, default_value_t = 256)]
     most: u32,
+    /// How old the last checkpoint of a partition may become
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    checkpoint_after: Duration,
 }
 
 #[derive(Debug, Args)]
@@ -211,7 +215,8 @@ async fn run(command: &Cluster, reach: &Reach, signals: &Signals) -> Result<(), 
         }
         Cluster::Work(arguments) => {
             let deployment = join(nats).await?;
-            let worker = Worker { name: name(&arguments.role), most: arguments.most };
+            let checkpoint_after = arguments.checkpoint_after;
+            let worker = Worker { name: name(&arguments.role), most: arguments.most, checkpoint_after };
             catena_cluster::work(&deployment, &worker, &stop).await
         }
         Cluster::Apply(arguments) => {

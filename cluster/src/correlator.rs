@@ -14,11 +14,10 @@ use crate::deployment::{Deployment, EPOCH, MARKER};
 use crate::nats::{Stored, header};
 use crate::pointer::{self, Correlated};
 use crate::router::{IDLE, SILENT};
-use crate::{Error, block, checkpoint, streams};
+use crate::{Error, Worker, block, checkpoint, streams};
 
-/// After this many bytes of records, or this long, a checkpoint is taken.
+/// After this many bytes of records a checkpoint is taken.
 const CHECKPOINT_BYTES: usize = 64 << 20;
-const CHECKPOINT_AFTER: Duration = Duration::from_secs(30);
 
 /// A commit has at most about so many bytes of outputs.
 const COMMIT_BYTES: usize = 8 << 20;
@@ -32,7 +31,7 @@ const LONGEST_IDLE: Duration = Duration::from_millis(250);
 pub(crate) struct Partition<'d> {
     deployment: &'d Deployment,
     number: u32,
-    name: String,
+    worker: &'d Worker,
     supervisor: Supervisor,
     mode: Mode,
     /// The epoch of the supervisor.
@@ -49,7 +48,7 @@ pub(crate) struct Partition<'d> {
 
 impl<'d> Partition<'d> {
     /// Loads the pointer and the last checkpoint that can be read, and processes again what came since.
-    pub(crate) async fn recover(deployment: &'d Deployment, number: u32, name: &str) -> Result<Self, Error> {
+    pub(crate) async fn recover(deployment: &'d Deployment, number: u32, worker: &'d Worker) -> Result<Self, Error> {
         let (pointer, fence) = pointer::of_partition(&deployment.nats, number).await?;
         let mut start = None;
         for generation in &pointer.generations {
@@ -76,7 +75,7 @@ impl<'d> Partition<'d> {
         let mut partition = Self {
             deployment,
             number,
-            name: name.to_owned(),
+            worker,
             supervisor,
             mode,
             epoch,
@@ -124,7 +123,8 @@ impl<'d> Partition<'d> {
             if (is_idle && self.processed > self.pointer.input) || self.is_full() {
                 self.commit().await?;
             }
-            if self.since_checkpoint >= CHECKPOINT_BYTES || self.checkpointed.elapsed() >= CHECKPOINT_AFTER {
+            if self.since_checkpoint >= CHECKPOINT_BYTES || self.checkpointed.elapsed() >= self.worker.checkpoint_after
+            {
                 self.checkpoint().await?;
             }
             idle = if is_idle { (idle * 2).min(LONGEST_IDLE) } else { IDLE };
@@ -234,7 +234,7 @@ impl<'d> Partition<'d> {
         }
         self.pointer.input = self.processed;
         self.pointer.epoch.clone_from(&self.epoch);
-        self.pointer.worker.clone_from(&self.name);
+        self.pointer.worker.clone_from(&self.worker.name);
         let outputs = std::mem::take(&mut self.outputs);
         self.output_bytes = 0;
         self.store(&outputs).await

@@ -24,6 +24,8 @@ pub struct Worker {
     pub name: String,
     /// The most partitions that it takes.
     pub most: u32,
+    /// How old the last checkpoint of a partition may become, if there is anything new. A recovery processes again what came since.
+    pub checkpoint_after: Duration,
 }
 
 /// How often a worker looks for partitions that nobody has, and says that it is there.
@@ -60,7 +62,7 @@ pub async fn work(deployment: &Deployment, worker: &Worker, stop: &Arc<AtomicBoo
             free.rotate_left(first as usize % places);
             for partition in free.into_iter().take(share.saturating_sub(owned.len())) {
                 if let Some(lease) = Lease::acquire(&deployment.nats, &partition.to_string(), &worker.name).await {
-                    owned.insert(partition, start(deployment.clone(), partition, worker.name.clone(), lease));
+                    owned.insert(partition, start(deployment.clone(), partition, worker.clone(), lease));
                 }
             }
             for (_, surplus) in owned.iter().skip(share) {
@@ -84,12 +86,12 @@ fn take_ended(owned: &mut BTreeMap<u32, Owned>) -> Vec<(u32, Owned)> {
 }
 
 /// Runs a partition under its lease.
-fn start(deployment: Deployment, partition: u32, name: String, lease: Lease) -> Owned {
+fn start(deployment: Deployment, partition: u32, worker: Worker, lease: Lease) -> Owned {
     let stop = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&stop);
     let task = tokio::spawn(async move {
         let lease = lease.keep();
-        let ended = match Partition::recover(&deployment, partition, &name).await {
+        let ended = match Partition::recover(&deployment, partition, &worker).await {
             Ok(mut correlator) => correlator.run(&lease.is_lost, &told).await,
             Err(error) => Err(error),
         };

@@ -1,0 +1,436 @@
+#!/usr/bin/env python3
+"""The failure cases of a fleet, each on three real servers with real kills: failures.py [CASE…]
+
+Every case ends with the same comparison: findings and output are those of one process. Needs what scripts/cluster needs.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import desk
+
+RECORDS, CHAINS = 20_000, 60
+
+
+class Case:
+    """A fleet with one stream of records in some files."""
+
+    def __init__(self, folder: Path, sync: str = "always") -> None:
+        self.folder = folder
+        self.servers = desk.Servers(folder, sync)
+        self.fleet = desk.Fleet(self.servers, folder)
+        self.config = folder / "config.json"
+        self.config.write_text('{"mode":"filter"}')
+        self.files: list[Path] = []
+
+    def up(self, *options: object, routers: int = 2, workers: int = 2, partitions: int = 8) -> None:
+        self.servers.start_all()
+        self.fleet.init(self.config, "--partitions", partitions, *options)
+        for number in range(routers):
+            self.fleet.start_router(f"router-{number}")
+        for number in range(workers):
+            self.worker(f"worker-{number}")
+
+    def worker(self, name: str) -> None:
+        self.fleet.start_worker(name, "--checkpoint-after", "2s")
+
+    def parts(self, count: int, records: int = RECORDS) -> Iterator[Path]:
+        """One stream, cut into files, each of which is put in before the next is asked for."""
+        whole = desk.sample(self.folder / "whole.ndjson", records, CHAINS)
+        lines = whole.read_bytes().splitlines(keepends=True)
+        size = -(-len(lines) // count)
+        for number in range(count):
+            path = self.folder / f"part-{number:03}.ndjson"
+            path.write_bytes(b"".join(lines[number * size : (number + 1) * size]))
+            self.files.append(path)
+            self.fleet.ingest("case", *self.files)
+            yield path
+
+    def check(self) -> str:
+        desk.wait_until_done(self.fleet)
+        return desk.compare(self.fleet, self.config, self.files)
+
+    def wait_for(self, name: str, text: str, seconds: float = 60) -> None:
+        until = time.monotonic() + seconds
+        while text not in self.fleet.log(name):
+            if time.monotonic() > until:
+                raise AssertionError(f"{name} does not say {text!r}: {self.fleet.log(name)[-500:]}")
+            time.sleep(0.2)
+
+    def owners(self) -> set[str]:
+        status = self.fleet.status()
+        return {one["worker"] for one in status["partitions"] if one["worker"]} if status else set()
+
+
+def leaders_are_killed(case: Case) -> str:
+    """The leader of each stream in turn, under load."""
+    case.up()
+    streams = ["CATENA_IN", "CATENA_EVENTS", "CATENA_OUT", "CATENA_STATE", "CATENA_DEPLOYMENT", "CATENA_LEASES"]
+    for _, stream in zip(case.parts(len(streams)), streams):
+        leader = case.servers.leader(stream)
+        assert leader is not None, f"{stream} has no leader"
+        case.servers.kill(leader)
+        time.sleep(2)
+        case.servers.start(leader)
+        time.sleep(2)
+    return case.check()
+
+
+def all_servers_are_killed(case: Case) -> str:
+    case.up()
+    for _ in case.parts(4):
+        for number in range(3):
+            case.servers.kill(number)
+        time.sleep(1)
+        case.servers.start_all()
+        time.sleep(3)
+    return case.check()
+
+
+def a_zombie_worker_is_refused(case: Case) -> str:
+    """Stopped in the middle of its work for longer than its leases; another one takes over; then it goes on."""
+    case.up(workers=1)
+    parts = case.parts(6)
+    next(parts), next(parts)
+    desk.wait_until_done(case.fleet)
+    case.fleet.running["worker-0"].send_signal(signal.SIGSTOP)
+    next(parts), next(parts)
+    case.worker("worker-1")
+    time.sleep(14)
+    desk.wait_until_done(case.fleet)
+    case.fleet.running["worker-0"].send_signal(signal.SIGCONT)
+    for _ in parts:
+        pass
+    return case.check()
+
+
+class Proxy(threading.Thread):
+    """Passes a worker's connection on, and again and again loses what the server answers, and the connection."""
+
+    def __init__(self, to: int) -> None:
+        super().__init__(daemon=True)
+        self.to = to
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.lost = 0
+
+    def run(self) -> None:
+        while True:
+            near, _ = self.listener.accept()
+            try:
+                far = socket.create_connection(("127.0.0.1", self.to), 5)
+            except OSError:
+                near.close()
+                continue
+            deaf = threading.Event()
+            threading.Thread(target=self.pump, args=(near, far, None), daemon=True).start()
+            threading.Thread(target=self.pump, args=(far, near, deaf), daemon=True).start()
+            threading.Thread(target=self.lose, args=(near, far, deaf), daemon=True).start()
+
+    def lose(self, near: socket.socket, far: socket.socket, deaf: threading.Event) -> None:
+        time.sleep(1.5)
+        deaf.set()
+        # Long enough for a commit to arrive and its answer to be lost.
+        time.sleep(0.3)
+        self.lost += 1
+        for one in (near, far):
+            try:
+                one.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def pump(self, source: socket.socket, to: socket.socket, deaf: threading.Event | None) -> None:
+        try:
+            while data := source.recv(1 << 16):
+                if deaf is None or not deaf.is_set():
+                    to.sendall(data)
+        except OSError:
+            pass
+
+
+def answers_to_commits_are_lost(case: Case) -> str:
+    case.up(workers=0)
+    proxy = Proxy(case.servers.clients[0])
+    proxy.start()
+    case.fleet.urls = f"nats://127.0.0.1:{proxy.port}"
+    for number in range(2):
+        case.worker(f"worker-{number}")
+    case.fleet.urls = case.servers.urls
+    for _ in case.parts(12):
+        time.sleep(1.5)
+    told = case.check()
+    unknown = sum(case.fleet.log(f"worker-{number}").count("unknown whether") for number in range(2))
+    assert proxy.lost > 4, "no connection was lost"
+    return f"{told}; {proxy.lost} connections lost, {unknown} commits without an answer"
+
+
+def workers_are_killed_at_any_time(case: Case) -> str:
+    """Between chunks and pointer, after a commit, during a replay: at short intervals, with checkpoints all the time."""
+    case.up(workers=0)
+    for number, _ in enumerate(case.parts(20)):
+        name = f"worker-{number}"
+        case.fleet.start_worker(name, "--checkpoint-after", "100ms")
+        time.sleep(1.3 + number * 0.13)
+        case.fleet.end(name)
+        # Its leases end by themselves, which takes longer: the next one need not wait.
+        case.servers.request("$JS.API.STREAM.PURGE.CATENA_LEASES", b"{}")
+    case.worker("last")
+    return case.check()
+
+
+def a_zombie_router_is_refused(case: Case) -> str:
+    case.up(routers=1)
+    parts = case.parts(6)
+    next(parts), next(parts)
+    case.fleet.running["router-0"].send_signal(signal.SIGSTOP)
+    next(parts), next(parts)
+    case.fleet.start_router("router-1")
+    time.sleep(14)
+    desk.wait_until_done(case.fleet)
+    case.fleet.running["router-0"].send_signal(signal.SIGCONT)
+    for _ in parts:
+        time.sleep(1)
+    return case.check()
+
+
+def a_long_backlog_is_worked_off(case: Case) -> str:
+    """Blocks that fill messages, while nobody reads."""
+    case.up(workers=0, routers=0)
+    for _ in case.parts(2, records=150_000):
+        pass
+    case.fleet.start_router("router-0")
+    time.sleep(10)
+    case.worker("worker-0")
+    return case.check()
+
+
+def writers_wait_while_there_is_no_quorum(case: Case) -> str:
+    """No loss, and no busy loop."""
+    case.up()
+    parts = case.parts(3)
+    next(parts)
+    for number in (1, 2):
+        case.servers.kill(number)
+    busy = {name: cpu(process.pid) for name, process in case.fleet.running.items()}
+    time.sleep(30)
+    used = {name: cpu(process.pid) - busy[name] for name, process in case.fleet.running.items()}
+    for number in (1, 2):
+        case.servers.start(number)
+    for _ in parts:
+        pass
+    assert max(used.values()) < 6, f"seconds of processor time in 30 s without a quorum: {used}"
+    return f"{case.check()}; at most {max(used.values()):.1f} s of processor time in 30 s"
+
+
+def cpu(process: int) -> float:
+    """Seconds of processor time of a process."""
+    fields = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / 100
+
+
+def a_full_stream_makes_producers_wait(case: Case) -> str:
+    case.servers.start_all()
+    case.fleet.init(case.config, "--partitions", 8)
+    # Room for some blocks.
+    case.fleet.call("init", "--config", case.config, "--partitions", 8, "--waiting-bytes", 3_000_000)
+    whole = desk.sample(case.folder / "whole.ndjson", 100_000, CHAINS)
+    case.files.append(whole)
+    ingest = subprocess.Popen(case.fleet.command("ingest", "--source", "case", whole), stderr=(case.folder / "ingest.log").open("wb"))
+    case.wait_for("ingest", "is full; waiting")
+    assert ingest.poll() is None, "it did not wait"
+    case.fleet.start_router("router-0")
+    case.worker("worker-0")
+    assert ingest.wait(120) == 0
+    return case.check()
+
+
+def large_batches_of_many_partitions_are_stored(case: Case) -> str:
+    """More messages at once, and more batches in flight, than a server takes."""
+    case.up(partitions=256, workers=3)
+    for _ in case.parts(3):
+        pass
+    return case.check()
+
+
+def rules_change_under_load(case: Case) -> str:
+    case.up()
+    step = {"id": "s", "provider": "aws", "service": "none.amazonaws.com", "actions": ["Never"]}
+    other = case.folder / "other.json"
+    rule = {"id": "never", "version": 1, "title": "Never", "severity": "low", "steps": [step]}
+    other.write_text(json.dumps({"mode": "filter", "rules": [rule]}))
+    for number, _ in enumerate(case.parts(6)):
+        case.fleet.call("apply", "--config", other if number % 2 == 0 else case.config)
+        if number == 3:
+            case.fleet.end("worker-0")
+            case.worker("worker-0")
+    return case.check()
+
+
+def garbage_stops_nobody(case: Case) -> str:
+    case.up()
+    for number, _ in enumerate(case.parts(3)):
+        for subject in ("catena.in.stranger", "catena.events.3", f"catena.events.{number}"):
+            case.servers.request(subject, b"garbage", wait=False)
+    return case.check()
+
+
+def partitions_move_between_workers(case: Case) -> str:
+    """One worker, three, two, under load."""
+    case.up(workers=1)
+    parts = case.parts(12)
+    for _ in range(3):
+        next(parts)
+    for name in ("worker-1", "worker-2"):
+        case.worker(name)
+    for _ in range(5):
+        next(parts)
+        time.sleep(1.5)
+    status = case.fleet.status()
+    spread = case.owners()
+    case.fleet.end("worker-0", signal.SIGTERM)
+    for _ in parts:
+        time.sleep(1)
+    assert status is not None and len(spread) >= 2, f"only {spread} worked"
+    return f"{case.check()}; at first {len(spread)} workers had partitions"
+
+
+def a_damaged_checkpoint_is_passed_over(case: Case) -> str:
+    case.up(workers=1)
+    parts = case.parts(6)
+    for _ in range(4):
+        next(parts)
+        time.sleep(2.5)
+    desk.wait_until_done(case.fleet)
+    time.sleep(3)
+    case.fleet.end("worker-0")
+    for partition in range(8):
+        asked = json.dumps({"last_by_subj": f"catena.state.{partition}.*"}).encode()
+        answer = json.loads(case.servers.request("$JS.API.STREAM.MSG.GET.CATENA_STATE", asked))
+        subject = answer["message"]["subject"]
+        case.servers.request("$JS.API.STREAM.PURGE.CATENA_STATE", json.dumps({"filter": subject}).encode())
+    case.servers.request("$JS.API.STREAM.PURGE.CATENA_LEASES", b"{}")
+    case.worker("worker-1")
+    for _ in parts:
+        pass
+    told = case.check()
+    passed_over = case.fleet.log("worker-1").count("taking the checkpoint before it")
+    assert passed_over > 0, "no damage was noticed"
+    return f"{told}; {passed_over} checkpoints passed over"
+
+
+def servers_that_write_late_are_warned_about(case: Case) -> str:
+    case.servers.start_all()
+    case.fleet.init(case.config, "--partitions", 8)
+    monitor = f"http://127.0.0.1:{case.servers.monitors[0]}"
+    checked = subprocess.run(case.fleet.command("init", "--config", case.config, "--partitions", 8, "--monitor", monitor), capture_output=True, text=True)
+    assert "acknowledges records before they are written" in checked.stderr, checked.stderr
+    return "warned"
+
+
+def replicas_are_not_asked(case: Case) -> str:
+    """What is behind must not be read: the streams do not allow it."""
+    case.up()
+    for _ in case.parts(1):
+        pass
+    for stream in ("CATENA_IN", "CATENA_EVENTS", "CATENA_OUT", "CATENA_STATE", "CATENA_DEPLOYMENT"):
+        info = json.loads(case.servers.request(f"$JS.API.STREAM.INFO.{stream}"))
+        assert not info["config"].get("allow_direct"), f"{stream} allows it"
+    return case.check()
+
+
+def fail_over(case: Case) -> str:
+    """How long from the kill of a worker to the first commit of its partitions by another."""
+    case.up(workers=2)
+    parts = case.parts(40)
+    for _ in range(4):
+        next(parts)
+        time.sleep(0.5)
+    desk.wait_until_done(case.fleet)
+    owned = {one["partition"] for one in case.fleet.status()["partitions"] if one["worker"] == "worker-0"}  # type: ignore[index]
+    case.fleet.end("worker-0")
+    began, first = time.monotonic(), None
+    for _ in parts:
+        status = case.fleet.status()
+        moved = {one["partition"] for one in status["partitions"] if one["worker"] == "worker-1"} if status else set()
+        if first is None and owned & moved:
+            first = time.monotonic() - began
+        if owned <= moved:
+            break
+        time.sleep(0.3)
+    last = time.monotonic() - began
+    for _ in parts:
+        pass
+    assert owned and first is not None, "no partition moved"
+    return f"{case.check()}; first commit by another after {first:.1f} s, of all {len(owned)} partitions after {last:.1f} s"
+
+
+CASES: dict[str, Callable[[Case], str]] = {
+    one.__name__.replace("_", "-"): one
+    for one in [
+        leaders_are_killed,
+        all_servers_are_killed,
+        a_zombie_worker_is_refused,
+        answers_to_commits_are_lost,
+        workers_are_killed_at_any_time,
+        a_zombie_router_is_refused,
+        a_long_backlog_is_worked_off,
+        writers_wait_while_there_is_no_quorum,
+        a_full_stream_makes_producers_wait,
+        large_batches_of_many_partitions_are_stored,
+        rules_change_under_load,
+        garbage_stops_nobody,
+        partitions_move_between_workers,
+        a_damaged_checkpoint_is_passed_over,
+        servers_that_write_late_are_warned_about,
+        replicas_are_not_asked,
+        fail_over,
+    ]
+}
+
+
+@contextmanager
+def fleet_for(case: str) -> Iterator[Case]:
+    folder = Path(tempfile.mkdtemp(prefix=f"catena-{case}-"))
+    made = Case(folder, "2m" if case == "servers-that-write-late-are-warned-about" else "always")
+    try:
+        yield made
+        shutil.rmtree(folder)
+    finally:
+        for process in [*made.fleet.running.values(), *made.servers.running.values()]:
+            process.send_signal(signal.SIGCONT)
+            process.kill()
+            process.wait()
+
+
+def main() -> int:
+    chosen = sys.argv[1:] or list(CASES)
+    if unknown := [name for name in chosen if name not in CASES]:
+        print(f"no case {', '.join(unknown)}; there are {', '.join(CASES)}", file=sys.stderr)
+        return 2
+    failed = 0
+    for name in chosen:
+        began = time.monotonic()
+        with fleet_for(name) as case:
+            try:
+                print(f"ok     {name}: {CASES[name](case)} ({time.monotonic() - began:.0f} s)", flush=True)
+            except (AssertionError, RuntimeError, subprocess.TimeoutExpired) as problem:
+                failed += 1
+                print(f"FAILED {name}: {problem}; logs are in {case.folder}", flush=True)
+    print(f"{len(chosen) - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
