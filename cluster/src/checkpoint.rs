@@ -61,6 +61,6 @@ pub(crate) async fn get(nats: &Nats, partition: u32, generation: &Generation) ->
 }
 
 /// Removes a checkpoint that is no longer needed.
-pub(crate) async fn remove(nats: &Nats, partition: u32, number: u64) -> Result<(), Error> {
-    nats.purge(streams::STATE, &streams::state_of(partition, number), u64::MAX >> 1).await
+pub(crate) async fn remove(nats: &Nats, partition: u32, number: u64) {
+    nats.tidy(streams::STATE, &streams::state_of(partition, number), u64::MAX >> 1).await;
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tracing::{info, warn};
 
 use crate::nats::{Answer, Nats, code};
-use crate::{Error, nats};
+use crate::{Error, nats, streams};
 
 /// The most messages of a batch (nats-server, `streamDefaultMaxAtomicBatchSize`).
 pub(crate) const MOST: usize = 1_000;
@@ -59,7 +59,7 @@ impl Nats {
         let token = token();
         let mut pause = PAUSE;
         loop {
-            let why = match self.try_commit(outputs, pointer, fence, &token).await {
+            let why = match self.try_commit(stream, outputs, pointer, fence, &token).await {
                 Answer::Ok(answer) => match answer["seq"].as_u64() {
                     Some(sequence) => return Ok(Fence(sequence)),
                     None => "the answer has no sequence".to_owned(),
@@ -92,7 +92,14 @@ impl Nats {
         }
     }
 
-    async fn try_commit(&self, outputs: &[Outgoing], pointer: &Outgoing, fence: Fence, commit: &str) -> Answer {
+    async fn try_commit(
+        &self,
+        stream: &str,
+        outputs: &[Outgoing],
+        pointer: &Outgoing,
+        fence: Fence,
+        commit: &str,
+    ) -> Answer {
         let batch = token();
         let in_batch = |outgoing: &Outgoing, at: usize| {
             let mut headers = outgoing.headers.clone();
@@ -114,6 +121,10 @@ impl Nats {
         }
         headers.insert("Nats-Expected-Last-Subject-Sequence", fence.0.to_string().as_str());
         headers.insert(TOKEN, commit);
+        if stream == streams::OUT {
+            // What is read grows old; the pointer must not.
+            headers.insert("Nats-TTL", "never");
+        }
         self.request(pointer.subject.clone(), headers, pointer.payload.clone()).await
     }
 

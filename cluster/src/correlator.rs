@@ -262,10 +262,11 @@ impl<'d> Partition<'d> {
         let old = self.pointer.generations.split_off(self.pointer.generations.len().min(2));
         self.store(&[]).await?;
         for generation in old {
-            checkpoint::remove(nats, self.number, generation.number).await?;
+            checkpoint::remove(nats, self.number, generation.number).await;
         }
+        nats.keep_last(streams::OUT, &streams::pointer_of(self.number)).await;
         if let [_, before] = &*self.pointer.generations {
-            nats.purge(streams::EVENTS, &streams::events_of(self.number), before.input + 1).await?;
+            nats.tidy(streams::EVENTS, &streams::events_of(self.number), before.input + 1).await;
         }
         Ok(())
     }

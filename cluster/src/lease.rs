@@ -78,7 +78,7 @@ impl Kept {
         if !self.is_lost.load(Ordering::Relaxed) {
             let before = self.sequence.load(Ordering::Relaxed) + 1;
             // If that fails, it ends by itself.
-            let _ = self.nats.purge(streams::LEASES, &self.subject, before).await;
+            self.nats.tidy(streams::LEASES, &self.subject, before).await;
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Requests to the servers, with their answers and errors as numbers.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::client::RequestErrorKind;
 use async_nats::{Client, ConnectOptions, HeaderMap, Request};
@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use tracing::info;
 
 use crate::Error;
 
@@ -30,6 +31,9 @@ pub struct Access {
 
 /// How long to wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a read waits for servers that do not answer.
+const OUTAGE: Duration = Duration::from_secs(120);
 
 /// A connection.
 #[derive(Clone)]
@@ -59,6 +63,8 @@ pub(crate) struct ApiError {
 /// Codes of [`ApiError`] (nats-server, `server/errors.json`).
 pub(crate) mod code {
     pub(crate) const WRONG_LAST_SEQUENCE: [u64; 2] = [10_071, 10_164];
+    /// No leader, or no quorum.
+    pub(crate) const UNAVAILABLE: u64 = 10_008;
     pub(crate) const NO_MESSAGE: u64 = 10_037;
     pub(crate) const STREAM_NOT_FOUND: u64 = 10_059;
     pub(crate) const STREAM_FULL: u64 = 10_077;
@@ -156,22 +162,47 @@ impl Nats {
         self.get(stream, json!({"seq": sequence, "next_by_subj": subject})).await
     }
 
+    /// Waits for servers that are away or in an election.
     async fn get(&self, stream: &str, which: Value) -> Result<Option<Stored>, Error> {
-        let answer = match self.api(&format!("STREAM.MSG.GET.{stream}"), &which).await {
-            Answer::Ok(answer) => answer,
-            Answer::Refused(error) if error.err_code == code::NO_MESSAGE => return Ok(None),
-            Answer::Refused(error) => return Err(Error::Nats(format!("{stream}: {}", error.description))),
-            Answer::Unknown(why) => return Err(Error::Nats(format!("{stream}: {why}"))),
-        };
-        stored(&answer["message"]).map(Some).ok_or_else(|| Error::Nats(format!("{stream}: no message in the answer")))
+        let began = Instant::now();
+        let mut pause = Duration::from_millis(50);
+        loop {
+            let why = match self.api(&format!("STREAM.MSG.GET.{stream}"), &which).await {
+                Answer::Ok(answer) => {
+                    let missing = || Error::Nats(format!("{stream}: no message in the answer"));
+                    return stored(&answer["message"]).map(Some).ok_or_else(missing);
+                }
+                Answer::Refused(error) if error.err_code == code::NO_MESSAGE => return Ok(None),
+                Answer::Refused(error) if error.err_code != code::UNAVAILABLE => {
+                    return Err(Error::Nats(format!("{stream}: {}", error.description)));
+                }
+                Answer::Refused(error) => error.description,
+                Answer::Unknown(why) => why,
+            };
+            if began.elapsed() > OUTAGE {
+                return Err(Error::Nats(format!("{stream}: {why}")));
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(1));
+        }
     }
 
-    /// Removes the messages of a subject before a sequence.
-    pub(crate) async fn purge(&self, stream: &str, subject: &str, before: u64) -> Result<(), Error> {
-        match self.api(&format!("STREAM.PURGE.{stream}"), &json!({"filter": subject, "seq": before})).await {
-            Answer::Ok(_) => Ok(()),
-            Answer::Refused(error) => Err(Error::Nats(format!("{stream}: {}", error.description))),
-            Answer::Unknown(why) => Err(Error::Nats(format!("{stream}: {why}"))),
+    /// Removes the messages of a subject before a sequence, which nobody needs any more. The next call removes what this one cannot.
+    pub(crate) async fn tidy(&self, stream: &str, subject: &str, before: u64) {
+        self.purge(stream, subject, &json!({"filter": subject, "seq": before})).await;
+    }
+
+    /// Removes all messages of a subject but the last, which says how far something has come.
+    pub(crate) async fn keep_last(&self, stream: &str, subject: &str) {
+        self.purge(stream, subject, &json!({"filter": subject, "keep": 1})).await;
+    }
+
+    async fn purge(&self, stream: &str, subject: &str, which: &Value) {
+        match self.api(&format!("STREAM.PURGE.{stream}"), which).await {
+            Answer::Ok(_) => {}
+            Answer::Refused(ApiError { description: why, .. }) | Answer::Unknown(why) => {
+                info!("{stream}: {subject} is not tidied: {why}");
+            }
         }
     }
 }

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use catena_host::{Mode, Supervisor, push_run};
+use serde_json::json;
 use tokio::task::block_in_place;
 use tracing::{info, warn};
 
 use crate::commit::{Fence, Outgoing};
 use crate::deployment::{Deployment, EPOCH};
 use crate::lease::Lease;
-use crate::nats::Stored;
+use crate::nats::{Answer, Stored};
 use crate::pointer::{self, Routed};
 use crate::{Error, block, streams};
 
@@ -89,6 +90,11 @@ impl<'d> Router<'d> {
         while !stop.load(Ordering::Relaxed) && !is_lost.load(Ordering::Relaxed) {
             let blocks = self.blocks().await?;
             if blocks.is_empty() {
+                // A full stream waits for room.
+                if tidied < self.routed.input {
+                    tidied = self.routed.input;
+                    self.tidy().await;
+                }
                 tokio::time::sleep(IDLE).await;
                 continue;
             }
@@ -97,10 +103,23 @@ impl<'d> Router<'d> {
             self.fence = self.deployment.nats.commit(streams::EVENTS, &outputs, &message, self.fence).await?;
             if self.routed.input >= tidied + TIDY {
                 tidied = self.routed.input;
-                self.deployment.nats.purge(streams::IN, "catena.in.*", tidied + 1).await?;
+                self.tidy().await;
             }
         }
         Ok(())
+    }
+
+    /// Removes what was routed, but the last block of each source: it says how far the source has come.
+    async fn tidy(&self) {
+        let nats = &self.deployment.nats;
+        nats.keep_last(streams::EVENTS, streams::ROUTED).await;
+        let asked = json!({"subjects_filter": "catena.in.*"});
+        let Answer::Ok(answer) = nats.api(&format!("STREAM.INFO.{}", streams::IN), &asked).await else { return };
+        for subject in answer["state"]["subjects"].as_object().into_iter().flat_map(|subjects| subjects.keys()) {
+            if let Ok(Some(last)) = nats.last(streams::IN, subject).await {
+                nats.tidy(streams::IN, subject, last.sequence.min(self.routed.input + 1)).await;
+            }
+        }
     }
 
     /// The next blocks that are there.

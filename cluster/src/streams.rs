@@ -94,7 +94,7 @@ fn wanted(retention: &Retention) -> [Value; 6] {
             "discard": "new",
             "max_bytes": if max_bytes == 0 { -1 } else { i64::try_from(max_bytes).unwrap_or(i64::MAX) },
             "max_age": seconds * NANOSECONDS, "max_msgs_per_subject": per_subject,
-            "allow_atomic": is_atomic, "allow_direct": false,
+            "allow_atomic": is_atomic, "allow_msg_ttl": name == OUT, "allow_direct": false,
         })
     };
     let mut leases = stream(LEASES, &["catena.lease.*", "catena.worker.*"], 0, LEASE_SECONDS, 1);

@@ -237,7 +237,6 @@ impl<'e> Evaluator<'e> {
         }
         self.report_losses(event.provider, findings);
         if self.annotated.is_some() {
-            annotation.complete();
             if self.budget.is_open() {
                 self.budget.spend(annotation.length());
             } else {

@@ -1,6 +1,4 @@
 use std::cmp::Ordering;
-use std::collections::BinaryHeap;
-use std::mem;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -13,9 +11,7 @@ use crate::vocab::Error;
 /// The annotation of a record that matched a rule.
 #[derive(Default)]
 pub(crate) struct Annotation<'a> {
-    /// The first [`MAX_MATCHES`] of those that were added; its top is the last of them.
-    first: BinaryHeap<Match<'a>>,
-    /// The same in their order, once all were added.
+    /// In the order of [`Match::cmp`].
     matches: Vec<Match<'a>>,
     omitted: Omitted,
     /// Whether the event is a duplicate.
@@ -95,46 +91,48 @@ impl AnnotationMember {
 impl<'a> Annotation<'a> {
     /// The annotation of an event that matches `steps` steps and may be a duplicate, without matches yet.
     pub(crate) fn new(steps: usize, duplicate: bool) -> Self {
-        Self { first: BinaryHeap::with_capacity(steps.min(MAX_MATCHES + 1)), duplicate, ..Self::default() }
+        Self { matches: Vec::with_capacity(steps.min(MAX_MATCHES)), duplicate, ..Self::default() }
     }
 
     /// Adds a step that the record matches, and the ids of its findings.
     #[inline]
     pub(crate) fn add(&mut self, step: &'a AnnotatedStep, mut findings: Vec<String>) {
+        // With hundreds of rules for one action, nearly all of them end here.
+        if self.matches.len() == MAX_MATCHES
+            && findings.is_empty()
+            && self.matches.last().is_some_and(|last| last.key() <= (true, step.rank))
+        {
+            self.omitted.matches += 1;
+            return;
+        }
         self.omitted.findings += findings.len().saturating_sub(MAX_FINDINGS);
         findings.truncate(MAX_FINDINGS);
         let new = Match { step, findings };
-        if self.first.len() == MAX_MATCHES && self.first.peek().is_some_and(|last| *last <= new) {
-            self.omit(&new);
-            return;
-        }
-        self.first.push(new);
-        if self.first.len() > MAX_MATCHES
-            && let Some(last) = self.first.pop()
+        // Most steps come in this order.
+        let at = match self.matches.last() {
+            Some(last) if self.matches.len() == MAX_MATCHES && last.cmp(&new).is_le() => {
+                self.omitted.matches += 1;
+                self.omitted.findings += new.findings.len();
+                return;
+            }
+            Some(last) if last.cmp(&new).is_gt() => self.matches.partition_point(|listed| listed.cmp(&new).is_le()),
+            _ => self.matches.len(),
+        };
+        self.matches.insert(at, new);
+        if self.matches.len() > MAX_MATCHES
+            && let Some(last) = self.matches.pop()
         {
-            self.omit(&last);
+            self.omitted.matches += 1;
+            self.omitted.findings += last.findings.len();
         }
-    }
-
-    fn omit(&mut self, left_out: &Match<'_>) {
-        self.omitted.matches += 1;
-        self.omitted.findings += left_out.findings.len();
-    }
-
-    /// Puts the matches into their order. Comes after the last [`add`](Self::add).
-    #[inline]
-    pub(crate) fn complete(&mut self) {
-        self.matches = mem::take(&mut self.first).into_sorted_vec();
     }
 
     /// Adds what another record of the same envelope matches.
     pub(super) fn merge(&mut self, other: Self) {
-        self.first = mem::take(&mut self.matches).into();
         other.matches.into_iter().for_each(|Match { step, findings }| self.add(step, findings));
         self.omitted.matches += other.omitted.matches;
         self.omitted.findings += other.omitted.findings;
         self.duplicate &= other.duplicate;
-        self.complete();
     }
 
     /// About the length of the annotation as JSON.
@@ -150,7 +148,7 @@ impl<'a> Annotation<'a> {
         self.matches.clear();
     }
 
-    /// The completed annotation as JSON text: the last member of a record that has other members, with a leading comma.
+    /// The annotation as JSON text: the last member of a record that has other members, with a leading comma.
     pub(super) fn member(&self, member: &AnnotationMember) -> String {
         let mut text = String::with_capacity(2 * EACH + member.start.len() + self.length());
         text.push_str(&member.start);
@@ -170,33 +168,25 @@ impl<'a> Annotation<'a> {
     }
 }
 
-/// The order of the list: those with findings first, each kind by its JSON text. So it does not matter in which order an envelope
-/// has its records, nor which correlator saw them.
-impl Ord for Match<'_> {
-    #[inline]
+impl Match<'_> {
+    /// The order of the list: those with findings first, each kind by its JSON text. So it does not matter in which order an
+    /// envelope has its records, nor which correlator saw them.
     fn cmp(&self, other: &Self) -> Ordering {
-        let by_findings = self.findings.is_empty().cmp(&other.findings.is_empty());
-        by_findings.then_with(|| self.step.rank.cmp(&other.step.rank)).then_with(|| {
-            // A comma comes before the bracket that ends a list.
-            let common = self.findings.iter().zip(&other.findings).map(|(one, another)| one.cmp(another));
-            common.fold(Ordering::Equal, Ordering::then).then(other.findings.len().cmp(&self.findings.len()))
-        })
+        self.key().cmp(&other.key()).then_with(|| self.cmp_findings(other))
+    }
+
+    /// What usually tells two matches apart.
+    fn key(&self) -> (bool, usize) {
+        (self.findings.is_empty(), self.step.rank)
+    }
+
+    #[cold]
+    fn cmp_findings(&self, other: &Self) -> Ordering {
+        // A comma comes before the bracket that ends a list.
+        let common = self.findings.iter().zip(&other.findings).map(|(one, another)| one.cmp(another));
+        common.fold(Ordering::Equal, Ordering::then).then(other.findings.len().cmp(&self.findings.len()))
     }
 }
-
-impl PartialOrd for Match<'_> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Match<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Match<'_> {}
 
 /// Ends an annotation whose matches are written.
 fn finish(text: &mut String, duplicate: bool, Omitted { matches, findings }: Omitted) {
