@@ -250,9 +250,9 @@ impl<'d> Partition<'d> {
     async fn checkpoint(&mut self) -> Result<(), Error> {
         self.commit().await?;
         (self.since_checkpoint, self.checkpointed) = (0, Instant::now());
-        if self.pointer.generations.first().is_some_and(|last| last.input == self.pointer.input)
-            || self.fence == Fence(0)
-        {
+        // Both are of the same place at the end, so that all blocks can go: a full stream waits for room.
+        let is_done = self.pointer.generations.get(1).is_some_and(|before| before.input == self.pointer.input);
+        if is_done || self.fence == Fence(0) {
             return Ok(());
         }
         let nats = &self.deployment.nats;
