@@ -6,6 +6,7 @@ Every case ends with the same comparison: findings and output are those of one p
 
 from __future__ import annotations
 
+import http.server
 import json
 import shutil
 import signal
@@ -351,6 +352,47 @@ def replicas_are_not_asked(case: Case) -> str:
     return case.check()
 
 
+class Receiver(http.server.BaseHTTPRequestHandler):
+    """A webhook that fails now and then."""
+
+    taken: list[str] = []
+    asked = 0
+
+    def do_POST(self) -> None:
+        Receiver.asked += 1
+        self.rfile.read(int(self.headers["Content-Length"]))
+        is_ok = Receiver.asked % 7 != 0
+        if is_ok:
+            Receiver.taken.append(self.headers["Idempotency-Key"])
+        self.send_response(200 if is_ok else 503)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def every_finding_is_sent(case: Case) -> str:
+    """To a receiver that fails, by a sender that is killed: at least once, and the ids tell duplicates."""
+    case.up()
+    receiver = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    threading.Thread(target=receiver.serve_forever, daemon=True).start()
+    options = ["--send", f"http://127.0.0.1:{receiver.server_port}/", "--spool", case.folder / "spool"]
+    for _ in case.parts(8):
+        case.fleet.start("sender", "send", *options)
+        time.sleep(1)
+        case.fleet.end("sender")
+    told = case.check()
+    case.fleet.start("sender", "send", *options)
+    ids = {json.loads(line)["finding_info"]["uid"] for line in case.fleet.call("read", "findings").splitlines()}
+    until = time.monotonic() + 60
+    while not ids <= set(Receiver.taken):
+        assert time.monotonic() < until, f"{len(ids - set(Receiver.taken))} of {len(ids)} findings were not sent"
+        time.sleep(0.2)
+    assert set(Receiver.taken) == ids, "something else was sent"
+    return f"{told}; {len(Receiver.taken)} deliveries"
+
+
 def fail_over(case: Case) -> str:
     """How long from the kill of a worker to the first commit of its partitions by another."""
     case.up(workers=2)
@@ -396,6 +438,7 @@ CASES: dict[str, Callable[[Case], str]] = {
         a_damaged_checkpoint_is_passed_over,
         servers_that_write_late_are_warned_about,
         replicas_are_not_asked,
+        every_finding_is_sent,
         fail_over,
     ]
 }

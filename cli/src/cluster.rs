@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use catena_cluster::{Access, Deployment, Error, Ingest, Nats, Retention, What, Worker};
+use catena_cluster::{Access, Deployment, Error, Ingest, Nats, PartitionStatus, Retention, Status, What, Worker};
 use catena_component::COMPONENT;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use indicatif::ProgressBar;
@@ -14,6 +14,8 @@ use tokio::runtime;
 use tracing::{Level, info, warn};
 
 use super::cli::{Arguments, Command, LogFormat, duration};
+use super::lock::Locks;
+use super::send::{Destination, Senders};
 use super::setup::{Cache, configuration, load};
 use super::signals::Signals;
 use super::{CliError, DONE, log};
@@ -38,6 +40,8 @@ pub enum Cluster {
     Status(StatusArguments),
     /// Print findings, records or rejected records
     Read(Read),
+    /// Deliver findings to other systems, each at least once
+    Send(SendArguments),
 }
 
 /// How to reach the servers.
@@ -142,8 +146,11 @@ pub struct StatusArguments {
     #[command(flatten)]
     reach: Reach,
     /// Print everything as JSON
-    #[arg(long)]
+    #[arg(long, conflicts_with = "prometheus")]
     json: bool,
+    /// Print everything as metrics, for the textfile collector of Prometheus's node exporter
+    #[arg(long)]
+    prometheus: bool,
 }
 
 #[derive(Debug, Args)]
@@ -155,6 +162,18 @@ pub struct Read {
     /// Go on with what comes
     #[arg(long)]
     follow: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct SendArguments {
+    #[command(flatten)]
+    reach: Reach,
+    /// Where to, as for `catena run --send`; may be given several times
+    #[arg(long = "send", value_name = "URL", required = true)]
+    destinations: Vec<Destination>,
+    /// Folder for what waits, and for how far the fleet's findings were read
+    #[arg(long, value_name = "FOLDER")]
+    spool: PathBuf,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -177,6 +196,7 @@ pub fn cluster(command: &Cluster) -> Result<u8, CliError> {
         Cluster::Apply(arguments) => &arguments.reach,
         Cluster::Status(arguments) => &arguments.reach,
         Cluster::Read(arguments) => &arguments.reach,
+        Cluster::Send(arguments) => &arguments.reach,
     };
     log::start(LogFormat::Text, reach.log_level, &ProgressBar::hidden());
     let signals = Signals::listen();
@@ -226,7 +246,8 @@ async fn run(command: &Cluster, reach: &Reach, signals: &Signals) -> Result<(), 
             info!("epoch {epoch}: what comes from now on is correlated by {}", arguments.config.display());
             Ok(())
         }
-        Cluster::Status(arguments) => status(&join(nats).await?, arguments.json).await,
+        Cluster::Status(arguments) => status(&join(nats).await?, arguments).await,
+        Cluster::Send(arguments) => send(&nats, arguments, signals).await,
         Cluster::Read(arguments) => {
             let what = match arguments.what {
                 ReadWhat::Findings => What::Findings,
@@ -237,6 +258,43 @@ async fn run(command: &Cluster, reach: &Reach, signals: &Signals) -> Result<(), 
             catena_cluster::read(&nats, what, arguments.follow, &mut to, &stop).await.map(|_| ())
         }
     }
+}
+
+/// Messages after which the place in the stream is saved, if it is not idle before.
+const SAVE_EVERY: u64 = 256;
+
+/// Delivers findings from a spool of its own. The place in the stream is saved once they are in it.
+async fn send(nats: &Nats, arguments: &SendArguments, signals: &Signals) -> Result<(), Error> {
+    let fail = |error: CliError| Error::Invalid(error.message);
+    let mut senders = Senders::open(&arguments.destinations, Some(&arguments.spool), &Locks::AtOnce).map_err(fail)?;
+    let place = arguments.spool.join("cluster.place");
+    let from = match fs::read_to_string(&place) {
+        Ok(text) => text.trim().parse().map_err(|_| Error::Invalid(format!("{} is damaged", place.display())))?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => 1,
+        Err(error) => return Err(error.into()),
+    };
+    let (mut saved, stop) = (from, signals.stop_flag());
+    let read = catena_cluster::findings(nats, from, &stop, |findings, next| {
+        for finding in &findings {
+            senders.send(finding, &finding.body);
+        }
+        if next >= saved + SAVE_EVERY || (findings.is_empty() && next != saved) {
+            senders.sync().map_err(fail)?;
+            let new = place.with_extension("new");
+            fs::write(&new, format!("{next}\n"))?;
+            fs::rename(&new, &place)?;
+            saved = next;
+        } else {
+            senders.flush().map_err(fail)?;
+        }
+        Ok(())
+    });
+    let ended = read.await;
+    senders.finish(|| signals.stop_asked());
+    if let Some(sent) = senders.describe() {
+        info!("sent: {sent}");
+    }
+    ended
 }
 
 fn name(role: &Role) -> String {
@@ -318,9 +376,13 @@ fn check_server(address: &str) {
     }
 }
 
-async fn status(deployment: &Deployment, as_json: bool) -> Result<(), Error> {
+async fn status(deployment: &Deployment, arguments: &StatusArguments) -> Result<(), Error> {
     let status = catena_cluster::status(deployment).await?;
-    if as_json {
+    if arguments.prometheus {
+        print!("{}", metrics(&status));
+        return Ok(());
+    }
+    if arguments.json {
         println!("{}", serde_json::to_string(&status).map_err(|error| Error::Invalid(error.to_string()))?);
         return Ok(());
     }
@@ -339,4 +401,41 @@ async fn status(deployment: &Deployment, as_json: bool) -> Result<(), Error> {
         );
     }
     Ok(())
+}
+
+/// A status as metrics in the text format of Prometheus.
+fn metrics(status: &Status) -> String {
+    let mut text = String::new();
+    let mut family = |name: &str, kind: &str, help: &str, samples: &[(String, u64)]| {
+        text.push_str(&format!("# HELP catena_cluster_{name} {help}\n# TYPE catena_cluster_{name} {kind}\n"));
+        samples.iter().for_each(|(labels, value)| text.push_str(&format!("catena_cluster_{name}{labels} {value}\n")));
+    };
+    let one = |value: u64| vec![(String::new(), value)];
+    family("workers", "gauge", "Workers that are there.", &one(status.workers.len() as u64));
+    family("waiting_blocks", "gauge", "Blocks that wait for the router.", &one(status.waiting_blocks));
+    family("records_total", "counter", "Records that were routed.", &one(status.records));
+    family("bytes_total", "counter", "Bytes of records that were routed.", &one(status.bytes));
+    family(
+        "candidate_bytes_total",
+        "counter",
+        "Bytes of records that went on to correlators.",
+        &one(status.candidate_bytes),
+    );
+    let each = |of: &dyn Fn(&PartitionStatus) -> Option<u64>| -> Vec<(String, u64)> {
+        let sample = |one: &PartitionStatus| Some((format!("{{partition=\"{}\"}}", one.partition), of(one)?));
+        status.partitions.iter().filter_map(sample).collect()
+    };
+    family(
+        "partition_lag",
+        "gauge",
+        "Sequences between what is committed and the last block.",
+        &each(&|one| Some(one.lag)),
+    );
+    family("partition_records_total", "counter", "Records of a partition.", &each(&|one| Some(one.records)));
+    family("partition_findings_total", "counter", "Findings of a partition.", &each(&|one| Some(one.findings)));
+    let bytes = |one: &PartitionStatus| Some(one.checkpoint_bytes as u64);
+    family("partition_checkpoint_bytes", "gauge", "The size of the last checkpoint.", &each(&bytes));
+    let age = |one: &PartitionStatus| one.checkpoint_age_ms.map(|age| age / 1000);
+    family("partition_checkpoint_age_seconds", "gauge", "The age of the last checkpoint.", &each(&age));
+    text
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use catena_host::{Mode, Supervisor};
+use catena_host::{Finding, Mode, Supervisor};
 use serde_json::json;
 use tokio::task::block_in_place;
 use tracing::{info, warn};
@@ -24,6 +24,15 @@ const COMMIT_BYTES: usize = 8 << 20;
 
 /// The longest message with findings or rejections.
 const LONGEST: usize = 900_000;
+
+/// The most findings of a message: their header must fit, too.
+const MOST_FINDINGS: usize = 400;
+
+/// The header with the [`About`] of each finding of a message.
+pub(crate) const ABOUT: &str = "Catena-Findings";
+
+/// A finding's id, rule, severity and the time of its last event.
+pub(crate) type About = (String, String, u8, u64);
 
 /// How long to wait at most if there is nothing to do.
 const LONGEST_IDLE: Duration = Duration::from_millis(250);
@@ -180,8 +189,7 @@ impl<'d> Partition<'d> {
         self.pointer.records += u64::from(outcome.records);
         self.pointer.findings += outcome.findings.len() as u64;
         self.since_checkpoint += records.len();
-        let findings = outcome.findings.iter().map(|finding| finding.body.clone());
-        self.add_lines(streams::findings_of(self.number), findings.collect());
+        self.add_findings(outcome.findings.iter());
         let rejected = outcome.rejections.iter().filter(|_| !is_silent).map(|rejection| {
             let record = records.get(rejection.start as usize..rejection.end as usize).unwrap_or_default();
             let record = String::from_utf8_lossy(record);
@@ -201,6 +209,22 @@ impl<'d> Partition<'d> {
     fn add(&mut self, outgoing: Outgoing) {
         self.output_bytes += outgoing.payload.len();
         self.outputs.push(outgoing);
+    }
+
+    /// Adds findings, as many as fit in each message; its header says what they are without a look at their format.
+    fn add_findings<'f>(&mut self, findings: impl Iterator<Item = &'f Finding>) {
+        let (mut text, mut about) = (String::new(), Vec::new());
+        for finding in findings {
+            if !about.is_empty() && text.len() + finding.body.len() > LONGEST || about.len() == MOST_FINDINGS {
+                self.add(found(self.number, std::mem::take(&mut text), &std::mem::take(&mut about)));
+            }
+            text.push_str(&finding.body);
+            text.push('\n');
+            about.push((finding.id.clone(), finding.rule.clone(), finding.severity_id, finding.last_seen_ms));
+        }
+        if !about.is_empty() {
+            self.add(found(self.number, text, &about));
+        }
     }
 
     /// Adds lines, as many as fit in each message.
@@ -270,6 +294,12 @@ impl<'d> Partition<'d> {
         }
         Ok(())
     }
+}
+
+/// A message with findings, a line each.
+fn found(partition: u32, text: String, about: &[About]) -> Outgoing {
+    let about = serde_json::to_string(about).unwrap_or_default();
+    Outgoing::new(streams::findings_of(partition), Bytes::from(text)).header(ABOUT, &about)
 }
 
 impl Deployment {

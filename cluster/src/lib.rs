@@ -34,7 +34,7 @@ pub use deployment::{Deployment, change, init};
 pub use error::Error;
 pub use ingest::{Ingest, ingest};
 pub use nats::{Access, Nats};
-pub use read::{What, read};
+pub use read::{What, findings, read};
 pub use router::route;
 pub use status::{PartitionStatus, Status, status};
 pub use streams::{Difference, Retention};

@@ -4,7 +4,10 @@ use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::nats::Nats;
+use catena_host::Finding;
+
+use crate::correlator::{ABOUT, About};
+use crate::nats::{Nats, header};
 use crate::{Error, block, streams};
 
 /// What correlators and routers write.
@@ -21,6 +24,44 @@ pub enum What {
 
 /// How long to wait for more.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// The findings that are stored from a sequence on, as a sender wants them: gives those of each message, and the sequence behind it.
+/// Waits for what comes, until told to stop.
+///
+/// # Errors
+///
+/// [`Error::Nats`], and those of `give`.
+pub async fn findings(
+    nats: &Nats,
+    from: u64,
+    stop: &AtomicBool,
+    mut give: impl FnMut(Vec<Finding>, u64) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut next = from.max(1);
+    while !stop.load(Ordering::Relaxed) {
+        let Some(stored) = nats.next(streams::OUT, "catena.findings.*", next).await? else {
+            give(Vec::new(), next)?;
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        };
+        next = stored.sequence + 1;
+        let about = header(&stored.headers, ABOUT).and_then(|text| serde_json::from_str::<Vec<About>>(text).ok());
+        let text = String::from_utf8_lossy(&stored.payload);
+        let of = |(body, (id, rule, severity_id, last_seen_ms)): (&str, About)| Finding {
+            id,
+            rule,
+            severity_id,
+            first_seen_ms: last_seen_ms,
+            last_seen_ms,
+            start: 0,
+            end: 0,
+            body: body.to_owned(),
+            extra: None,
+        };
+        give(text.lines().zip(about.unwrap_or_default()).map(of).collect(), next)?;
+    }
+    Ok(())
+}
 
 /// Writes what is stored to `to`, and, with `follow`, what comes, until told to stop. Returns the number of messages.
 ///
