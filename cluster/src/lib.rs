@@ -1,12 +1,12 @@
 //! A fleet of correlators on NATS JetStream: many machines, no coordination of ours.
 //!
-//! Records travel in [blocks](block) through three streams:
+//! Records travel in blocks through three streams:
 //!
 //! ```text
 //! ingest ──► CATENA_IN ──► router ──► CATENA_EVENTS ──► correlator of each partition ──► CATENA_OUT
 //! ```
 //!
-//! Router and correlators are [stages](stage): each reads one stream in order and writes another in [commits](commit): all outputs
+//! Router and correlators are stages: each reads one stream in order and writes another in commits: all outputs
 //! and a *pointer* to how far it has read, in one atomic batch of the server, fenced by the pointer's last sequence. Two processes
 //! that think they own a stage cannot both commit, and one that comes back from the dead is refused whole. So leases only decide who
 //! should try. A correlator's state is in checkpoints beside the pointer; after a restart it reads again what came since, and
