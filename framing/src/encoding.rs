@@ -123,12 +123,12 @@ mod tests {
         let text = "{\"a\":\"b\"}\n".repeat(20_000);
         let options = lzma_rust2::XzOptions::with_preset(0);
         let mut writer = lzma_rust2::XzWriter::new(Vec::new(), options).unwrap();
-        // Without a pattern, so that the half of the file is about the half of the text.
+        // Without a pattern, so that it fills several of the chunks that the decoder reads at once.
         let noise: String = (0..60_000_u32).map(|at| format!("{:08x}", at.wrapping_mul(2_654_435_761))).collect();
         io::Write::write_all(&mut writer, text.as_bytes()).unwrap();
         io::Write::write_all(&mut writer, noise.as_bytes()).unwrap();
         let mut bytes = writer.finish().unwrap();
-        bytes.truncate(bytes.len() / 2);
+        bytes.truncate(bytes.len() / 10 * 9);
         let mut reader = Encoding::of(&bytes).decode(io::Cursor::new(bytes)).unwrap();
         let (mut read, mut buffer) = (0, vec![0; 1 << 20]);
         while let Ok(length @ 1..) = reader.read(&mut buffer) {
