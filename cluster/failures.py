@@ -250,6 +250,7 @@ def a_full_stream_makes_producers_wait(case: Case) -> str:
     whole = desk.sample(case.folder / "whole.ndjson", 100_000, CHAINS)
     case.files.append(whole)
     ingest = subprocess.Popen(case.fleet.command("ingest", "--source", "case", whole), stderr=(case.folder / "ingest.log").open("wb"))
+    case.fleet.running["ingest"] = ingest
     case.wait_for("ingest", "is full; waiting")
     assert ingest.poll() is None, "it did not wait"
     case.fleet.start_router("router-0")
