@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use catena_cluster::{Access, Deployment, Error, Ingest, Nats, PartitionStatus, Retention, Status, What, Worker};
+use catena_cluster::{
+    Access, Deployment, Error, Ingest, Metrics, Nats, PartitionStatus, Retention, Status, What, Worker,
+};
 use catena_component::COMPONENT;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use indicatif::ProgressBar;
@@ -225,19 +227,19 @@ async fn run(command: &Cluster, reach: &Reach, signals: &Signals) -> Result<(), 
         Cluster::Ingest(arguments) => {
             let longest = arguments.max_record_bytes as usize;
             let what = Ingest { source: arguments.source.clone(), files: arguments.files.clone(), longest };
-            let blocks = catena_cluster::ingest(&nats, &what, &stop).await?;
+            let blocks = catena_cluster::ingest(&nats, &what, &Metrics::default(), &stop).await?;
             info!("{}: {blocks} blocks stored", arguments.source);
             Ok(())
         }
         Cluster::Route(arguments) => {
             let deployment = join(nats).await?;
-            catena_cluster::route(&deployment, &name(arguments), &stop).await
+            catena_cluster::route(&deployment, &name(arguments), &Metrics::default(), &stop).await
         }
         Cluster::Work(arguments) => {
             let deployment = join(nats).await?;
             let checkpoint_after = arguments.checkpoint_after;
             let worker = Worker { name: name(&arguments.role), most: arguments.most, checkpoint_after };
-            catena_cluster::work(&deployment, &worker, &stop).await
+            catena_cluster::work(&deployment, &worker, &Metrics::default(), &stop).await
         }
         Cluster::Apply(arguments) => {
             let config = configured(Some(&arguments.config))?;

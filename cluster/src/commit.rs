@@ -1,12 +1,13 @@
 //! Commits: messages that are stored together or not at all, if nobody else has committed since.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use async_nats::HeaderMap;
 use bytes::Bytes;
 use tracing::{info, warn};
 
+use crate::metrics::StageMetrics;
 use crate::nats::{Answer, Nats, code};
 use crate::{Error, nats, streams};
 
@@ -55,20 +56,28 @@ impl Nats {
         outputs: &[Outgoing],
         pointer: &Outgoing,
         fence: Fence,
+        metrics: &StageMetrics,
     ) -> Result<Fence, Error> {
-        let token = token();
+        let (token, began) = (token(), Instant::now());
         let mut pause = PAUSE;
+        let stored = |sequence| {
+            metrics.add_commit(began);
+            Ok(Fence(sequence))
+        };
         loop {
             let why = match self.try_commit(stream, outputs, pointer, fence, &token).await {
                 Answer::Ok(answer) => match answer["seq"].as_u64() {
-                    Some(sequence) => return Ok(Fence(sequence)),
+                    Some(sequence) => return stored(sequence),
                     None => "the answer has no sequence".to_owned(),
                 },
                 Answer::Refused(error) if code::WRONG_LAST_SEQUENCE.contains(&error.err_code) => {
                     // An earlier attempt may have been stored without an answer.
                     match self.stored_by(stream, &pointer.subject, &token).await? {
-                        Some(sequence) => return Ok(Fence(sequence)),
-                        None => return Err(Error::Fenced(pointer.subject.clone())),
+                        Some(sequence) => return stored(sequence),
+                        None => {
+                            metrics.add_lost_fence();
+                            return Err(Error::Fenced(pointer.subject.clone()));
+                        }
                     }
                 }
                 Answer::Refused(error) if error.err_code == code::STREAM_FULL => {
@@ -76,14 +85,16 @@ impl Nats {
                 }
                 Answer::Refused(error) => error.description,
                 Answer::Unknown(why) => {
+                    metrics.add_unknown_commit();
                     info!("{}: unknown whether it was committed: {why}", pointer.subject);
                     // It may still arrive, after this look: then the fence refuses the next attempt, which looks again.
                     match self.stored_by(stream, &pointer.subject, &token).await {
-                        Ok(Some(sequence)) => return Ok(Fence(sequence)),
+                        Ok(Some(sequence)) => return stored(sequence),
                         _ => why,
                     }
                 }
             };
+            metrics.add_retried_commit();
             if pause >= LONGEST_PAUSE {
                 warn!("{}: cannot commit: {why}", pointer.subject);
             }

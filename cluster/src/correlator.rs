@@ -1,7 +1,8 @@
 //! The correlator of one partition.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use catena_host::{Finding, Mode, Supervisor};
@@ -11,9 +12,11 @@ use tracing::{info, warn};
 
 use crate::commit::{Fence, MOST, Outgoing};
 use crate::deployment::{Deployment, EPOCH, MARKER};
+use crate::metrics::StageMetrics;
 use crate::nats::{Stored, header};
+use crate::nudge::Nudges;
 use crate::pointer::{self, Correlated};
-use crate::router::{IDLE, SILENT};
+use crate::split::SILENT;
 use crate::{Error, Worker, block, checkpoint, streams};
 
 /// After this many bytes of records a checkpoint is taken.
@@ -34,13 +37,14 @@ pub(crate) const ABOUT: &str = "Catena-Findings";
 /// A finding's id, rule, severity and the time of its last event.
 pub(crate) type About = (String, String, u8, u64);
 
-/// How long to wait at most if there is nothing to do.
-const LONGEST_IDLE: Duration = Duration::from_millis(250);
+/// How often the correlator's own counts are taken over.
+const LOOK: Duration = Duration::from_secs(5);
 
 pub(crate) struct Partition<'d> {
     deployment: &'d Deployment,
     number: u32,
     worker: &'d Worker,
+    metrics: Arc<StageMetrics>,
     supervisor: Supervisor,
     mode: Mode,
     /// The epoch of the supervisor.
@@ -57,7 +61,12 @@ pub(crate) struct Partition<'d> {
 
 impl<'d> Partition<'d> {
     /// Loads the pointer and the last checkpoint that can be read, and processes again what came since.
-    pub(crate) async fn recover(deployment: &'d Deployment, number: u32, worker: &'d Worker) -> Result<Self, Error> {
+    pub(crate) async fn recover(
+        deployment: &'d Deployment,
+        number: u32,
+        worker: &'d Worker,
+        metrics: Arc<StageMetrics>,
+    ) -> Result<Self, Error> {
         let (pointer, fence) = pointer::of_partition(&deployment.nats, number).await?;
         let mut start = None;
         for generation in &pointer.generations {
@@ -85,6 +94,7 @@ impl<'d> Partition<'d> {
             deployment,
             number,
             worker,
+            metrics,
             supervisor,
             mode,
             epoch,
@@ -114,6 +124,7 @@ impl<'d> Partition<'d> {
         self.output_bytes = 0;
         (self.pointer.records, self.pointer.findings) = (records, findings);
         self.processed = self.processed.max(self.pointer.input);
+        self.metrics.add_replayed_blocks(blocks);
         if blocks > 0 {
             info!("partition {}: {blocks} blocks processed again in {:.1?}", self.number, began.elapsed());
         }
@@ -122,10 +133,13 @@ impl<'d> Partition<'d> {
 
     /// Works until it is told to stop, loses its lease, or another process has committed.
     pub(crate) async fn run(&mut self, is_lost: &AtomicBool, stop: &AtomicBool) -> Result<(), Error> {
-        let mut idle = IDLE;
+        let mut nudges = Nudges::to(&self.deployment.nats, &self.number.to_string()).await;
+        let mut looked: Option<Instant> = None;
         while !stop.load(Ordering::Relaxed) && !is_lost.load(Ordering::Relaxed) {
             let next = self.next().await?;
             let is_idle = next.is_none();
+            let waits = next.as_ref().map_or(0, |stored| now_ms().saturating_sub(stored.time_ms));
+            self.metrics.set_lag(waits);
             if let Some(stored) = next {
                 self.process(stored).await?;
             }
@@ -136,9 +150,12 @@ impl<'d> Partition<'d> {
             {
                 self.checkpoint().await?;
             }
-            idle = if is_idle { (idle * 2).min(LONGEST_IDLE) } else { IDLE };
+            if looked.is_none_or(|at| at.elapsed() >= LOOK) {
+                looked = Some(Instant::now());
+                block_in_place(|| self.metrics.set_correlator(&mut self.supervisor, self.checkpointed));
+            }
             if is_idle {
-                tokio::time::sleep(idle).await;
+                nudges.wait().await;
             }
         }
         if !is_lost.load(Ordering::Relaxed) {
@@ -186,6 +203,7 @@ impl<'d> Partition<'d> {
         let is_silent = header(&stored.headers, SILENT).is_some();
         // The time is the broker's: a replay gives the same.
         let outcome = block_in_place(|| self.supervisor.process(&records, stored.time_ms))?;
+        self.metrics.add_blocks(1);
         self.pointer.records += u64::from(outcome.records);
         self.pointer.findings += outcome.findings.len() as u64;
         self.since_checkpoint += records.len();
@@ -266,7 +284,7 @@ impl<'d> Partition<'d> {
 
     async fn store(&mut self, outputs: &[Outgoing]) -> Result<(), Error> {
         let message = pointer::message(streams::pointer_of(self.number), &self.pointer)?;
-        self.fence = self.deployment.nats.commit(streams::OUT, outputs, &message, self.fence).await?;
+        self.fence = self.deployment.nats.commit(streams::OUT, outputs, &message, self.fence, &self.metrics).await?;
         Ok(())
     }
 
@@ -282,6 +300,7 @@ impl<'d> Partition<'d> {
         let nats = &self.deployment.nats;
         let state = block_in_place(|| self.supervisor.checkpoint())?;
         let generation = checkpoint::put(nats, self.number, &state, self.pointer.input, &self.epoch).await?;
+        self.metrics.set_checkpoint_bytes(generation.bytes);
         self.pointer.generations.insert(0, generation);
         let old = self.pointer.generations.split_off(self.pointer.generations.len().min(2));
         self.store(&[]).await?;
@@ -294,6 +313,10 @@ impl<'d> Partition<'d> {
         }
         Ok(())
     }
+}
+
+fn now_ms() -> u64 {
+    SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis() as u64
 }
 
 /// A message with findings, a line each.

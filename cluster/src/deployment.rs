@@ -7,11 +7,12 @@ use catena_host::{Bounds, Mode, Sandbox, Supervisor, with_partition};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::Error;
 use crate::commit::{Fence, Outgoing};
+use crate::metrics::StageMetrics;
 use crate::nats::Nats;
 use crate::pointer::{self, Routed};
 use crate::streams::{self, Difference, Retention};
+use crate::{Error, nudge};
 
 /// The subject of the description.
 const SUBJECT: &str = "catena.deployment";
@@ -112,14 +113,14 @@ async fn store(nats: &Nats, component: &str, config: &str, partitions: u32) -> R
     if stored.is_none() {
         let configured = Configured { component: component.to_owned(), config: config.to_owned() };
         let message = pointer::message(subject, &configured)?;
-        nats.commit(streams::DEPLOYMENT, &[], &message, fence).await?;
+        nats.commit(streams::DEPLOYMENT, &[], &message, fence, &StageMetrics::default()).await?;
     }
     Ok(epoch)
 }
 
 async fn describe(nats: &Nats, described: &Described, fence: Fence) -> Result<(), Error> {
     let message = pointer::message(SUBJECT.to_owned(), described)?;
-    nats.commit(streams::DEPLOYMENT, &[], &message, fence).await.map(|_| ())
+    nats.commit(streams::DEPLOYMENT, &[], &message, fence, &StageMetrics::default()).await.map(|_| ())
 }
 
 /// Changes the configuration of a running fleet: what was routed before is correlated by the old one, what comes later by the new one,
@@ -141,8 +142,11 @@ pub async fn change(deployment: &Deployment, config: &str) -> Result<String, Err
         let marker = |partition| Outgoing::new(streams::events_of(partition), Bytes::new()).header(MARKER, &new);
         let markers: Vec<Outgoing> = (0..*partitions).map(marker).collect();
         let message = pointer::message(streams::ROUTED.to_owned(), &routed)?;
-        match nats.commit(streams::EVENTS, &markers, &message, fence).await {
-            Ok(_) => break,
+        match nats.commit(streams::EVENTS, &markers, &message, fence, &StageMetrics::default()).await {
+            Ok(_) => {
+                nats.nudge(nudge::ROUTERS).await;
+                break;
+            }
             // The router was faster.
             Err(Error::Fenced(_)) => {}
             Err(error) => return Err(error),

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::{Bytes, BytesMut};
@@ -11,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use crate::commit::{Fence, Outgoing};
+use crate::metrics::{Metrics, StageMetrics};
 use crate::nats::{Nats, header};
-use crate::{Error, block, streams};
+use crate::{Error, block, nudge, streams};
 
 /// What to read, and under which name.
 #[derive(Clone, Debug)]
@@ -46,7 +48,7 @@ const CHUNK: usize = 1 << 20;
 /// # Errors
 ///
 /// [`Error::Io`] for what cannot be read, [`Error::Fenced`] if the source runs twice, [`Error::Invalid`].
-pub async fn ingest(nats: &Nats, what: &Ingest, stop: &AtomicBool) -> Result<u64, Error> {
+pub async fn ingest(nats: &Nats, what: &Ingest, metrics: &Metrics, stop: &AtomicBool) -> Result<u64, Error> {
     let is_name =
         |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
     if !is_name(&what.source) {
@@ -57,6 +59,7 @@ pub async fn ingest(nats: &Nats, what: &Ingest, stop: &AtomicBool) -> Result<u64
     let place = last.as_ref().and_then(|last| serde_json::from_str::<Place>(header(&last.headers, PLACE)?).ok());
     let mut sender = Sender {
         nats,
+        metrics: metrics.source(&what.source),
         subject,
         fence: Fence(last.map_or(0, |last| last.sequence)),
         waiting: BytesMut::new(),
@@ -87,6 +90,7 @@ pub async fn ingest(nats: &Nats, what: &Ingest, stop: &AtomicBool) -> Result<u64
 
 struct Sender<'n> {
     nats: &'n Nats,
+    metrics: Arc<StageMetrics>,
     subject: String,
     fence: Fence,
     waiting: BytesMut,
@@ -153,7 +157,9 @@ impl Sender<'_> {
         // Several blocks of one place are stored together.
         let before = blocks.into_iter().map(|payload| Outgoing::new(self.subject.clone(), payload)).collect::<Vec<_>>();
         self.blocks += before.len() as u64 + 1;
-        self.fence = self.nats.commit(streams::IN, &before, &last, self.fence).await?;
+        self.fence = self.nats.commit(streams::IN, &before, &last, self.fence, &self.metrics).await?;
+        self.metrics.add_blocks(before.len() as u64 + 1);
+        self.nats.nudge(nudge::ROUTERS).await;
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use async_nats::client::RequestErrorKind;
-use async_nats::{Client, ConnectOptions, HeaderMap, Request};
+use async_nats::{Client, ConnectOptions, HeaderMap, Request, Subscriber};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tracing::info;
 
-use crate::Error;
+use crate::{Error, nudge};
 
 /// How to reach the servers.
 #[derive(Clone, Debug, Default)]
@@ -150,6 +150,25 @@ impl Nats {
     pub(crate) async fn publish(&self, subject: String, headers: HeaderMap, payload: Bytes) -> Result<(), Error> {
         let published = self.client.publish_with_headers(subject, headers, payload).await;
         published.map_err(|error| Error::Nats(error.to_string()))
+    }
+
+    /// Listens to what others publish.
+    pub(crate) async fn subscribe(&self, subject: String) -> Result<Subscriber, Error> {
+        self.client.subscribe(subject).await.map_err(|error| Error::Nats(error.to_string()))
+    }
+
+    /// Tells somebody that there is something to do. It may be lost.
+    pub(crate) async fn nudge(&self, whom: &str) {
+        let _ = self.client.publish(nudge::subject(whom), Bytes::new()).await;
+    }
+
+    /// The last sequence of a stream.
+    pub(crate) async fn last_sequence(&self, stream: &str) -> Result<u64, Error> {
+        match self.api(&format!("STREAM.INFO.{stream}"), &Value::Null).await {
+            Answer::Ok(answer) => Ok(answer["state"]["last_seq"].as_u64().unwrap_or_default()),
+            Answer::Refused(error) => Err(Error::Nats(format!("{stream}: {}", error.description))),
+            Answer::Unknown(why) => Err(Error::Nats(format!("{stream}: {why}"))),
+        }
     }
 
     /// The last message of a subject, from the stream's leader: a replica may be behind.

@@ -1,186 +1,260 @@
 //! The router: reads blocks as they come, and commits to each partition what its correlator must see.
+//!
+//! All routers work at once. They take the parts of the input in turn: each reads and splits its next part ahead, and commits it when the
+//! pointer has come to its beginning. So the order of the input is kept, whatever their number, and one pointer fences them all.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
-use catena_host::{Mode, Supervisor, push_run};
 use serde_json::json;
-use tokio::task::block_in_place;
+use tokio::task::{JoinHandle, JoinSet, block_in_place};
 use tracing::{info, warn};
 
-use crate::commit::{Fence, Outgoing};
-use crate::deployment::{Deployment, EPOCH};
-use crate::lease::Lease;
-use crate::nats::{Answer, Stored};
+use crate::commit::Fence;
+use crate::deployment::Deployment;
+use crate::metrics::{Metrics, StageMetrics};
+use crate::nats::{Answer, Nats, Stored};
+use crate::nudge::{self, Nudges};
 use crate::pointer::{self, Routed};
-use crate::{Error, block, streams};
+use crate::roster::Presence;
+use crate::split::{Split, Splitter};
+use crate::turn::Turn;
+use crate::{Error, streams};
 
-/// The header of a block whose records stay in the stream by another partition.
-pub(crate) const SILENT: &str = "Catena-Silent";
+/// The most blocks that are asked for at once. The servers close the connection of a client that has too much to take.
+const AT_ONCE: usize = 8;
 
-/// The most blocks of a commit.
-const BLOCKS: usize = 16;
+/// After so long without a commit, a router no longer waits for its turn.
+const STUCK: Duration = Duration::from_secs(15);
 
-/// How long to wait for more if there is nothing.
-pub(crate) const IDLE: Duration = Duration::from_millis(20);
-
-/// Blocks between two removals of what was routed.
+/// Sequences between two removals of what was routed.
 const TIDY: u64 = 64;
 
-/// Routes until told to stop. Any number of routers may run: one has the lease, the others wait for it.
+/// Routes until told to stop.
 ///
 /// # Errors
 ///
 /// [`Error::Epoch`] if the deployment has changed to another component. Servers that are away are waited for.
-pub async fn route(deployment: &Deployment, name: &str, stop: &Arc<AtomicBool>) -> Result<(), Error> {
+pub async fn route(
+    deployment: &Deployment,
+    name: &str,
+    metrics: &Metrics,
+    stop: &Arc<AtomicBool>,
+) -> Result<(), Error> {
+    let metrics = metrics.router();
     while !stop.load(Ordering::Relaxed) {
-        let Some(lease) = Lease::acquire(&deployment.nats, "router", name).await else {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            continue;
+        let presence = Presence::begin(&deployment.nats, name);
+        let ended = match Router::load(deployment, Arc::clone(&metrics)).await {
+            Ok(mut router) => router.run(&presence, stop).await,
+            Err(error) => Err(error),
         };
-        let lease = lease.keep();
-        match Router::load(deployment).await {
-            Ok(mut router) => match router.run(&lease.is_lost, stop).await {
-                Ok(()) => {}
-                Err(Error::Fenced(_)) => info!("router: another process has committed; loading the pointer again"),
-                Err(error @ Error::Epoch(_)) => return Err(error),
-                Err(error) => warn!("router: {error}"),
-            },
+        // With one that cannot work, the others need not wait for its turn.
+        presence.leave().await;
+        match ended {
+            Ok(()) => {}
             Err(error @ Error::Epoch(_)) => return Err(error),
             Err(error) => {
                 warn!("router: {error}");
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
         }
-        lease.release().await;
     }
     Ok(())
 }
 
-struct Router<'d> {
-    deployment: &'d Deployment,
-    supervisor: Supervisor,
-    mode: Mode,
-    routed: Routed,
-    fence: Fence,
+/// A part that is split.
+struct Ahead {
+    sequences: RangeInclusive<u64>,
+    split: Split,
 }
 
-/// What a commit sends to one partition.
-#[derive(Default, Clone)]
-struct Shard {
-    records: BytesMut,
-    /// Records that another partition keeps in the stream.
-    silent: BytesMut,
+struct Router<'d> {
+    deployment: &'d Deployment,
+    metrics: Arc<StageMetrics>,
+    nudges: Nudges,
+    splitter: Splitter,
+    routed: Routed,
+    fence: Fence,
+    /// Waits for its turn.
+    ahead: Option<Ahead>,
+    /// The blocks behind it, which are read while it is split.
+    reading: Option<(RangeInclusive<u64>, JoinHandle<Result<Vec<Stored>, Error>>)>,
+    /// When anybody last committed, or there was nothing to do.
+    progressed: Instant,
+    /// Up to where was tidied.
+    tidied: u64,
 }
 
 impl<'d> Router<'d> {
-    async fn load(deployment: &'d Deployment) -> Result<Self, Error> {
-        let (mut routed, fence) = pointer::load::<Routed>(&deployment.nats, streams::EVENTS, streams::ROUTED).await?;
-        if routed.epoch.is_empty() {
-            routed.epoch.clone_from(&deployment.epoch);
-        }
-        let (supervisor, mode) = deployment.open(&routed.epoch, None, None).await?;
-        Ok(Self { deployment, supervisor, mode, routed, fence })
+    async fn load(deployment: &'d Deployment, metrics: Arc<StageMetrics>) -> Result<Self, Error> {
+        let (routed, fence) = load(deployment).await?;
+        let splitter = Splitter::open(deployment, &routed.epoch).await?;
+        let nudges = Nudges::to(&deployment.nats, nudge::ROUTERS).await;
+        let tidied = routed.input;
+        Ok(Self {
+            deployment,
+            metrics,
+            nudges,
+            splitter,
+            routed,
+            fence,
+            ahead: None,
+            reading: None,
+            progressed: Instant::now(),
+            tidied,
+        })
     }
 
-    async fn run(&mut self, is_lost: &AtomicBool, stop: &AtomicBool) -> Result<(), Error> {
-        let mut tidied = self.routed.input;
-        while !stop.load(Ordering::Relaxed) && !is_lost.load(Ordering::Relaxed) {
-            let blocks = self.blocks().await?;
-            if blocks.is_empty() {
-                // A full stream waits for room.
-                if tidied < self.routed.input {
-                    tidied = self.routed.input;
-                    self.tidy().await;
-                }
-                tokio::time::sleep(IDLE).await;
+    async fn run(&mut self, presence: &Presence, stop: &AtomicBool) -> Result<(), Error> {
+        while !stop.load(Ordering::Relaxed) {
+            let Some(turn) = presence.turn() else {
+                self.nudges.wait().await;
                 continue;
+            };
+            // Somebody is there, and does not work.
+            let turn = if self.progressed.elapsed() > STUCK { Turn::ALONE } else { turn };
+            let part = turn.part(self.routed.input);
+            let is_turn = *part.start() == self.routed.input + 1;
+            self.ahead.take_if(|ahead| ahead.sequences.start() != part.start());
+            if self.ahead.is_none() {
+                let last = self.deployment.nats.last_sequence(streams::IN).await?;
+                self.note_lag(last.saturating_sub(self.routed.input));
+                let end = last.min(*part.end());
+                // What is still coming is of the router whose turn it is.
+                if end >= *part.start() && (is_turn || end == *part.end()) {
+                    let following = turn.part(*part.end());
+                    let following = (last >= *following.end()).then_some(following);
+                    self.ahead = Some(self.prepare(*part.start()..=end, following).await?);
+                }
             }
-            let outputs = block_in_place(|| self.outputs(&blocks))?;
-            let message = pointer::message(streams::ROUTED.to_owned(), &self.routed)?;
-            self.fence = self.deployment.nats.commit(streams::EVENTS, &outputs, &message, self.fence).await?;
-            if self.routed.input >= tidied + TIDY {
-                tidied = self.routed.input;
-                self.tidy().await;
+            match self.ahead.take_if(|_| is_turn) {
+                Some(ahead) => self.commit(ahead).await?,
+                None => self.wait(is_turn).await?,
             }
         }
         Ok(())
     }
 
+    fn note_lag(&mut self, lag: u64) {
+        self.metrics.set_lag(lag);
+        if lag == 0 {
+            self.progressed = Instant::now();
+        }
+    }
+
+    async fn wait(&mut self, is_turn: bool) -> Result<(), Error> {
+        // A full stream waits for room.
+        if is_turn && self.tidied < self.routed.input {
+            self.tidy().await;
+        }
+        self.nudges.wait().await;
+        if !is_turn {
+            self.reload().await?;
+        }
+        Ok(())
+    }
+
+    /// Takes note of what others have committed.
+    async fn reload(&mut self) -> Result<(), Error> {
+        let before = self.routed.input;
+        (self.routed, self.fence) = load(self.deployment).await?;
+        if self.routed.input != before {
+            self.progressed = Instant::now();
+        }
+        if self.routed.epoch != self.splitter.epoch {
+            info!("router: epoch {}", self.routed.epoch);
+            self.splitter = Splitter::open(self.deployment, &self.routed.epoch).await?;
+            self.ahead = None;
+        }
+        Ok(())
+    }
+
+    async fn prepare(
+        &mut self,
+        sequences: RangeInclusive<u64>,
+        following: Option<RangeInclusive<u64>>,
+    ) -> Result<Ahead, Error> {
+        let read = |sequences| read(self.deployment.nats.clone(), sequences);
+        let blocks = match self.reading.take_if(|(of, _)| *of == sequences) {
+            Some((_, reading)) => reading.await.map_err(|error| Error::Nats(error.to_string()))??,
+            None => read(sequences.clone()).await?,
+        };
+        if let Some(following) = following {
+            self.reading = Some((following.clone(), tokio::spawn(read(following))));
+        }
+        let split = block_in_place(|| self.splitter.split(&blocks))?;
+        Ok(Ahead { sequences, split })
+    }
+
+    async fn commit(&mut self, ahead: Ahead) -> Result<(), Error> {
+        let nats = &self.deployment.nats;
+        let mut routed = self.routed.clone();
+        routed.input = *ahead.sequences.end();
+        ahead.split.count(&mut routed);
+        let message = pointer::message(streams::ROUTED.to_owned(), &routed)?;
+        match nats.commit(streams::EVENTS, &ahead.split.outputs, &message, self.fence, &self.metrics).await {
+            Ok(fence) => (self.routed, self.fence, self.progressed) = (routed, fence, Instant::now()),
+            Err(Error::Fenced(_)) => {
+                self.ahead = Some(ahead);
+                return self.reload().await;
+            }
+            Err(error) => return Err(error),
+        }
+        self.metrics.add_blocks(ahead.sequences.count() as u64);
+        nats.nudge(nudge::ROUTERS).await;
+        for partition in ahead.split.partitions {
+            nats.nudge(&partition.to_string()).await;
+        }
+        if self.routed.input >= self.tidied + TIDY {
+            self.tidy().await;
+        }
+        Ok(())
+    }
+
     /// Removes what was routed, but the last block of each source: it says how far the source has come.
-    async fn tidy(&self) {
+    async fn tidy(&mut self) {
+        self.tidied = self.routed.input;
         let nats = &self.deployment.nats;
         nats.keep_last(streams::EVENTS, streams::ROUTED).await;
         let asked = json!({"subjects_filter": "catena.in.*"});
         let Answer::Ok(answer) = nats.api(&format!("STREAM.INFO.{}", streams::IN), &asked).await else { return };
-        for subject in answer["state"]["subjects"].as_object().into_iter().flat_map(|subjects| subjects.keys()) {
+        for (subject, messages) in answer["state"]["subjects"].as_object().into_iter().flatten() {
+            if messages.as_u64() == Some(1) {
+                continue;
+            }
             if let Ok(Some(last)) = nats.last(streams::IN, subject).await {
                 nats.tidy(streams::IN, subject, last.sequence.min(self.routed.input + 1)).await;
             }
         }
     }
+}
 
-    /// The next blocks that are there.
-    async fn blocks(&self) -> Result<Vec<Stored>, Error> {
-        let mut blocks = Vec::new();
-        let mut next = self.routed.input + 1;
-        while blocks.len() < BLOCKS {
-            let Some(one) = self.deployment.nats.next(streams::IN, "catena.in.*", next).await? else { break };
-            next = one.sequence + 1;
-            blocks.push(one);
-        }
-        Ok(blocks)
+async fn load(deployment: &Deployment) -> Result<(Routed, Fence), Error> {
+    let (mut routed, fence) = pointer::load::<Routed>(&deployment.nats, streams::EVENTS, streams::ROUTED).await?;
+    if routed.epoch.is_empty() {
+        routed.epoch.clone_from(&deployment.epoch);
     }
+    Ok((routed, fence))
+}
 
-    /// Routes blocks. Returns the messages, and moves the pointer.
-    fn outputs(&mut self, blocks: &[Stored]) -> Result<Vec<Outgoing>, Error> {
-        let partitions = self.deployment.partitions;
-        let mut shards = vec![Shard::default(); partitions as usize];
-        let mut rest = BytesMut::new();
-        for stored in blocks {
-            self.routed.input = stored.sequence;
-            let records = match block::decode(&stored.payload) {
-                Ok(records) => records,
-                Err(error) => {
-                    // Anybody who may publish there can send it; it must not stop the fleet.
-                    warn!("{} at {}: {error}", streams::IN, stored.sequence);
-                    continue;
-                }
-            };
-            self.routed.bytes += records.len() as u64;
-            let routes = self.supervisor.route(&records, partitions)?;
-            for (at, route) in routes.iter().enumerate() {
-                self.routed.records += u64::from(route.records);
-                if route.partitions.is_empty() && self.mode == Mode::Enrich {
-                    push_run(&records, &routes, at, &mut rest);
-                }
-                for (place, partition) in route.partitions.iter().enumerate() {
-                    let Some(shard) = shards.get_mut(*partition as usize) else { continue };
-                    let to = if place == 0 { &mut shard.records } else { &mut shard.silent };
-                    push_run(&records, &routes, at, to);
-                }
-            }
+/// Reads what is stored at some sequences, in order.
+async fn read(nats: Nats, sequences: RangeInclusive<u64>) -> Result<Vec<Stored>, Error> {
+    let (mut waiting, mut tasks, mut all) = (sequences.clone(), JoinSet::new(), Vec::new());
+    loop {
+        while tasks.len() < AT_ONCE
+            && let Some(sequence) = waiting.next()
+        {
+            let nats = nats.clone();
+            tasks.spawn(async move { nats.next(streams::IN, "catena.in.*", sequence).await });
         }
-        let mut outputs = Vec::new();
-        let epoch = self.routed.epoch.clone();
-        let mut add = |subject: String, records: &[u8], is_silent: bool| -> Result<(), Error> {
-            if records.is_empty() {
-                return Ok(());
-            }
-            for payload in block::encode(records)? {
-                let message = Outgoing::new(subject.clone(), payload).header(EPOCH, &epoch);
-                outputs.push(if is_silent { message.header(SILENT, "1") } else { message });
-            }
-            Ok(())
-        };
-        for (partition, shard) in (0..).zip(&shards) {
-            self.routed.candidate_bytes += (shard.records.len() + shard.silent.len()) as u64;
-            add(streams::events_of(partition), &shard.records, false)?;
-            add(streams::events_of(partition), &shard.silent, true)?;
-        }
-        add(streams::REST.to_owned(), &rest, false)?;
-        Ok(outputs)
+        let Some(one) = tasks.join_next().await else { break };
+        all.extend(one.map_err(|error| Error::Nats(error.to_string()))??);
     }
+    // Where a message was removed, the next one is given.
+    all.retain(|stored| sequences.contains(&stored.sequence));
+    all.sort_unstable_by_key(|stored| stored.sequence);
+    all.dedup_by_key(|stored| stored.sequence);
+    Ok(all)
 }

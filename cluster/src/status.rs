@@ -3,10 +3,9 @@
 use std::time::SystemTime;
 
 use serde::Serialize;
-use serde_json::json;
 
-use crate::nats::{Answer, Nats};
 use crate::pointer::{self, Routed};
+use crate::roster::Roster;
 use crate::{Deployment, Error, streams};
 
 /// The state of a fleet.
@@ -22,6 +21,8 @@ pub struct Status {
     pub bytes: u64,
     /// See `records`.
     pub candidate_bytes: u64,
+    /// The routers that are there.
+    pub routers: Vec<String>,
     /// The workers that are there.
     pub workers: Vec<String>,
     /// All partitions.
@@ -55,6 +56,7 @@ pub struct PartitionStatus {
 pub async fn status(deployment: &Deployment) -> Result<Status, Error> {
     let nats = &deployment.nats;
     let (routed, _) = pointer::load::<Routed>(nats, streams::EVENTS, streams::ROUTED).await?;
+    let roster = Roster::look(nats).await?;
     let mut partitions = Vec::new();
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis() as u64;
     for partition in 0..deployment.partitions {
@@ -73,32 +75,12 @@ pub async fn status(deployment: &Deployment) -> Result<Status, Error> {
     }
     Ok(Status {
         epoch: if routed.epoch.is_empty() { deployment.epoch.clone() } else { routed.epoch },
-        waiting_blocks: last_sequence(nats, streams::IN).await?.saturating_sub(routed.input),
+        waiting_blocks: nats.last_sequence(streams::IN).await?.saturating_sub(routed.input),
         records: routed.records,
         bytes: routed.bytes,
         candidate_bytes: routed.candidate_bytes,
-        workers: workers(nats).await?,
+        routers: roster.routers,
+        workers: roster.workers,
         partitions,
     })
-}
-
-async fn last_sequence(nats: &Nats, stream: &str) -> Result<u64, Error> {
-    match nats.api(&format!("STREAM.INFO.{stream}"), &serde_json::Value::Null).await {
-        Answer::Ok(answer) => Ok(answer["state"]["last_seq"].as_u64().unwrap_or_default()),
-        Answer::Refused(error) => Err(Error::Nats(error.description)),
-        Answer::Unknown(why) => Err(Error::Nats(why)),
-    }
-}
-
-async fn workers(nats: &Nats) -> Result<Vec<String>, Error> {
-    let asked = json!({"subjects_filter": "catena.worker.*"});
-    match nats.api(&format!("STREAM.INFO.{}", streams::LEASES), &asked).await {
-        Answer::Ok(answer) => {
-            let subjects = answer["state"]["subjects"].as_object();
-            let names = subjects.into_iter().flat_map(|all| all.keys());
-            Ok(names.filter_map(|subject| subject.strip_prefix("catena.worker.").map(str::to_owned)).collect())
-        }
-        Answer::Refused(error) => Err(Error::Nats(error.description)),
-        Answer::Unknown(why) => Err(Error::Nats(why)),
-    }
 }

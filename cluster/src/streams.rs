@@ -14,9 +14,9 @@ pub(crate) const EVENTS: &str = "CATENA_EVENTS";
 pub(crate) const OUT: &str = "CATENA_OUT";
 /// Checkpoints: `catena.state.PARTITION.GENERATION`.
 pub(crate) const STATE: &str = "CATENA_STATE";
-/// The deployment and its configurations, and who works: `catena.deployment`, `catena.config.EPOCH`.
+/// The deployment and its configurations: `catena.deployment`, `catena.config.EPOCH`.
 pub(crate) const DEPLOYMENT: &str = "CATENA_DEPLOYMENT";
-/// Leases: `catena.lease.PARTITION`, `catena.worker.NAME`.
+/// Leases: `catena.lease.PARTITION`; and who is there: `catena.router.NAME`, `catena.worker.NAME`.
 pub(crate) const LEASES: &str = "CATENA_LEASES";
 
 pub(crate) const REST: &str = "catena.rest";
@@ -50,8 +50,15 @@ pub(crate) fn state_of(partition: u32, generation: u64) -> String {
     format!("catena.state.{partition}.{generation}")
 }
 
-pub(crate) fn lease_of(what: &str) -> String {
-    format!("catena.lease.{what}")
+/// What the subjects of [`LEASES`] begin with.
+pub(crate) const LEASE: &str = "catena.lease.";
+/// See [`LEASE`].
+pub(crate) const ROUTER: &str = "catena.router.";
+/// See [`LEASE`].
+pub(crate) const WORKER: &str = "catena.worker.";
+
+pub(crate) fn lease_of(partition: u32) -> String {
+    format!("{LEASE}{partition}")
 }
 
 /// Seconds after which a lease that is not renewed is free.
@@ -97,7 +104,7 @@ fn wanted(retention: &Retention) -> [Value; 6] {
             "allow_atomic": is_atomic, "allow_msg_ttl": name == OUT, "allow_direct": false,
         })
     };
-    let mut leases = stream(LEASES, &["catena.lease.*", "catena.worker.*"], 0, LEASE_SECONDS, 1);
+    let mut leases = stream(LEASES, &["catena.lease.*", "catena.router.*", "catena.worker.*"], 0, LEASE_SECONDS, 1);
     leases["discard"] = json!("old");
     let mut deployment = stream(DEPLOYMENT, &["catena.deployment", "catena.config.*"], 0, 0, 1);
     deployment["discard"] = json!("old");

@@ -1,20 +1,18 @@
 //! A worker: the correlators of a fair share of the partitions.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use async_nats::HeaderMap;
-use bytes::Bytes;
-use serde_json::json;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::correlator::Partition;
 use crate::deployment::Deployment;
 use crate::lease::Lease;
-use crate::nats::Answer;
+use crate::metrics::{Metrics, StageMetrics};
+use crate::roster::{self, ROUND, Roster};
 use crate::{Error, streams};
 
 /// How a worker is known, and how much it takes.
@@ -28,9 +26,6 @@ pub struct Worker {
     pub checkpoint_after: Duration,
 }
 
-/// How often a worker looks for partitions that nobody has, and says that it is there.
-const ROUND: Duration = Duration::from_secs(1);
-
 struct Owned {
     task: JoinHandle<Result<(), Error>>,
     stop: Arc<AtomicBool>,
@@ -41,7 +36,13 @@ struct Owned {
 /// # Errors
 ///
 /// [`Error::Epoch`] if the deployment has changed to another component. What may pass is waited for.
-pub async fn work(deployment: &Deployment, worker: &Worker, stop: &Arc<AtomicBool>) -> Result<(), Error> {
+pub async fn work(
+    deployment: &Deployment,
+    worker: &Worker,
+    metrics: &Metrics,
+    stop: &Arc<AtomicBool>,
+) -> Result<(), Error> {
+    let presence = format!("{}{}", streams::WORKER, worker.name);
     let mut owned: BTreeMap<u32, Owned> = BTreeMap::new();
     while !stop.load(Ordering::Relaxed) {
         for (partition, ended) in take_ended(&mut owned) {
@@ -52,17 +53,23 @@ pub async fn work(deployment: &Deployment, worker: &Worker, stop: &Arc<AtomicBoo
                 Err(error) => warn!("partition {partition}: {error}"),
             }
         }
-        if let Some(fleet) = Fleet::look(deployment, worker).await {
-            let share = deployment.partitions.div_ceil(fleet.workers.max(1)).min(worker.most) as usize;
-            let free = (0..deployment.partitions).filter(|partition| !fleet.leased.contains(partition));
+        // Without an answer, all goes on as it is.
+        let _ = roster::announce(&deployment.nats, &presence).await;
+        if let Ok(roster) = Roster::look(&deployment.nats).await {
+            let workers = u32::try_from(roster.workers.len()).unwrap_or(u32::MAX);
+            let share = deployment.partitions.div_ceil(workers.max(1)).min(worker.most) as usize;
+            let free = (0..deployment.partitions).filter(|partition| !roster.leased.contains(partition));
             // Workers that look at the same time begin at different places.
             let first = worker.name.bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
             let mut free: Vec<u32> = free.filter(|partition| !owned.contains_key(partition)).collect();
             let places = free.len().max(1);
             free.rotate_left(first as usize % places);
             for partition in free.into_iter().take(share.saturating_sub(owned.len())) {
-                if let Some(lease) = Lease::acquire(&deployment.nats, &partition.to_string(), &worker.name).await {
-                    owned.insert(partition, start(deployment.clone(), partition, worker.clone(), lease));
+                if let Some(lease) = Lease::acquire(&deployment.nats, partition, &worker.name).await {
+                    owned.insert(
+                        partition,
+                        start(deployment.clone(), partition, worker.clone(), metrics.partition(partition), lease),
+                    );
                 }
             }
             for (_, surplus) in owned.iter().skip(share) {
@@ -71,6 +78,7 @@ pub async fn work(deployment: &Deployment, worker: &Worker, stop: &Arc<AtomicBoo
         }
         tokio::time::sleep(ROUND).await;
     }
+    roster::leave(&deployment.nats, &presence).await;
     owned.values().for_each(|one| one.stop.store(true, Ordering::Relaxed));
     for (partition, one) in owned {
         if let Ok(Err(error)) = one.task.await {
@@ -86,39 +94,18 @@ fn take_ended(owned: &mut BTreeMap<u32, Owned>) -> Vec<(u32, Owned)> {
 }
 
 /// Runs a partition under its lease.
-fn start(deployment: Deployment, partition: u32, worker: Worker, lease: Lease) -> Owned {
+fn start(deployment: Deployment, partition: u32, worker: Worker, metrics: Arc<StageMetrics>, lease: Lease) -> Owned {
     let stop = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&stop);
     let task = tokio::spawn(async move {
         let lease = lease.keep();
-        let ended = match Partition::recover(&deployment, partition, &worker).await {
+        let ended = match Partition::recover(&deployment, partition, &worker, Arc::clone(&metrics)).await {
             Ok(mut correlator) => correlator.run(&lease.is_lost, &told).await,
             Err(error) => Err(error),
         };
+        metrics.give_back();
         lease.release().await;
         ended
     });
     Owned { task, stop }
-}
-
-/// Who works, and what is taken.
-struct Fleet {
-    workers: u32,
-    leased: BTreeSet<u32>,
-}
-
-impl Fleet {
-    /// Says that this worker is there, and looks who else is; none if no server answers.
-    async fn look(deployment: &Deployment, worker: &Worker) -> Option<Self> {
-        let subject = format!("catena.worker.{}", worker.name);
-        deployment.nats.publish(subject, HeaderMap::new(), Bytes::from(worker.name.clone())).await.ok()?;
-        let asked = json!({"subjects_filter": ">"});
-        let Answer::Ok(answer) = deployment.nats.api(&format!("STREAM.INFO.{}", streams::LEASES), &asked).await else {
-            return None;
-        };
-        let subjects = answer["state"]["subjects"].as_object()?;
-        let workers = subjects.keys().filter(|subject| subject.starts_with("catena.worker.")).count();
-        let leased = subjects.keys().filter_map(|subject| subject.strip_prefix("catena.lease.")?.parse().ok());
-        Some(Self { workers: u32::try_from(workers).unwrap_or(u32::MAX), leased: leased.collect() })
-    }
 }

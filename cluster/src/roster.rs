@@ -1,0 +1,109 @@
+//! Who is there. Routers and workers say so each second, and are forgotten when they have not for as long as a lease.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::HeaderMap;
+use bytes::Bytes;
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::nats::{Answer, Nats};
+use crate::turn::Turn;
+use crate::{Error, streams};
+
+/// How often a process says that it is there.
+pub(crate) const ROUND: Duration = Duration::from_secs(1);
+
+/// The processes of a fleet, and the partitions that somebody has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Roster {
+    pub(crate) routers: Vec<String>,
+    pub(crate) workers: Vec<String>,
+    pub(crate) leased: BTreeSet<u32>,
+}
+
+impl Roster {
+    /// # Errors
+    ///
+    /// [`Error::Nats`] if no server answers.
+    pub(crate) async fn look(nats: &Nats) -> Result<Self, Error> {
+        let asked = json!({"subjects_filter": ">"});
+        let answer = match nats.api(&format!("STREAM.INFO.{}", streams::LEASES), &asked).await {
+            Answer::Ok(answer) => answer,
+            Answer::Refused(error) => return Err(Error::Nats(error.description)),
+            Answer::Unknown(why) => return Err(Error::Nats(why)),
+        };
+        let mut roster = Self::default();
+        for subject in answer["state"]["subjects"].as_object().into_iter().flat_map(|subjects| subjects.keys()) {
+            if let Some(name) = subject.strip_prefix(streams::ROUTER) {
+                roster.routers.push(name.to_owned());
+            } else if let Some(name) = subject.strip_prefix(streams::WORKER) {
+                roster.workers.push(name.to_owned());
+            } else if let Some(partition) = subject.strip_prefix(streams::LEASE) {
+                roster.leased.extend(partition.parse::<u32>());
+            }
+        }
+        roster.routers.sort_unstable();
+        roster.workers.sort_unstable();
+        Ok(roster)
+    }
+}
+
+/// Says that a process is there. `subject` is that of its kind and name.
+pub(crate) async fn announce(nats: &Nats, subject: &str) -> Result<(), Error> {
+    nats.publish(subject.to_owned(), HeaderMap::new(), Bytes::new()).await
+}
+
+/// Says that it is gone, so that the others need not wait for it to be forgotten.
+pub(crate) async fn leave(nats: &Nats, subject: &str) {
+    nats.tidy(streams::LEASES, subject, u64::MAX >> 1).await;
+}
+
+/// A router that says that it is there, until it is dropped.
+pub(crate) struct Presence {
+    nats: Nats,
+    subject: String,
+    turn: watch::Receiver<Option<Turn>>,
+    saying: JoinHandle<()>,
+}
+
+impl Presence {
+    pub(crate) fn begin(nats: &Nats, name: &str) -> Self {
+        let subject = format!("{}{name}", streams::ROUTER);
+        let (set, turn) = watch::channel(None);
+        let saying = {
+            let (nats, subject, name) = (nats.clone(), subject.clone(), Arc::<str>::from(name));
+            tokio::spawn(async move {
+                loop {
+                    // Without an answer, what was last known is as good as anything.
+                    if announce(&nats, &subject).await.is_ok()
+                        && let Ok(roster) = Roster::look(&nats).await
+                    {
+                        set.send_replace(Turn::among(&name, &roster.routers));
+                    }
+                    tokio::time::sleep(ROUND).await;
+                }
+            })
+        };
+        Self { nats: nats.clone(), subject, turn, saying }
+    }
+
+    /// The turn of this router; none until it is seen.
+    pub(crate) fn turn(&self) -> Option<Turn> {
+        *self.turn.borrow()
+    }
+
+    pub(crate) async fn leave(self) {
+        self.saying.abort();
+        leave(&self.nats, &self.subject).await;
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.saying.abort();
+    }
+}
