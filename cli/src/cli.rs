@@ -290,7 +290,7 @@ fn silence(text: &str) -> Result<Silence, catena::ParseError> {
 }
 
 /// Parses an address to listen on. A port alone means the loopback interface.
-fn address(text: &str) -> Result<SocketAddr, String> {
+pub fn address(text: &str) -> Result<SocketAddr, String> {
     let text = text.strip_prefix(':').unwrap_or(text);
     match text.parse::<u16>() {
         Ok(port) => Ok(SocketAddr::from(([127, 0, 0, 1], port))),

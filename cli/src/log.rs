@@ -10,8 +10,10 @@ use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 
 use super::cli::LogFormat;
@@ -21,12 +23,15 @@ pub fn start(format: LogFormat, level: Level, progress: &ProgressBar) {
     let builder = tracing_subscriber::fmt().with_max_level(level).with_writer(Around(progress.clone()));
     // If messages cannot be written, there is nowhere to report that.
     let builder = builder.log_internal_errors(false);
+    // The client of NATS tells of each connection.
+    let clients = if level <= Level::INFO { Level::WARN.min(level) } else { level };
+    let targets = Targets::new().with_default(level).with_target("async_nats", clients);
     // A subscriber that is already installed stays.
     let _ = match format {
-        LogFormat::Text => tracing::subscriber::set_global_default(builder.event_format(Words).finish()),
+        LogFormat::Text => tracing::subscriber::set_global_default(builder.event_format(Words).finish().with(targets)),
         LogFormat::Json => {
             panic::set_hook(Box::new(|panic| line(Level::ERROR, &panic.to_string(), Map::new())));
-            tracing::subscriber::set_global_default(builder.json().flatten_event(true).finish())
+            tracing::subscriber::set_global_default(builder.json().flatten_event(true).finish().with(targets))
         }
     };
 }

@@ -1,21 +1,19 @@
 //! The HTTP endpoints of a run: `/metrics` for Prometheus and `/health` for a process supervisor.
 
-mod server;
+pub mod server;
+mod text;
 
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use catena_host::MetricKind;
-
 use super::pipeline::Report;
 use super::summary::Summary;
 use super::watch::Problems;
-use super::{CliError, metric};
-use super::{listen, send};
+use super::{CliError, listen, send};
 use catena_input::Journal;
+pub use text::Text;
 
 /// A run without progress for this long is unhealthy.
 const STUCK: Duration = Duration::from_secs(30);
@@ -91,8 +89,7 @@ impl Monitor {
     fn metrics(&self) -> String {
         let status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
         let mut text = Text::default();
-        text.family("catena_build_info", "The version of the program; the value is 1.", "gauge");
-        text.sample("catena_build_info", concat!("{version=\"", env!("CARGO_PKG_VERSION"), "\"}"), 1);
+        text.build();
         let Summary { records, passed, dropped, rejected, findings, bytes, files, skipped, .. } = status.summary;
         text.counter("records", "Records read.", records);
         text.counter("records_passed", "Records passed on in the stream.", passed);
@@ -118,100 +115,11 @@ impl Monitor {
             text.gauge("checkpoint_timestamp_seconds", "Time of the last checkpoint.", saved.as_secs());
         }
         if let Some((listen, journal)) = &status.listen {
-            let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-            text.gauge("listen_connections", "Open connections of --listen.", of(&listen.connections));
-            text.counter("listen_received_bytes", "Bytes of records received.", of(&listen.received_bytes));
-            text.counter(
-                "listen_refused",
-                "Connections, requests and datagrams not taken in full.",
-                of(&listen.refused),
-            );
+            text.listen(listen);
             text.gauge("listen_journal_bytes", "Bytes of records in the journal, processed or not.", journal.bytes());
         }
         text.senders(&status.senders);
-        text.engine(&status.report);
+        text.engine(&status.report.metrics);
         text.0
-    }
-}
-
-/// Prometheus text exposition format, version 0.0.4.
-#[derive(Default)]
-struct Text(String);
-
-impl Text {
-    fn counter(&mut self, name: &str, help: &str, value: u64) {
-        let name = format!("catena_{name}_total");
-        self.family(&name, help, "counter");
-        self.sample(&name, "", value);
-    }
-
-    fn gauge(&mut self, name: &str, help: &str, value: u64) {
-        let name = format!("catena_{name}");
-        self.family(&name, help, "gauge");
-        self.sample(&name, "", value);
-    }
-
-    fn family(&mut self, name: &str, help: &str, kind: &str) {
-        // Writing to a String cannot fail.
-        let _ = write!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
-    }
-
-    fn sample(&mut self, name: &str, labels: &str, value: u64) {
-        let _ = writeln!(self.0, "{name}{labels} {value}");
-    }
-
-    fn senders(&mut self, senders: &[(String, Arc<send::Status>)]) {
-        if senders.is_empty() {
-            return;
-        }
-        let counts: Vec<_> = senders.iter().map(|(name, status)| (name, status.counts())).collect();
-        self.family("catena_send_findings_total", "Findings by destination and fate.", "counter");
-        for (name, counts) in &counts {
-            for (fate, count) in [("sent", counts.sent), ("refused", counts.refused), ("dropped", counts.dropped)] {
-                self.sample("catena_send_findings_total", &format!("{{to={name:?},fate={fate:?}}}"), count);
-            }
-        }
-        self.family("catena_send_failures_total", "Failed deliveries by destination; they are repeated.", "counter");
-        for (name, counts) in &counts {
-            self.sample("catena_send_failures_total", &format!("{{to={name:?}}}"), counts.failures);
-        }
-        self.family("catena_send_waiting_bytes", "Bytes of findings that wait to be sent.", "gauge");
-        for (name, counts) in &counts {
-            self.sample("catena_send_waiting_bytes", &format!("{{to={name:?}}}"), counts.waiting_bytes);
-        }
-    }
-
-    /// The metrics of the engine.
-    fn engine(&mut self, report: &Report) {
-        let mut names: Vec<&str> = report.metrics.iter().map(|metric| metric.name.as_str()).collect();
-        names.sort_unstable();
-        names.dedup();
-        for name in names {
-            let mut metrics = metric::named(&report.metrics, name).peekable();
-            let Some(first) = metrics.peek() else { continue };
-            let known = catena::METRICS.iter().find(|known| known.name == name);
-            let help = known.map_or("A metric of another component.", |known| known.help);
-            if name == "watermark" {
-                // Prometheus counts in seconds. 0 stands for no event yet.
-                if first.value > 0 {
-                    self.gauge("engine_watermark_timestamp_seconds", help, first.value / 1_000);
-                }
-                continue;
-            }
-            let (kind, end) = match first.kind {
-                MetricKind::Counter => ("counter", "_total"),
-                MetricKind::Gauge => ("gauge", ""),
-            };
-            let name: String =
-                name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' }).collect();
-            let family = format!("catena_engine_{name}{end}");
-            self.family(&family, help, kind);
-            for metric in metrics {
-                let labels = metric.labels.iter().map(|(name, value)| format!("{name}={value:?}"));
-                let labels = labels.collect::<Vec<_>>().join(",");
-                let labels = if labels.is_empty() { labels } else { format!("{{{labels}}}") };
-                self.sample(&family, &labels, metric.value);
-            }
-        }
     }
 }

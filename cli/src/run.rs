@@ -165,7 +165,7 @@ pub fn run(arguments: &cli::Run) -> Result<u8, CliError> {
             journal.read(segments, chunk, world.clone(), sender, signals.stop_flag());
             let status = Arc::new(listen::Status::default());
             monitor.set(|monitored| monitored.listen = Some((Arc::clone(&status), journal.clone())));
-            listen::start(&arguments.listen, (&journal, writer), longest, &status)?;
+            listen::start(&arguments.listen, (journal, writer), longest, &status)?;
         }
         events
     } else {

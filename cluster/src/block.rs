@@ -1,11 +1,13 @@
-//! Blocks: whole records, compressed, in one message.
+//! Blocks: whole records, compressed. A block is one message, or, if a record in it is longer than a message may be, several in a row.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::Error;
+use crate::commit::Outgoing;
+use crate::nats::{Nats, Stored, header};
 
 /// The longest payload. Servers take 1 MiB (`max_payload`), with headers.
-const LONGEST: usize = 900_000;
+pub(crate) const LONGEST: usize = 900_000;
 
 /// Bytes of records in a block, about, if they compress as audit records do.
 pub(crate) const TARGET: usize = 4 << 20;
@@ -13,39 +15,128 @@ pub(crate) const TARGET: usize = 4 << 20;
 /// The largest block that is decompressed.
 const LARGEST: usize = 256 << 20;
 
+/// The longest record that fits a block, in bytes, whatever is in front of it.
+pub const LONGEST_RECORD: usize = LARGEST - 2 * TARGET;
+
 /// Compression level: the fastest that saves most.
 const LEVEL: i32 = 1;
 
-/// Records as the payloads of blocks, each of whole lines.
+/// The header of a message that is one of several of a block: which one, and of how many, as in `2/7`.
+const PART: &str = "Catena-Part";
+
+/// Records as messages, in blocks of whole lines.
 ///
 /// # Errors
 ///
-/// [`Error::Invalid`] for a record that is too long for a block even compressed.
-pub(crate) fn encode(records: &[u8]) -> Result<Vec<Bytes>, Error> {
-    let mut blocks = Vec::new();
+/// [`Error::Invalid`] for a record that is longer than [`LONGEST_RECORD`].
+pub(crate) fn encode(subject: &str, records: &[u8]) -> Result<Vec<Outgoing>, Error> {
+    let mut messages = Vec::new();
     let mut waiting = vec![records];
     while let Some(part) = waiting.pop() {
-        let compressed = zstd::bulk::compress(part, LEVEL)?;
-        if compressed.len() <= LONGEST && part.len() <= LARGEST {
-            blocks.push(compressed.into());
+        if part.is_empty() {
             continue;
         }
-        let half = part.len() / 2;
-        let before = part[..half].iter().rposition(|byte| *byte == b'\n').map(|at| at + 1);
-        let after = part[half..].iter().position(|byte| *byte == b'\n').map(|at| half + at + 1);
-        let middle = before.or(after).filter(|at| *at < part.len());
-        let middle =
-            middle.ok_or_else(|| Error::Invalid(format!("a record of {} bytes does not fit a block", part.len())))?;
-        waiting.extend([&part[middle..], &part[..middle]]);
+        let compressed = if part.len() <= LARGEST { zstd::bulk::compress(part, LEVEL)? } else { Vec::new() };
+        let fits = part.len() <= LARGEST && compressed.len() <= LONGEST;
+        if !fits && let Some(middle) = middle(part) {
+            waiting.extend([&part[middle..], &part[..middle]]);
+        } else if part.len() > LARGEST {
+            return Err(Error::Invalid(format!("a record of {} bytes does not fit a block", part.len())));
+        } else {
+            messages.extend(cut(subject, compressed.into()));
+        }
     }
-    Ok(blocks)
+    Ok(messages)
 }
 
-/// The records in a payload.
+/// The line end that is nearest to the middle, if there is one before the last.
+fn middle(part: &[u8]) -> Option<usize> {
+    let half = part.len() / 2;
+    let before = part[..half].iter().rposition(|byte| *byte == b'\n').map(|at| at + 1);
+    let after = part[half..].iter().position(|byte| *byte == b'\n').map(|at| half + at + 1);
+    before.or(after).filter(|at| *at < part.len())
+}
+
+/// One block as messages.
+fn cut(subject: &str, block: Bytes) -> impl Iterator<Item = Outgoing> {
+    let count = block.len().div_ceil(LONGEST);
+    (1..=count).map(move |number| {
+        let payload = block.slice((number - 1) * LONGEST..(number * LONGEST).min(block.len()));
+        let message = Outgoing::new(subject.to_owned(), payload);
+        if count == 1 { message } else { message.header(PART, &format!("{number}/{count}")) }
+    })
+}
+
+/// Puts messages of a subject together to blocks again.
+#[derive(Default)]
+pub(crate) struct Assembly {
+    payload: BytesMut,
+    /// Messages that are in `payload`.
+    count: u64,
+}
+
+impl Assembly {
+    /// Takes the next message. Gives a block, with all but the payload of its last message, once it is complete. The rest of a block
+    /// whose beginning was not given is passed over.
+    pub(crate) fn take(&mut self, message: Stored) -> Option<Stored> {
+        let Some((number, count)) = part(&message) else {
+            self.clear();
+            return Some(message);
+        };
+        if number == 1 {
+            self.clear();
+        } else if number != self.count + 1 {
+            self.clear();
+            return None;
+        }
+        self.count += 1;
+        self.payload.extend_from_slice(&message.payload);
+        if number < count {
+            return None;
+        }
+        self.count = 0;
+        Some(Stored { payload: self.payload.split().freeze(), ..message })
+    }
+
+    /// Whether `message` is more of the block whose beginning was taken.
+    pub(crate) fn is_continued_by(&self, message: &Stored) -> bool {
+        self.count > 0 && part(message).is_some_and(|(number, _)| number == self.count + 1)
+    }
+
+    /// Whether it waits for the rest of a block.
+    pub(crate) fn is_incomplete(&self) -> bool {
+        self.count > 0
+    }
+
+    fn clear(&mut self) {
+        self.payload.clear();
+        self.count = 0;
+    }
+}
+
+/// Which message of a block it is, and of how many.
+fn part(message: &Stored) -> Option<(u64, u64)> {
+    let (number, count) = header(&message.headers, PART)?.split_once('/')?;
+    Some((number.parse().ok()?, count.parse().ok()?))
+}
+
+/// The first whole block at `sequence` or later of a subject, or of all subjects of a pattern: the messages of a block are stored together.
+pub(crate) async fn next(nats: &Nats, stream: &str, subject: &str, sequence: u64) -> Result<Option<Stored>, Error> {
+    let (mut assembly, mut next) = (Assembly::default(), sequence);
+    while let Some(message) = nats.next(stream, subject, next).await? {
+        next = message.sequence + 1;
+        if let Some(block) = assembly.take(message) {
+            return Ok(Some(block));
+        }
+    }
+    Ok(None)
+}
+
+/// The records in a block.
 ///
 /// # Errors
 ///
-/// [`Error::Invalid`] if it is no block.
+/// [`Error::Invalid`] if it is none.
 pub(crate) fn decode(payload: &[u8]) -> Result<Bytes, Error> {
     let records = zstd::bulk::decompress(payload, LARGEST);
     records.map(Bytes::from).map_err(|error| Error::Invalid(format!("a message is no block: {error}")))
@@ -53,21 +144,70 @@ pub(crate) fn decode(payload: &[u8]) -> Result<Bytes, Error> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
+    /// What does not compress.
+    fn noise(bytes: usize, seed: &mut u64) -> String {
+        let mut text = String::new();
+        while text.len() < bytes {
+            *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            text.push_str(&format!("{seed:016x}"));
+        }
+        text.truncate(bytes);
+        text
+    }
+
+    fn stored(messages: Vec<Outgoing>) -> Vec<Stored> {
+        let numbered = (1..).zip(messages);
+        numbered
+            .map(|(sequence, one)| Stored { sequence, headers: one.headers, payload: one.payload, time_ms: 0 })
+            .collect()
+    }
+
+    fn blocks(messages: Vec<Stored>) -> Vec<Bytes> {
+        let mut assembly = Assembly::default();
+        messages.into_iter().filter_map(|one| assembly.take(one)).map(|one| decode(&one.payload).unwrap()).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        /// A CloudTrail file is one line of up to 50 MB; a record that fitted no message stopped its source for good.
+        #[test]
+        fn blocks_are_whole_lines_and_messages_fit(lengths in prop::collection::vec(1_usize..3_000_000, 1..6), mut seed: u64) {
+            let records: String = lengths.iter().map(|bytes| noise(*bytes, &mut seed) + "\n").collect();
+            let messages = encode("s", records.as_bytes()).unwrap();
+            prop_assert!(messages.iter().all(|one| one.payload.len() <= LONGEST && one.subject == "s"));
+            let decoded = blocks(stored(messages));
+            prop_assert!(decoded.iter().all(|block| block.ends_with(b"\n")));
+            prop_assert_eq!(decoded.concat(), records.as_bytes());
+        }
+
+        /// Whoever begins to read in the middle of a block leaves it to whoever read its beginning.
+        #[test]
+        fn the_rest_of_a_block_is_passed_over(first in 1_usize..9, mut seed: u64) {
+            let long = noise(5_000_000, &mut seed) + "\n";
+            let mut messages = stored(encode("s", long.as_bytes()).unwrap());
+            let count = messages.len();
+            messages.extend(stored(encode("s", b"short\n").unwrap()));
+            let decoded = blocks(messages.split_off(first.min(count)));
+            prop_assert_eq!(decoded, vec![Bytes::from_static(b"short\n")]);
+        }
+    }
+
     #[test]
-    fn blocks_are_whole_lines_that_fit_a_message() {
-        let mut seed = 7_u64;
-        let mut noise = || {
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            format!("{seed:016x}")
-        };
-        let records: String = (0..100_000).map(|_| format!("{}{}\n", noise(), noise())).collect();
-        let blocks = encode(records.as_bytes()).unwrap();
-        assert!(blocks.len() > 1 && blocks.iter().all(|block| block.len() <= LONGEST));
-        let decoded: Vec<Bytes> = blocks.iter().map(|block| decode(block).unwrap()).collect();
-        assert!(decoded.iter().all(|block| block.ends_with(b"\n")));
-        assert_eq!(decoded.concat(), records.as_bytes());
+    fn a_block_is_complete_with_its_last_message() {
+        let mut assembly = Assembly::default();
+        let messages = stored(encode("s", noise(2_500_000, &mut 1).as_bytes()).unwrap());
+        let last = messages.len() as u64;
+        assert!(last > 1);
+        for one in messages {
+            let is_last = one.sequence == last;
+            assert_eq!(assembly.take(one).is_some(), is_last);
+            assert_eq!(assembly.is_incomplete(), !is_last);
+        }
     }
 
     #[test]

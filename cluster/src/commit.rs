@@ -112,8 +112,13 @@ impl Nats {
         commit: &str,
     ) -> Answer {
         let batch = token();
+        // Servers check it against what is before the batch, and refuse it behind another message of the batch to the same subject.
+        let fenced = outputs.iter().position(|output| output.subject == pointer.subject).unwrap_or(outputs.len());
         let in_batch = |outgoing: &Outgoing, at: usize| {
             let mut headers = outgoing.headers.clone();
+            if at == fenced {
+                headers.insert("Nats-Expected-Last-Subject-Sequence", fence.0.to_string().as_str());
+            }
             if !outputs.is_empty() {
                 headers.insert("Nats-Batch-Id", batch.as_str());
                 headers.insert("Nats-Batch-Sequence", (at + 1).to_string().as_str());
@@ -130,7 +135,6 @@ impl Nats {
         if !outputs.is_empty() {
             headers.insert("Nats-Batch-Commit", "1");
         }
-        headers.insert("Nats-Expected-Last-Subject-Sequence", fence.0.to_string().as_str());
         headers.insert(TOKEN, commit);
         if stream == streams::OUT {
             // What is read grows old; the pointer must not.

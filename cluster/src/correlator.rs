@@ -170,7 +170,7 @@ impl<'d> Partition<'d> {
     }
 
     async fn next(&self) -> Result<Option<Stored>, Error> {
-        self.deployment.nats.next(streams::EVENTS, &streams::events_of(self.number), self.processed + 1).await
+        block::next(&self.deployment.nats, streams::EVENTS, &streams::events_of(self.number), self.processed + 1).await
     }
 
     /// Processes one message, and adds what it gives.
@@ -215,9 +215,8 @@ impl<'d> Partition<'d> {
         });
         self.add_lines(streams::rejected_of(self.number), rejected.collect());
         if !is_silent && self.mode != Mode::Findings {
-            let output = outcome.apply(&records);
-            for payload in if output.is_empty() { Vec::new() } else { block::encode(&output)? } {
-                self.add(Outgoing::new(streams::out_of(self.number), payload));
+            for message in block::encode(&streams::out_of(self.number), &outcome.apply(&records))? {
+                self.add(message);
             }
         }
         self.processed = stored.sequence;

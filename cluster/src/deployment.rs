@@ -41,7 +41,8 @@ struct Configured {
 /// A fleet, as one of its processes sees it.
 #[derive(Clone)]
 pub struct Deployment {
-    pub(crate) nats: Nats,
+    /// The connection.
+    pub nats: Nats,
     pub(crate) sandbox: Arc<Sandbox>,
     component: String,
     /// The number of partitions, fixed for the life of the deployment.

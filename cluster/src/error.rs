@@ -12,6 +12,8 @@ pub enum Error {
     Epoch(String),
     /// What was given, or what is stored, is not what it should be.
     Invalid(String),
+    /// Not everything was done that was asked for, and what was not was told.
+    Incomplete(String),
     /// The component.
     Component(catena_host::Error),
     /// A file.
@@ -23,7 +25,7 @@ impl fmt::Display for Error {
         match self {
             Self::Nats(why) => write!(f, "NATS: {why}"),
             Self::Fenced(what) => write!(f, "{what}: another process has taken over"),
-            Self::Epoch(why) | Self::Invalid(why) => f.write_str(why),
+            Self::Epoch(why) | Self::Invalid(why) | Self::Incomplete(why) => f.write_str(why),
             Self::Component(error) => error.fmt(f),
             Self::Io(error) => error.fmt(f),
         }

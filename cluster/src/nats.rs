@@ -1,6 +1,8 @@
 //! Requests to the servers, with their answers and errors as numbers.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_nats::client::RequestErrorKind;
@@ -39,6 +41,9 @@ const OUTAGE: Duration = Duration::from_secs(120);
 #[derive(Clone)]
 pub struct Nats {
     client: Client,
+    connected: Instant,
+    /// When a server last answered, in milliseconds since `connected`.
+    answered: Arc<AtomicU64>,
 }
 
 /// A stored message.
@@ -97,7 +102,7 @@ impl Nats {
         }
         let servers: Vec<String> = access.servers.split(',').map(|url| url.trim().to_owned()).collect();
         let client = options.connect(servers).await.map_err(|error| Error::Nats(error.to_string()))?;
-        let nats = Self { client };
+        let nats = Self { client, connected: Instant::now(), answered: Arc::default() };
         nats.wait_until_up().await?;
         Ok(nats)
     }
@@ -114,6 +119,16 @@ impl Nats {
             Answer::Refused(error) => Err(Error::Nats(format!("JetStream is not available: {}", error.description))),
             Answer::Unknown(why) => Err(Error::Nats(why)),
         }
+    }
+
+    /// Asks for no answer in particular.
+    pub async fn ask(&self) {
+        self.api("INFO", &Value::Null).await;
+    }
+
+    /// How long no server has answered.
+    pub fn silence(&self) -> Duration {
+        self.connected.elapsed().saturating_sub(Duration::from_millis(self.answered.load(Ordering::Relaxed)))
     }
 
     /// Asks JetStream.
@@ -133,16 +148,10 @@ impl Nats {
                 Answer::Unknown("no JetStream answers".to_owned())
             }
             Err(error) => Answer::Unknown(error.to_string()),
-            Ok(message) => match serde_json::from_slice::<Value>(&message.payload) {
-                Err(_) => Answer::Unknown("no JSON was answered".to_owned()),
-                Ok(mut answer) => match answer.get_mut("error").map(Value::take) {
-                    Some(error) => match serde_json::from_value(error) {
-                        Ok(error) => Answer::Refused(error),
-                        Err(error) => Answer::Unknown(error.to_string()),
-                    },
-                    None => Answer::Ok(answer),
-                },
-            },
+            Ok(message) => {
+                self.answered.fetch_max(self.connected.elapsed().as_millis() as u64, Ordering::Relaxed);
+                answer(&message.payload)
+            }
         }
     }
 
@@ -223,6 +232,20 @@ impl Nats {
                 info!("{stream}: {subject} is not tidied: {why}");
             }
         }
+    }
+}
+
+/// What a server says.
+fn answer(payload: &[u8]) -> Answer {
+    let Ok(mut answer) = serde_json::from_slice::<Value>(payload) else {
+        return Answer::Unknown("no JSON was answered".to_owned());
+    };
+    match answer.get_mut("error").map(Value::take) {
+        None => Answer::Ok(answer),
+        Some(error) => match serde_json::from_value(error) {
+            Ok(error) => Answer::Refused(error),
+            Err(error) => Answer::Unknown(error.to_string()),
+        },
     }
 }
 

@@ -85,7 +85,7 @@ pub async fn read(
     loop {
         let before = count;
         for ((stream, subject), next) in sources.iter().zip(&mut next) {
-            while let Some(stored) = nats.next(stream, subject, *next).await? {
+            while let Some(stored) = block::next(nats, stream, subject, *next).await? {
                 *next = stored.sequence + 1;
                 count += 1;
                 match what {

@@ -12,6 +12,7 @@ use serde_json::json;
 use tokio::task::{JoinHandle, JoinSet, block_in_place};
 use tracing::{info, warn};
 
+use crate::block::Assembly;
 use crate::commit::Fence;
 use crate::deployment::Deployment;
 use crate::metrics::{Metrics, StageMetrics};
@@ -239,8 +240,28 @@ async fn load(deployment: &Deployment) -> Result<(Routed, Fence), Error> {
     Ok((routed, fence))
 }
 
-/// Reads what is stored at some sequences, in order.
+/// Reads the blocks that begin at some sequences, in order.
 async fn read(nats: Nats, sequences: RangeInclusive<u64>) -> Result<Vec<Stored>, Error> {
+    let (mut assembly, mut blocks) = (Assembly::default(), Vec::new());
+    let mut end = *sequences.end();
+    for message in messages(&nats, sequences).await? {
+        blocks.extend(assembly.take(message));
+    }
+    while assembly.is_incomplete() {
+        let message = nats.next(streams::IN, "catena.in.*", end + 1).await?;
+        let Some(message) = message.filter(|message| assembly.is_continued_by(message)) else {
+            // Anybody who may publish there can send half a block.
+            warn!("{} at {end}: the rest of a block is missing", streams::IN);
+            break;
+        };
+        end = message.sequence;
+        blocks.extend(assembly.take(message));
+    }
+    Ok(blocks)
+}
+
+/// Reads what is stored at some sequences, in order.
+async fn messages(nats: &Nats, sequences: RangeInclusive<u64>) -> Result<Vec<Stored>, Error> {
     let (mut waiting, mut tasks, mut all) = (sequences.clone(), JoinSet::new(), Vec::new());
     loop {
         while tasks.len() < AT_ONCE

@@ -55,7 +55,7 @@ impl Splitter {
         Ok(Self { supervisor, mode, partitions: deployment.partitions, epoch: epoch.to_owned() })
     }
 
-    /// Splits blocks. Takes as long as it takes to decompress and route them.
+    /// Splits whole blocks. Takes as long as it takes to decompress and route them.
     pub(crate) fn split(&mut self, blocks: &[Stored]) -> Result<Split, Error> {
         let mut split = Split::default();
         let mut shards = vec![Shard::default(); self.partitions as usize];
@@ -68,15 +68,15 @@ impl Splitter {
             }
         }
         for (partition, shard) in (0..).zip(&shards) {
-            let before = split.outputs.len();
+            let (before, events) = (split.outputs.len(), streams::events_of(partition));
             split.candidate_bytes += (shard.records.len() + shard.silent.len()) as u64;
-            self.push(streams::events_of(partition), &shard.records, false, &mut split.outputs)?;
-            self.push(streams::events_of(partition), &shard.silent, true, &mut split.outputs)?;
+            self.push(&events, &shard.records, false, &mut split.outputs)?;
+            self.push(&events, &shard.silent, true, &mut split.outputs)?;
             if split.outputs.len() > before {
                 split.partitions.push(partition);
             }
         }
-        self.push(streams::REST.to_owned(), &rest, false, &mut split.outputs)?;
+        self.push(streams::REST, &rest, false, &mut split.outputs)?;
         Ok(split)
     }
 
@@ -103,12 +103,9 @@ impl Splitter {
         Ok(())
     }
 
-    fn push(&self, subject: String, records: &[u8], is_silent: bool, outputs: &mut Vec<Outgoing>) -> Result<(), Error> {
-        if records.is_empty() {
-            return Ok(());
-        }
-        for payload in block::encode(records)? {
-            let message = Outgoing::new(subject.clone(), payload).header(EPOCH, &self.epoch);
+    fn push(&self, subject: &str, records: &[u8], is_silent: bool, outputs: &mut Vec<Outgoing>) -> Result<(), Error> {
+        for message in block::encode(subject, records)? {
+            let message = message.header(EPOCH, &self.epoch);
             outputs.push(if is_silent { message.header(SILENT, "1") } else { message });
         }
         Ok(())

@@ -1,5 +1,5 @@
 //! Records that are posted: NDJSON, JSON or gzip, and the ways in which Splunk's clients, Firehose, Pub/Sub, EventBridge and Event
-//! Grid post. An answer of 200 says that the records are on disk.
+//! Grid post. An answer of 200 says that the records are safe.
 
 use std::convert::Infallible;
 use std::io::Read as _;
@@ -162,10 +162,10 @@ fn validation(body: &[u8]) -> Option<Value> {
     Some(json!({"validationResponse": code}))
 }
 
-/// Takes the records of a request into the journal.
+/// Takes the records of a request.
 async fn take(request: Request<Incoming>, shared: &Shared) -> Result<(), Refusal> {
     if shared.intake.is_full() {
-        return Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, "the journal is full"));
+        return Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, "there is no room for more"));
     }
     let (body, mut share) = body(request, shared).await?;
     let mut frames = Frames::new(Framing::Delimited, shared.longest);
@@ -185,7 +185,7 @@ async fn take(request: Request<Incoming>, shared: &Shared) -> Result<(), Refusal
     if shared.intake.take(lines, true).await {
         Ok(())
     } else {
-        Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, "the journal cannot be written"))
+        Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, "the records cannot be kept"))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The thread that writes what all connections bring into the journal. What waits together is brought to disk together.
+//! The thread that keeps what all connections bring. What waits together is made safe together.
 
 use std::io;
 use std::sync::Arc;
@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use catena_input::{Journal, JournalWriter};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 use tracing::error;
@@ -16,48 +15,64 @@ use super::Status;
 /// The most requests that wait.
 const MAX_WAITING: usize = 256;
 
-/// The most bytes in the journal, read or not. Beyond that, clients wait.
-const MAX_JOURNAL: u64 = 1 << 30;
+/// How long to wait for what was taken before an end.
+const DRAIN: Duration = Duration::from_secs(10);
 
 /// How long to wait until there may be room again.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Whole lines for the journal.
+/// Where what comes in is kept.
+pub trait Store: Send + 'static {
+    /// Takes whole lines. After an error, nothing of them is kept.
+    fn append(&mut self, lines: &[u8]) -> io::Result<()>;
+
+    /// Is called after each group of lines. With `is_safe`, a client is told that they are safe if this succeeds.
+    fn settle(&mut self, is_safe: bool) -> io::Result<()>;
+
+    /// Tells whether there is no room for more.
+    fn fullness(&self) -> Fullness;
+}
+
+/// Tells whether there is no room for more.
+pub type Fullness = Arc<dyn Fn() -> bool + Send + Sync>;
+
+/// Whole lines to keep.
 struct Request {
     lines: Vec<u8>,
-    /// Whether they must be on disk before the answer.
+    /// Whether they must be safe before the answer.
     is_safe: bool,
     done: oneshot::Sender<bool>,
 }
 
-/// Takes whole lines into the journal. Clones share it.
+/// Takes whole lines. Clones share it.
 #[derive(Clone)]
 pub struct Intake {
     requests: mpsc::Sender<Request>,
-    journal: Journal,
+    fullness: Fullness,
 }
 
 impl Intake {
     /// Starts the thread.
-    pub fn start(journal: Journal, writer: JournalWriter, status: Arc<Status>) -> io::Result<Self> {
+    pub fn start(store: impl Store, status: Arc<Status>) -> io::Result<Self> {
         let (requests, given) = mpsc::channel(MAX_WAITING);
-        thread::Builder::new().name("journal".to_owned()).spawn(move || write(writer, given, &status))?;
-        Ok(Self { requests, journal })
+        let fullness = store.fullness();
+        thread::Builder::new().name("intake".to_owned()).spawn(move || write(store, given, &status))?;
+        Ok(Self { requests, fullness })
     }
 
-    /// Whether the journal has no room.
+    /// Whether there is no room.
     pub fn is_full(&self) -> bool {
-        self.journal.bytes() >= MAX_JOURNAL
+        (self.fullness)()
     }
 
-    /// Waits until the journal has room.
+    /// Waits until there is room.
     pub async fn room(&self) {
         while self.is_full() {
             sleep(PAUSE).await;
         }
     }
 
-    /// Appends whole lines. With `is_safe`, they are on disk on return. Returns false if they are not in the journal.
+    /// Takes whole lines. With `is_safe`, they are safe on return. Returns false if they are not kept.
     pub async fn take(&self, lines: Vec<u8>, is_safe: bool) -> bool {
         if lines.is_empty() {
             return true;
@@ -66,9 +81,19 @@ impl Intake {
         let sent = self.requests.send(Request { lines, is_safe, done }).await;
         sent.is_ok() && answer.await.unwrap_or(false)
     }
+
+    /// Waits until everything is safe that was taken before, and not for ever.
+    pub async fn drain(&self) {
+        let (done, answer) = oneshot::channel();
+        let drained = async {
+            let _ = self.requests.send(Request { lines: Vec::new(), is_safe: true, done }).await;
+            let _ = answer.await;
+        };
+        let _ = tokio::time::timeout(DRAIN, drained).await;
+    }
 }
 
-fn write(mut writer: JournalWriter, mut given: mpsc::Receiver<Request>, status: &Status) {
+fn write(mut store: impl Store, mut given: mpsc::Receiver<Request>, status: &Status) {
     let mut has_failed = false;
     while let Some(first) = given.blocking_recv() {
         let mut answers = Vec::new();
@@ -76,7 +101,7 @@ fn write(mut writer: JournalWriter, mut given: mpsc::Receiver<Request>, status: 
         let mut is_safe = false;
         let mut written = Ok(());
         while let Some(Request { lines, is_safe: this, done }) = next {
-            let appended = writer.append(&lines);
+            let appended = store.append(&lines);
             if appended.is_ok() {
                 status.received_bytes.fetch_add(lines.len() as u64, Ordering::Relaxed);
                 answers.push((done, this));
@@ -87,15 +112,15 @@ fn write(mut writer: JournalWriter, mut given: mpsc::Receiver<Request>, status: 
             written = written.and(appended);
             next = if answers.len() < MAX_WAITING { given.try_recv().ok() } else { None };
         }
-        let synced = if is_safe { writer.sync() } else { Ok(()) };
-        let is_on_disk = synced.is_ok();
+        let settled = store.settle(is_safe);
+        let is_settled = settled.is_ok();
         for (done, is_safe) in answers {
-            let _ = done.send(is_on_disk || !is_safe);
+            let _ = done.send(is_settled || !is_safe);
         }
-        match written.and(synced) {
+        match written.and(settled) {
             Ok(()) => has_failed = false,
             Err(error) if !has_failed => {
-                error!("cannot write the journal, so records are refused: {error}");
+                error!("cannot keep records, so they are refused: {error}");
                 has_failed = true;
             }
             Err(_) => {}

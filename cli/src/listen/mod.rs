@@ -1,11 +1,12 @@
-//! `--listen`: records come in over the network. They go into a journal in the folder of the state, from which the run reads them
-//! like a file; a client that waits for an answer gets it once they are on disk.
+//! `--listen`: records come in over the network. A run keeps them in a journal in the folder of its state, from which it reads them
+//! like a file; `catena cluster ingest` stores them in the fleet. A client that waits for an answer gets it once they are safe there.
 
 mod address;
 mod budget;
 mod frames;
 mod http;
 mod intake;
+mod journal;
 mod stream;
 
 use std::collections::HashMap;
@@ -30,8 +31,7 @@ use super::tls;
 pub use address::Address;
 use address::{Place, Protocol};
 use budget::Budget;
-use catena_input::{Journal, JournalWriter};
-use intake::Intake;
+pub use intake::{Fullness, Intake, Store};
 
 /// How long to wait after a connection could not be accepted: there may be no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
@@ -86,16 +86,16 @@ pub fn check(address: &Address) -> Result<Secrets, CliError> {
     Ok((tls, token.map(Into::into)))
 }
 
-/// Listens on all addresses, on a thread of its own. Records have at most `longest` bytes.
+/// Listens on all addresses, on a thread of its own, and keeps what comes in a store. Records have at most `longest` bytes.
 pub fn start(
     addresses: &[Address],
-    (journal, writer): (&Journal, JournalWriter),
+    store: impl Store,
     longest: usize,
     status: &Arc<Status>,
-) -> Result<(), CliError> {
+) -> Result<Intake, CliError> {
     let fail = |error: io::Error| CliError::new(format!("cannot listen: {error}"));
     let runtime = runtime::Builder::new_current_thread().enable_io().enable_time().build().map_err(fail)?;
-    let intake = Intake::start(journal.clone(), writer, Arc::clone(status)).map_err(fail)?;
+    let intake = Intake::start(store, Arc::clone(status)).map_err(fail)?;
     let budget = Budget::default();
     let mut listeners = Vec::new();
     for address in addresses {
@@ -127,7 +127,8 @@ pub fn start(
             let _ = task.await;
         }
     };
-    thread.spawn(move || runtime.block_on(run)).map(drop).map_err(fail)
+    thread.spawn(move || runtime.block_on(run)).map_err(fail)?;
+    Ok(intake)
 }
 
 fn bind(address: &Address, tls: Option<Arc<rustls::ServerConfig>>) -> io::Result<Listener> {

@@ -26,7 +26,7 @@ pub async fn connection(mut connection: impl AsyncRead + Unpin, peer: &str, shar
     let mut piece = vec![0; PIECE];
     let mut last = Instant::now();
     loop {
-        // A full journal slows the client down.
+        // Without room, the client is slowed down.
         shared.intake.room().await;
         let read = timeout(PAUSE, connection.read(&mut piece)).await;
         let mut lines = Vec::new();

@@ -1,0 +1,114 @@
+//! `catena cluster`: a fleet of correlators on NATS JetStream.
+
+mod arguments;
+mod ingest;
+mod init;
+mod metrics;
+mod send;
+mod status;
+
+use std::fs;
+use std::io;
+use std::sync::Arc;
+
+use catena_cluster::{Access, Deployment, Error, Nats, What, Worker};
+use catena_component::COMPONENT;
+use indicatif::ProgressBar;
+use tokio::runtime;
+use tracing::info;
+
+pub use arguments::Cluster;
+use arguments::{Reach, ReadWhat, Role};
+use metrics::Told;
+
+use super::cli::LogFormat;
+use super::setup::{Cache, load};
+use super::signals::Signals;
+use super::{CliError, DONE, log};
+
+/// `catena cluster`.
+pub fn cluster(command: &Cluster) -> Result<u8, CliError> {
+    let reach = match command {
+        Cluster::Init(arguments) => &arguments.reach,
+        Cluster::Ingest(arguments) => &arguments.reach,
+        Cluster::Route(arguments) => &arguments.reach,
+        Cluster::Work(arguments) => &arguments.role.reach,
+        Cluster::Apply(arguments) => &arguments.reach,
+        Cluster::Status(arguments) => &arguments.reach,
+        Cluster::Read(arguments) => &arguments.reach,
+        Cluster::Send(arguments) => &arguments.reach,
+    };
+    log::start(LogFormat::Text, reach.log_level, &ProgressBar::hidden());
+    let signals = Signals::listen();
+    let signals = signals.map_err(|error| CliError::new(format!("cannot install signal handlers: {error}")))?;
+    let runtime = runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| CliError::new(error.to_string()))?;
+    match runtime.block_on(run(command, reach, &signals)) {
+        Ok(()) => Ok(signals.exit_code().unwrap_or(DONE)),
+        Err(Error::Invalid(why)) => Err(CliError::usage(why)),
+        Err(Error::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => Err(CliError::reader_gone()),
+        Err(error) => Err(CliError::new(error.to_string())),
+    }
+}
+
+async fn run(command: &Cluster, reach: &Reach, signals: &Signals) -> Result<(), Error> {
+    let stop = signals.stop_flag();
+    let access = Access {
+        servers: reach.nats.clone(),
+        credentials: reach.creds.clone(),
+        authorities: reach.ca.clone(),
+        identity: reach.cert.clone().zip(reach.key.clone()),
+    };
+    let nats = Nats::connect(&access, "catena cluster").await?;
+    match command {
+        Cluster::Init(arguments) => init::init(&nats, arguments).await,
+        Cluster::Ingest(arguments) => ingest::ingest(&nats, arguments, signals).await,
+        Cluster::Route(arguments) => {
+            let deployment = join(nats).await?;
+            let told = Told { partitions: Some(deployment.partitions), ..Told::default() };
+            let counts = told.metrics.clone();
+            metrics::serve(arguments.metered.metrics, &deployment.nats, told)?;
+            catena_cluster::route(&deployment, &name(arguments), &counts, &stop).await
+        }
+        Cluster::Work(arguments) => {
+            let deployment = join(nats).await?;
+            let checkpoint_after = arguments.checkpoint_after;
+            let worker = Worker { name: name(&arguments.role), most: arguments.most, checkpoint_after };
+            let told = Told { partitions: Some(deployment.partitions), ..Told::default() };
+            let counts = told.metrics.clone();
+            metrics::serve(arguments.role.metered.metrics, &deployment.nats, told)?;
+            catena_cluster::work(&deployment, &worker, &counts, &stop).await
+        }
+        Cluster::Apply(arguments) => {
+            let config = init::configured(Some(&arguments.config))?;
+            let deployment = join(nats).await?;
+            let epoch = catena_cluster::change(&deployment, &config).await?;
+            info!("epoch {epoch}: what comes from now on is correlated by {}", arguments.config.display());
+            Ok(())
+        }
+        Cluster::Status(arguments) => status::status(&join(nats).await?, arguments).await,
+        Cluster::Send(arguments) => send::send(&nats, arguments, signals).await,
+        Cluster::Read(arguments) => {
+            let what = match arguments.what {
+                ReadWhat::Findings => What::Findings,
+                ReadWhat::Records => What::Records,
+                ReadWhat::Rejected => What::Rejected,
+            };
+            let mut to = io::BufWriter::new(io::stdout());
+            catena_cluster::read(&nats, what, arguments.follow, &mut to, &stop).await.map(|_| ())
+        }
+    }
+}
+
+fn name(role: &Role) -> String {
+    let host = fs::read_to_string("/etc/hostname").unwrap_or_default();
+    let made = format!("{}-{}", host.trim(), std::process::id());
+    let name = role.name.clone().unwrap_or(made);
+    // It is a part of a subject.
+    name.chars().map(|letter| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '_' }).collect()
+}
+
+async fn join(nats: Nats) -> Result<Deployment, Error> {
+    let sandbox = load(None, Cache::Default).map_err(|error| Error::Invalid(error.message))?;
+    Deployment::join(nats, COMPONENT, Arc::new(sandbox)).await
+}
