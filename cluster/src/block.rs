@@ -49,6 +49,14 @@ pub(crate) fn encode(subject: &str, records: &[u8]) -> Result<Vec<Outgoing>, Err
     Ok(messages)
 }
 
+/// Records as the messages of one block, however long it is.
+pub(crate) fn whole(subject: &str, records: &[u8]) -> Result<Vec<Outgoing>, Error> {
+    if records.len() > LARGEST {
+        return Err(Error::Invalid(format!("{} bytes do not fit a block", records.len())));
+    }
+    Ok(cut(subject, zstd::bulk::compress(records, LEVEL)?.into()).collect())
+}
+
 /// The line end that is nearest to the middle, if there is one before the last.
 fn middle(part: &[u8]) -> Option<usize> {
     let half = part.len() / 2;

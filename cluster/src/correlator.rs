@@ -16,8 +16,8 @@ use crate::metrics::StageMetrics;
 use crate::nats::{Stored, header};
 use crate::nudge::Nudges;
 use crate::pointer::{self, Correlated};
-use crate::split::SILENT;
-use crate::{Error, Worker, block, checkpoint, streams};
+use crate::shared::{self, PIECES, Piece, Pieces, SHARED, Shared};
+use crate::{Error, Worker, block, checkpoint, joiner, streams};
 
 /// After this many bytes of records a checkpoint is taken.
 const CHECKPOINT_BYTES: usize = 64 << 20;
@@ -55,6 +55,8 @@ pub(crate) struct Partition<'d> {
     processed: u64,
     outputs: Vec<Outgoing>,
     output_bytes: usize,
+    /// Whether there is something for the joiner among the outputs.
+    shares: bool,
     since_checkpoint: usize,
     checkpointed: Instant,
 }
@@ -103,6 +105,7 @@ impl<'d> Partition<'d> {
             processed,
             outputs: Vec::new(),
             output_bytes: 0,
+            shares: false,
             since_checkpoint: 0,
             checkpointed,
         };
@@ -200,7 +203,8 @@ impl<'d> Partition<'d> {
                 return Ok(());
             }
         };
-        let is_silent = header(&stored.headers, SILENT).is_some();
+        let shared = header(&stored.headers, SHARED).and_then(|text| serde_json::from_str::<Shared>(text).ok());
+        let shared = shared.unwrap_or_default();
         // The time is the broker's: a replay gives the same.
         let outcome = block_in_place(|| self.supervisor.process(&records, stored.time_ms))?;
         self.metrics.add_blocks(1);
@@ -208,15 +212,20 @@ impl<'d> Partition<'d> {
         self.pointer.findings += outcome.findings.len() as u64;
         self.since_checkpoint += records.len();
         self.add_findings(outcome.findings.iter());
-        let rejected = outcome.rejections.iter().filter(|_| !is_silent).map(|rejection| {
+        let own = outcome.rejections.iter().filter(|rejection| !shared.is_of_another(rejection.start));
+        let rejected = own.map(|rejection| {
             let record = records.get(rejection.start as usize..rejection.end as usize).unwrap_or_default();
             let record = String::from_utf8_lossy(record);
             json!({"code": rejection.code, "detail": rejection.detail, "record": record}).to_string()
         });
         self.add_lines(streams::rejected_of(self.number), rejected.collect());
-        if !is_silent && self.mode != Mode::Findings {
-            for message in block::encode(&streams::out_of(self.number), &outcome.apply(&records))? {
+        if self.mode != Mode::Findings {
+            let (output, pieces) = shared.separate(&records, &outcome.splices);
+            for message in block::encode(&streams::out_of(self.number), &output)? {
                 self.add(message);
+            }
+            if !pieces.is_empty() {
+                self.add_pieces(&shared, &pieces)?;
             }
         }
         self.processed = stored.sequence;
@@ -242,6 +251,17 @@ impl<'d> Partition<'d> {
         if !about.is_empty() {
             self.add(found(self.number, text, &about));
         }
+    }
+
+    /// Adds what this partition does to records that others have, too.
+    fn add_pieces(&mut self, shared: &Shared, pieces: &[Piece]) -> Result<(), Error> {
+        let about = Pieces { part: shared.part, count: pieces.len() as u64, of: shared.pieces };
+        let about = serde_json::to_string(&about).map_err(|error| Error::Invalid(error.to_string()))?;
+        for message in block::whole(&streams::shared_by(self.number), &shared::write(pieces)?)? {
+            self.add(message.header(PIECES, &about));
+        }
+        self.shares = true;
+        Ok(())
     }
 
     /// Adds lines, as many as fit in each message.
@@ -278,7 +298,11 @@ impl<'d> Partition<'d> {
         self.pointer.worker.clone_from(&self.worker.name);
         let outputs = std::mem::take(&mut self.outputs);
         self.output_bytes = 0;
-        self.store(&outputs).await
+        self.store(&outputs).await?;
+        if std::mem::take(&mut self.shares) {
+            self.deployment.nats.nudge(joiner::NAME).await;
+        }
+        Ok(())
     }
 
     async fn store(&mut self, outputs: &[Outgoing]) -> Result<(), Error> {

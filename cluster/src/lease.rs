@@ -1,4 +1,4 @@
-//! Leases: who should try to work on a partition. They only avoid work that the fence would refuse.
+//! Leases: who should try to do the work of a stage. They only avoid work that the fence would refuse.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -34,8 +34,8 @@ pub(crate) struct Kept {
 
 impl Lease {
     /// Takes a lease that nobody has.
-    pub(crate) async fn acquire(nats: &Nats, partition: u32, owner: &str) -> Option<Self> {
-        let subject = streams::lease_of(partition);
+    pub(crate) async fn acquire(nats: &Nats, stage: &str, owner: &str) -> Option<Self> {
+        let subject = streams::lease_of(stage);
         let sequence = put(nats, &subject, owner, 0).await.ok()?;
         Some(Self { nats: nats.clone(), subject, owner: owner.to_owned(), sequence })
     }

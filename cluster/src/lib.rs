@@ -3,10 +3,11 @@
 //! Records travel in blocks through three streams:
 //!
 //! ```text
-//! ingest ──► CATENA_IN ──► router ──► CATENA_EVENTS ──► correlator of each partition ──► CATENA_OUT
+//! ingest ──► CATENA_IN ──► routers ──► CATENA_EVENTS ──► correlator of each partition ──► CATENA_OUT
+//!                                                                        joiner ◄── what several share
 //! ```
 //!
-//! Router and correlators are stages: each reads one stream in order and writes another in commits: all outputs
+//! Routers, correlators and joiner are stages: each reads one stream in order and writes another in commits: all outputs
 //! and a *pointer* to how far it has read, in one atomic batch of the server, fenced by the pointer's last sequence. Two processes
 //! that think they own a stage cannot both commit, and one that comes back from the dead is refused whole. So leases only decide who
 //! should try. A correlator's state is in checkpoints beside the pointer; after a restart it reads again what came since, and
@@ -21,6 +22,7 @@ mod correlator;
 mod deployment;
 mod error;
 mod ingest;
+mod joiner;
 mod lease;
 mod metrics;
 mod nats;
@@ -29,6 +31,7 @@ mod pointer;
 mod read;
 mod roster;
 mod router;
+mod shared;
 mod source;
 mod split;
 mod status;

@@ -23,6 +23,8 @@ pub enum Stage {
     Router,
     /// A partition that this process has, or has had.
     Partition(u32),
+    /// The joiner.
+    Joiner,
 }
 
 /// Counts of one stage.
@@ -90,6 +92,10 @@ impl Metrics {
 
     pub(crate) fn router(&self) -> Arc<StageMetrics> {
         self.stage(Stage::Router)
+    }
+
+    pub(crate) fn joiner(&self) -> Arc<StageMetrics> {
+        self.stage(Stage::Joiner)
     }
 
     pub(crate) fn partition(&self, number: u32) -> Arc<StageMetrics> {

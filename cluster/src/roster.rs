@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use crate::nats::{Answer, Nats};
 use crate::turn::Turn;
-use crate::{Error, streams};
+use crate::{Error, joiner, streams};
 
 /// How often a process says that it is there.
 pub(crate) const ROUND: Duration = Duration::from_secs(1);
@@ -23,6 +23,8 @@ pub(crate) struct Roster {
     pub(crate) routers: Vec<String>,
     pub(crate) workers: Vec<String>,
     pub(crate) leased: BTreeSet<u32>,
+    /// Whether somebody joins.
+    pub(crate) has_joiner: bool,
 }
 
 impl Roster {
@@ -42,8 +44,9 @@ impl Roster {
                 roster.routers.push(name.to_owned());
             } else if let Some(name) = subject.strip_prefix(streams::WORKER) {
                 roster.workers.push(name.to_owned());
-            } else if let Some(partition) = subject.strip_prefix(streams::LEASE) {
-                roster.leased.extend(partition.parse::<u32>());
+            } else if let Some(stage) = subject.strip_prefix(streams::LEASE) {
+                roster.leased.extend(stage.parse::<u32>());
+                roster.has_joiner |= stage == joiner::NAME;
             }
         }
         roster.routers.sort_unstable();

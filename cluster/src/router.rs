@@ -185,7 +185,7 @@ impl<'d> Router<'d> {
         if let Some(following) = following {
             self.reading = Some((following.clone(), tokio::spawn(read(following))));
         }
-        let split = block_in_place(|| self.splitter.split(&blocks))?;
+        let split = block_in_place(|| self.splitter.split(*sequences.start(), &blocks))?;
         Ok(Ahead { sequences, split })
     }
 

@@ -1,17 +1,18 @@
 //! Splits blocks of the input into what each partition must see.
 
 use bytes::{Bytes, BytesMut};
-use catena_host::{Mode, Supervisor, push_run};
+use catena_host::{Mode, Route, Supervisor, push_run};
 use tracing::warn;
 
 use crate::commit::Outgoing;
 use crate::deployment::{Deployment, EPOCH};
 use crate::nats::Stored;
 use crate::pointer::Routed;
+use crate::shared::{Place, SHARED, Shared};
 use crate::{Error, block, streams};
 
-/// The header of a block whose records stay in the stream by another partition.
-pub(crate) const SILENT: &str = "Catena-Silent";
+/// The most shared records of a block: a header has their places.
+const MOST_SHARED: usize = 2_000;
 
 /// Splits by the configuration of one epoch.
 pub(crate) struct Splitter {
@@ -30,14 +31,42 @@ pub(crate) struct Split {
     records: u64,
     bytes: u64,
     candidate_bytes: u64,
+    /// Records of several partitions, and the pieces that those make of them.
+    shared: u32,
+    pieces: u64,
 }
 
-/// What is sent to one partition.
-#[derive(Default, Clone)]
+/// What is sent to one partition, in the order of the input.
+#[derive(Default)]
 struct Shard {
+    /// Blocks that are long enough.
+    full: Vec<Part>,
+    last: Part,
+}
+
+/// Records for a block, and which of them other partitions have, too.
+#[derive(Default)]
+struct Part {
     records: BytesMut,
-    /// Records that another partition keeps in the stream.
-    silent: BytesMut,
+    places: Vec<Place>,
+}
+
+impl Shard {
+    fn push(&mut self, records: &[u8], routes: &[Route], at: usize, shared: Option<(u32, bool)>) {
+        let Part { records: to, places } = &mut self.last;
+        let start = to.len();
+        push_run(records, routes, at, to);
+        if let Some((number, is_first)) = shared {
+            places.push(Place(start as u32, to.len() as u32, number, is_first));
+        }
+        if to.len() >= block::TARGET || places.len() >= MOST_SHARED {
+            self.full.push(std::mem::take(&mut self.last));
+        }
+    }
+
+    fn parts(self) -> impl Iterator<Item = Part> {
+        self.full.into_iter().chain([self.last]).filter(|part| !part.records.is_empty())
+    }
 }
 
 impl Split {
@@ -55,10 +84,11 @@ impl Splitter {
         Ok(Self { supervisor, mode, partitions: deployment.partitions, epoch: epoch.to_owned() })
     }
 
-    /// Splits whole blocks. Takes as long as it takes to decompress and route them.
-    pub(crate) fn split(&mut self, blocks: &[Stored]) -> Result<Split, Error> {
+    /// Splits whole blocks, those of the part of the input that begins at a sequence. Takes as long as it takes to decompress and route
+    /// them.
+    pub(crate) fn split(&mut self, part: u64, blocks: &[Stored]) -> Result<Split, Error> {
         let mut split = Split::default();
-        let mut shards = vec![Shard::default(); self.partitions as usize];
+        let mut shards: Vec<Shard> = (0..self.partitions).map(|_| Shard::default()).collect();
         let mut rest = BytesMut::new();
         for stored in blocks {
             match block::decode(&stored.payload) {
@@ -67,16 +97,26 @@ impl Splitter {
                 Err(error) => warn!("{} at {}: {error}", streams::IN, stored.sequence),
             }
         }
-        for (partition, shard) in (0..).zip(&shards) {
-            let (before, events) = (split.outputs.len(), streams::events_of(partition));
-            split.candidate_bytes += (shard.records.len() + shard.silent.len()) as u64;
-            self.push(&events, &shard.records, false, &mut split.outputs)?;
-            self.push(&events, &shard.silent, true, &mut split.outputs)?;
+        for (partition, shard) in (0..).zip(shards) {
+            let before = split.outputs.len();
+            for Part { records, places } in shard.parts() {
+                split.candidate_bytes += records.len() as u64;
+                let mut messages = block::whole(&streams::events_of(partition), &records)?;
+                if !places.is_empty()
+                    && let Some(last) = messages.pop()
+                {
+                    let shared = Shared { part, pieces: split.pieces, places };
+                    let shared = serde_json::to_string(&shared).map_err(|error| Error::Invalid(error.to_string()))?;
+                    messages.push(last.header(SHARED, &shared));
+                }
+                split.outputs.extend(messages.into_iter().map(|message| message.header(EPOCH, &self.epoch)));
+            }
             if split.outputs.len() > before {
                 split.partitions.push(partition);
             }
         }
-        self.push(streams::REST, &rest, false, &mut split.outputs)?;
+        let rest = block::encode(streams::REST, &rest)?;
+        split.outputs.extend(rest.into_iter().map(|message| message.header(EPOCH, &self.epoch)));
         Ok(split)
     }
 
@@ -94,19 +134,15 @@ impl Splitter {
             if route.partitions.is_empty() && self.mode == Mode::Enrich {
                 push_run(records, &routes, at, rest);
             }
+            let is_shared = route.partitions.len() > 1;
             for (place, partition) in route.partitions.iter().enumerate() {
                 let Some(shard) = shards.get_mut(*partition as usize) else { continue };
-                let to = if place == 0 { &mut shard.records } else { &mut shard.silent };
-                push_run(records, &routes, at, to);
+                shard.push(records, &routes, at, is_shared.then_some((split.shared, place == 0)));
             }
-        }
-        Ok(())
-    }
-
-    fn push(&self, subject: &str, records: &[u8], is_silent: bool, outputs: &mut Vec<Outgoing>) -> Result<(), Error> {
-        for message in block::encode(subject, records)? {
-            let message = message.header(EPOCH, &self.epoch);
-            outputs.push(if is_silent { message.header(SILENT, "1") } else { message });
+            if is_shared {
+                split.shared += 1;
+                split.pieces += route.partitions.len() as u64;
+            }
         }
         Ok(())
     }

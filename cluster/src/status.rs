@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::pointer::{self, Routed};
 use crate::roster::Roster;
-use crate::{Deployment, Error, streams};
+use crate::{Deployment, Error, joiner, streams};
 
 /// The state of a fleet.
 #[derive(Clone, Debug, Serialize)]
@@ -21,6 +21,8 @@ pub struct Status {
     pub bytes: u64,
     /// See `records`.
     pub candidate_bytes: u64,
+    /// Parts of the input with records that concern several partitions, not all of which are done.
+    pub unjoined: u64,
     /// The routers that are there.
     pub routers: Vec<String>,
     /// The workers that are there.
@@ -57,6 +59,8 @@ pub async fn status(deployment: &Deployment) -> Result<Status, Error> {
     let nats = &deployment.nats;
     let (routed, _) = pointer::load::<Routed>(nats, streams::EVENTS, streams::ROUTED).await?;
     let roster = Roster::look(nats).await?;
+    let (joined, _) = joiner::load(nats).await?;
+    let shared = nats.last(streams::OUT, streams::SHARED).await?;
     let mut partitions = Vec::new();
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis() as u64;
     for partition in 0..deployment.partitions {
@@ -79,6 +83,7 @@ pub async fn status(deployment: &Deployment) -> Result<Status, Error> {
         records: routed.records,
         bytes: routed.bytes,
         candidate_bytes: routed.candidate_bytes,
+        unjoined: joined.incomplete.len() as u64 + u64::from(shared.is_some_and(|last| last.sequence > joined.input)),
         routers: roster.routers,
         workers: roster.workers,
         partitions,

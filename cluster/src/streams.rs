@@ -10,7 +10,8 @@ use crate::nats::{Answer, Nats, code};
 pub(crate) const IN: &str = "CATENA_IN";
 /// What correlators read: `catena.events.PARTITION`; and what passes them by: `catena.rest`, with the router's pointer `catena.routed`.
 pub(crate) const EVENTS: &str = "CATENA_EVENTS";
-/// What correlators write: `catena.out.PARTITION`, `catena.findings.PARTITION`, and their pointers, `catena.correlated.PARTITION`.
+/// What correlators write: `catena.out.PARTITION`, `catena.findings.PARTITION`, and their pointers, `catena.correlated.PARTITION`; and what
+/// the joiner does with what several share, with its pointer, `catena.joined`.
 pub(crate) const OUT: &str = "CATENA_OUT";
 /// Checkpoints: `catena.state.PARTITION.GENERATION`.
 pub(crate) const STATE: &str = "CATENA_STATE";
@@ -21,6 +22,9 @@ pub(crate) const LEASES: &str = "CATENA_LEASES";
 
 pub(crate) const REST: &str = "catena.rest";
 pub(crate) const ROUTED: &str = "catena.routed";
+/// What correlators do to records that several of them have: `catena.shared.PARTITION`.
+pub(crate) const SHARED: &str = "catena.shared.*";
+pub(crate) const JOINED: &str = "catena.joined";
 
 pub(crate) fn source(name: &str) -> String {
     format!("catena.in.{name}")
@@ -42,6 +46,10 @@ pub(crate) fn rejected_of(partition: u32) -> String {
     format!("catena.rejected.{partition}")
 }
 
+pub(crate) fn shared_by(partition: u32) -> String {
+    format!("catena.shared.{partition}")
+}
+
 pub(crate) fn pointer_of(partition: u32) -> String {
     format!("catena.correlated.{partition}")
 }
@@ -57,8 +65,8 @@ pub(crate) const ROUTER: &str = "catena.router.";
 /// See [`LEASE`].
 pub(crate) const WORKER: &str = "catena.worker.";
 
-pub(crate) fn lease_of(partition: u32) -> String {
-    format!("{LEASE}{partition}")
+pub(crate) fn lease_of(stage: &str) -> String {
+    format!("{LEASE}{stage}")
 }
 
 /// Seconds after which a lease that is not renewed is free.
@@ -113,7 +121,7 @@ fn wanted(retention: &Retention) -> [Value; 6] {
         stream(EVENTS, &["catena.events.*", REST, ROUTED], retention.waiting_bytes, 0, -1),
         stream(
             OUT,
-            &["catena.out.*", "catena.findings.*", "catena.rejected.*", "catena.correlated.*"],
+            &["catena.out.*", "catena.findings.*", "catena.rejected.*", "catena.correlated.*", SHARED, JOINED],
             retention.output_bytes,
             retention.output_seconds,
             -1,

@@ -1,4 +1,4 @@
-//! A worker: the correlators of a fair share of the partitions.
+//! A worker: the correlators of a fair share of the partitions, and the joiner if nobody else is.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use tracing::{info, warn};
 
 use crate::correlator::Partition;
 use crate::deployment::Deployment;
+use crate::joiner::{self, Joiner};
 use crate::lease::Lease;
 use crate::metrics::{Metrics, StageMetrics};
 use crate::roster::{self, ROUND, Roster};
@@ -43,6 +44,7 @@ pub async fn work(
     stop: &Arc<AtomicBool>,
 ) -> Result<(), Error> {
     let presence = format!("{}{}", streams::WORKER, worker.name);
+    let mut joiner: Option<Owned> = None;
     let mut owned: BTreeMap<u32, Owned> = BTreeMap::new();
     while !stop.load(Ordering::Relaxed) {
         for (partition, ended) in take_ended(&mut owned) {
@@ -52,6 +54,11 @@ pub async fn work(
                 Ok(Err(error)) => warn!("partition {partition}: {error}"),
                 Err(error) => warn!("partition {partition}: {error}"),
             }
+        }
+        if let Some(ended) = joiner.take_if(|one| one.task.is_finished())
+            && let Ok(Err(error)) = ended.task.await
+        {
+            warn!("joiner: {error}");
         }
         // Without an answer, all goes on as it is.
         let _ = roster::announce(&deployment.nats, &presence).await;
@@ -65,12 +72,18 @@ pub async fn work(
             let places = free.len().max(1);
             free.rotate_left(first as usize % places);
             for partition in free.into_iter().take(share.saturating_sub(owned.len())) {
-                if let Some(lease) = Lease::acquire(&deployment.nats, partition, &worker.name).await {
+                if let Some(lease) = Lease::acquire(&deployment.nats, &partition.to_string(), &worker.name).await {
                     owned.insert(
                         partition,
                         start(deployment.clone(), partition, worker.clone(), metrics.partition(partition), lease),
                     );
                 }
+            }
+            if joiner.is_none()
+                && !roster.has_joiner
+                && let Some(lease) = Lease::acquire(&deployment.nats, joiner::NAME, &worker.name).await
+            {
+                joiner = Some(start_joiner(deployment.clone(), metrics.joiner(), lease));
             }
             for (_, surplus) in owned.iter().skip(share) {
                 surplus.stop.store(true, Ordering::Relaxed);
@@ -80,6 +93,10 @@ pub async fn work(
     }
     roster::leave(&deployment.nats, &presence).await;
     owned.values().for_each(|one| one.stop.store(true, Ordering::Relaxed));
+    if let Some(one) = joiner {
+        one.stop.store(true, Ordering::Relaxed);
+        let _ = one.task.await;
+    }
     for (partition, one) in owned {
         if let Ok(Err(error)) = one.task.await {
             warn!("partition {partition}: {error}");
@@ -91,6 +108,22 @@ pub async fn work(
 fn take_ended(owned: &mut BTreeMap<u32, Owned>) -> Vec<(u32, Owned)> {
     let ended: Vec<u32> = owned.iter().filter(|(_, one)| one.task.is_finished()).map(|(number, _)| *number).collect();
     ended.into_iter().filter_map(|number| owned.remove(&number).map(|one| (number, one))).collect()
+}
+
+/// Runs the joiner under its lease.
+fn start_joiner(deployment: Deployment, metrics: Arc<StageMetrics>, lease: Lease) -> Owned {
+    let stop = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&stop);
+    let task = tokio::spawn(async move {
+        let lease = lease.keep();
+        let ended = match Joiner::recover(&deployment, metrics).await {
+            Ok(mut joiner) => joiner.run(&lease.is_lost, &told).await,
+            Err(error) => Err(error),
+        };
+        lease.release().await;
+        ended
+    });
+    Owned { task, stop }
 }
 
 /// Runs a partition under its lease.

@@ -33,7 +33,7 @@ pub use error::Error;
 pub use limits::Limits;
 pub use merge::{Fate, Merge};
 pub use outcome::{Mode, Outcome, Splice};
-pub use partition::{push_run, with_partition};
+pub use partition::{push_run, together, with_partition};
 pub use sandbox::{Correlator, Fault, FaultKind, Finding, Metric, MetricKind, Rejection, Route, Sandbox, Unrecognised};
 pub use supervisor::{Bounds, Health, POISON, Supervisor};
 

@@ -4,7 +4,7 @@ use bytes::BytesMut;
 use memchr::memchr;
 use serde_json::{Value, json};
 
-use crate::Route;
+use crate::{Route, Splice};
 
 /// The configuration of the correlator of one of several partitions.
 pub fn with_partition(config: &str, index: u32, count: u32) -> String {
@@ -28,6 +28,23 @@ pub fn push_run(batch: &[u8], routes: &[Route], at: usize, to: &mut BytesMut) ->
         to.extend_from_slice(b"\n");
     }
     start
+}
+
+/// What the correlators of several partitions do to one record, in the order of the partitions: an annotation by any of them counts, and
+/// all of them make one, by `join`. Splices that only a faulty component inserts may not be joined; then one is kept.
+pub fn together(mut by_partition: Vec<Vec<Splice>>, join: impl Fn(&[&str]) -> Option<String>) -> Vec<Splice> {
+    if by_partition.len() == 1 {
+        return by_partition.pop().unwrap_or_default();
+    }
+    let inserted = by_partition.iter().flatten().filter(|splice| splice.start == splice.end);
+    let texts: Vec<&str> = inserted.clone().map(|splice| splice.text.as_str()).collect();
+    match inserted.clone().next() {
+        Some(Splice { start, end, text }) => {
+            let text = join(&texts).unwrap_or_else(|| text.clone());
+            vec![Splice { start: *start, end: *end, text }]
+        }
+        None => by_partition.into_iter().next().unwrap_or_default(),
+    }
 }
 
 /// Whether a run is the last part of a truncated container, with nothing after it on its line. On a line of its own it

@@ -68,6 +68,7 @@ fn labels(stage: &Stage) -> String {
         Stage::Source(name) => format!("{{role=\"ingest\",source={name:?}}}"),
         Stage::Router => "{role=\"route\"}".to_owned(),
         Stage::Partition(number) => format!("{{role=\"work\",partition=\"{number}\"}}"),
+        Stage::Joiner => "{role=\"join\"}".to_owned(),
         _ => String::new(),
     }
 }

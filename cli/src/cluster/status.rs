@@ -19,6 +19,9 @@ pub async fn status(deployment: &Deployment, arguments: &StatusArguments) -> Res
     let share = 100.0 * status.candidate_bytes as f64 / (status.bytes.max(1)) as f64;
     println!("epoch {}; {} records routed, {share:.2} % of the bytes to correlators", status.epoch, status.records);
     println!("{} messages wait for the routers", status.waiting_blocks);
+    if status.unjoined > 0 {
+        println!("{} parts have records that concern several partitions, not all of which are done", status.unjoined);
+    }
     println!("routers: {}; workers: {}", listed(&status.routers), listed(&status.workers));
     println!(
         "{:>9}  {:<24} {:>8} {:>12} {:>10} {:>12} {:>8}",

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
-use catena_host::{Fate, Merge, Mode, Outcome, Route, Splice, push_run};
+use catena_host::{Fate, Merge, Mode, Outcome, Route, Splice, push_run, together};
 
 /// A batch, split into one shard per partition.
 pub struct Shards {
@@ -77,7 +77,7 @@ impl Shards {
             };
             let moved: Vec<_> = route.partitions.iter().filter_map(of).collect();
             let fate = match moved.is_empty() {
-                false => Fate::Processed(together(moved)),
+                false => Fate::Processed(together(moved, |texts| catena::join_annotations(texts).ok())),
                 true => {
                     merge.outcome.records += route.records;
                     merge.outcome.dropped += if mode == Mode::Enrich { 0 } else { route.records };
@@ -87,23 +87,6 @@ impl Shards {
             merge.part(range(route), fate);
         }
         merge.finish()
-    }
-}
-
-/// What the correlators of several partitions do to one record: an annotation by any of them counts, and all of them make one.
-fn together(mut by_partition: Vec<Vec<Splice>>) -> Vec<Splice> {
-    if by_partition.len() == 1 {
-        return by_partition.pop().unwrap_or_default();
-    }
-    let inserted = by_partition.iter().flatten().filter(|splice| splice.start == splice.end);
-    let texts: Vec<&str> = inserted.clone().map(|splice| splice.text.as_str()).collect();
-    match inserted.clone().next() {
-        Some(Splice { start, end, text }) => {
-            // Only a faulty component inserts what cannot be joined.
-            let text = catena::join_annotations(&texts).unwrap_or_else(|_| text.clone());
-            vec![Splice { start: *start, end: *end, text }]
-        }
-        None => by_partition.into_iter().next().unwrap_or_default(),
     }
 }
 
