@@ -12,7 +12,7 @@ import subprocess
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ def free_ports(count: int) -> list[int]:
 class Servers:
     """Three servers, each with a store of its own."""
 
-    def __init__(self, folder: Path, sync: str = "always") -> None:
+    def __init__(self, folder: Path, sync: str = "always", settings: str = "") -> None:
         self.folder = folder
         self.clients, routes, self.monitors = free_ports(3), free_ports(3), free_ports(3)
         self.urls = ",".join(f"nats://127.0.0.1:{port}" for port in self.clients)
@@ -44,7 +44,7 @@ class Servers:
             (folder / f"server-{number}.conf").write_text(
                 f'server_name: n{number}\nlisten: "127.0.0.1:{self.clients[number]}"\nhttp: "127.0.0.1:{self.monitors[number]}"\n'
                 f'jetstream {{ store_dir: "{folder}/store-{number}", sync_interval: {sync} }}\n'
-                f'cluster {{ name: desk, listen: "127.0.0.1:{routes[number]}", routes: [{peers}], no_advertise: true }}\n'
+                f'cluster {{ name: desk, listen: "127.0.0.1:{routes[number]}", routes: [{peers}], no_advertise: true }}\n{settings}'
             )
 
     def start(self, number: int) -> None:
@@ -100,11 +100,13 @@ class Fleet:
     def __init__(self, servers: Servers, folder: Path) -> None:
         self.servers, self.folder = servers, folder
         self.urls = servers.urls
+        # For every command.
+        self.options: list[object] = []
         self.running: dict[str, subprocess.Popen[bytes]] = {}
 
     def command(self, *arguments: object) -> list[str]:
         role, *rest = (str(one) for one in arguments)
-        return [CATENA, "cluster", role, "--nats", self.urls, *rest]
+        return [CATENA, "cluster", role, "--nats", self.urls, *map(str, self.options), *rest]
 
     def call(self, *arguments: object, check: bool = True) -> bytes:
         done = subprocess.run(self.command(*arguments, "--log-level", "warn"), capture_output=True, timeout=120)
@@ -119,8 +121,8 @@ class Fleet:
     def start_worker(self, name: str, *options: object) -> None:
         self.start(name, "work", "--name", name, *options)
 
-    def start_router(self, name: str) -> None:
-        self.start(name, "route", "--name", name)
+    def start_router(self, name: str, *options: object) -> None:
+        self.start(name, "route", "--name", name, *options)
 
     def init(self, config: Path, *options: object) -> None:
         """Waits until the servers have a leader."""
@@ -156,6 +158,9 @@ class Fleet:
     def workers(self) -> list[str]:
         return [name for name in self.running if name.startswith("worker")]
 
+    def routers(self) -> list[str]:
+        return [name for name in self.running if name.startswith("router")]
+
     def status(self) -> dict[str, Any] | None:
         try:
             return json.loads(self.call("status", "--json"))
@@ -177,7 +182,8 @@ class Chaos:
         for due, undo in [one for one in self.later if one[0] <= now]:
             self.later.remove((due, undo))
             undo()  # type: ignore[operator]
-        faults = [self.kill_worker] * 3 + [self.stop_worker, self.leave, self.kill_router, self.kill_server, self.kill_servers, self.change]
+        faults = [self.kill_worker] * 3 + [self.stop_worker, self.leave, self.kill_router, self.stop_router]
+        faults += [self.kill_leader, self.kill_server, self.kill_servers, self.change]
         fault = self.random.choice(faults)
         self.counts[fault.__name__] += 1
         fault()
@@ -196,8 +202,14 @@ class Chaos:
         self.fleet.start_worker(name)
 
     def stop_worker(self) -> None:
+        self.stop(self.fleet.workers())
+
+    def stop_router(self) -> None:
+        self.stop(self.fleet.routers())
+
+    def stop(self, names: list[str]) -> None:
         """Stopped for longer than its leases: it comes back as a zombie."""
-        process = self.fleet.running[self.random.choice(self.fleet.workers())]
+        process = self.fleet.running[self.random.choice(names)]
         process.send_signal(signal.SIGSTOP)
         self.after(15, lambda: process.poll() is None and process.send_signal(signal.SIGCONT))
 
@@ -208,12 +220,17 @@ class Chaos:
         self.fleet.start_worker(f"worker-{self.next_worker}")
 
     def kill_router(self) -> None:
-        name = self.random.choice([name for name in self.fleet.running if name.startswith("router")])
+        name = self.random.choice(self.fleet.routers())
         self.fleet.end(name)
         self.fleet.start_router(name)
 
-    def kill_server(self) -> None:
-        number = self.random.randrange(3)
+    def kill_leader(self) -> None:
+        """That of a stream to which somebody commits."""
+        leader = self.fleet.servers.leader(self.random.choice(["CATENA_IN", "CATENA_EVENTS", "CATENA_OUT"]))
+        self.kill_server(leader)
+
+    def kill_server(self, number: int | None = None) -> None:
+        number = self.random.randrange(3) if number is None else number
         self.fleet.servers.kill(number)
         time.sleep(self.random.uniform(0, 2))
         self.fleet.servers.start(number)
@@ -229,6 +246,17 @@ class Chaos:
         self.fleet.call("apply", "--config", self.random.choice(self.configs), check=False)
 
 
+def metrics(port: int) -> str:
+    """What a process on the loopback tells about itself."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        return answer.read().decode()
+
+
+def value(text: str, start: str) -> float:
+    """The sum of the samples that begin so."""
+    return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(start))
+
+
 def plain(findings: bytes) -> list[str]:
     """Findings without the place of their record, which one process names by file and line."""
     found = []
@@ -237,6 +265,20 @@ def plain(findings: bytes) -> list[str]:
         finding.pop("enrichments", None)
         found.append(json.dumps(finding, sort_keys=True))
     return sorted(found)
+
+
+def envelopes(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Puts three records of fifty into one: it concerns the identities of all."""
+    several: list[str] = []
+    for number, line in enumerate(lines):
+        if number % 50 >= 3:
+            yield line
+            continue
+        several.append(line.decode())
+        if len(several) == 3:
+            yield json.dumps({"Messages": [{"Body": one} for one in several]}).encode() + b"\n"
+            several.clear()
+    yield from (line.encode() for line in several)
 
 
 def sample(path: Path, records: int, chains: int, seed: int = 7) -> Path:
@@ -268,8 +310,8 @@ def records(output: bytes) -> Iterator[bytes]:
         yield from (json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode() for record in json.loads(line)["Records"])
 
 
-def compare(fleet: Fleet, config: Path, paths: list[Path]) -> str:
-    """Compares findings and output with those of one process. Returns both counts."""
+def compare(fleet: Fleet, config: Path, paths: list[Path], twice: bool = False) -> str:
+    """Compares findings and output with those of one process, where records may come twice if told so. Returns both counts."""
     found, output = fleet.call("read", "findings"), fleet.call("read", "records")
     own = fleet.folder / "findings.ndjson"
     one = subprocess.run(
@@ -280,6 +322,8 @@ def compare(fleet: Fleet, config: Path, paths: list[Path]) -> str:
     if missing or more:
         raise AssertionError(f"{missing.total()} of {len(expected)} findings are missing, {more.total()} are too many")
     lines, own_lines = Counter(records(output)), Counter(records(one.stdout))
+    if twice:
+        lines, own_lines = Counter(set(lines)), Counter(set(own_lines))
     if lines != own_lines:
         raise AssertionError(f"{(own_lines - lines).total()} of {own_lines.total()} records are missing, {(lines - own_lines).total()} are too many")
     return f"{len(got)} findings and {lines.total()} records"

@@ -16,11 +16,13 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import desk
+import secure
 
 RECORDS, CHAINS = 20_000, 60
 
@@ -35,6 +37,7 @@ class Case:
         self.config = folder / "config.json"
         self.config.write_text('{"mode":"filter"}')
         self.files: list[Path] = []
+        self.has_failed = False
 
     def up(self, *options: object, routers: int = 2, workers: int = 2, partitions: int = 8) -> None:
         self.servers.start_all()
@@ -118,13 +121,15 @@ def a_zombie_worker_is_refused(case: Case) -> str:
 
 
 class Proxy(threading.Thread):
-    """Passes a worker's connection on, and again and again loses what the server answers, and the connection."""
+    """Passes connections on. Again and again it waits for a commit, passes it on, and loses the answer and the connection."""
 
     def __init__(self, to: int) -> None:
         super().__init__(daemon=True)
         self.to = to
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
+        # Seconds of a connection before a commit of it is lost.
+        self.every = 0.5
         self.lost = 0
 
     def run(self) -> None:
@@ -135,15 +140,12 @@ class Proxy(threading.Thread):
             except OSError:
                 near.close()
                 continue
-            deaf = threading.Event()
-            threading.Thread(target=self.pump, args=(near, far, None), daemon=True).start()
-            threading.Thread(target=self.pump, args=(far, near, deaf), daemon=True).start()
-            threading.Thread(target=self.lose, args=(near, far, deaf), daemon=True).start()
+            deaf, due = threading.Event(), time.monotonic() + self.every
+            threading.Thread(target=self.pump, args=(near, far, deaf, due), daemon=True).start()
+            threading.Thread(target=self.pump, args=(far, near, deaf, None), daemon=True).start()
 
-    def lose(self, near: socket.socket, far: socket.socket, deaf: threading.Event) -> None:
-        time.sleep(1.5)
-        deaf.set()
-        # Long enough for a commit to arrive and its answer to be lost.
+    def lose(self, near: socket.socket, far: socket.socket) -> None:
+        # Long enough for the commit to be stored.
         time.sleep(0.3)
         self.lost += 1
         for one in (near, far):
@@ -152,30 +154,42 @@ class Proxy(threading.Thread):
             except OSError:
                 pass
 
-    def pump(self, source: socket.socket, to: socket.socket, deaf: threading.Event | None) -> None:
+    def pump(self, source: socket.socket, to: socket.socket, deaf: threading.Event, due: float | None) -> None:
+        """To the server with a time when it is due, from the server without one, until nothing is let through."""
+        before = b""
         try:
             while data := source.recv(1 << 16):
-                if deaf is None or not deaf.is_set():
-                    to.sendall(data)
+                if due is None and deaf.is_set():
+                    continue
+                is_commit = due is not None and time.monotonic() >= due and b"Catena-Commit:" in before + data
+                if is_commit and not deaf.is_set():
+                    deaf.set()
+                    threading.Thread(target=self.lose, args=(source, to), daemon=True).start()
+                to.sendall(data)
+                before = data[-16:]
         except OSError:
             pass
 
 
 def answers_to_commits_are_lost(case: Case) -> str:
-    case.up(workers=0)
+    """Those of ingest, of a router and of workers."""
+    case.up(routers=0, workers=0)
     proxy = Proxy(case.servers.clients[0])
     proxy.start()
-    case.fleet.urls = f"nats://127.0.0.1:{proxy.port}"
-    for number in range(2):
-        case.worker(f"worker-{number}")
-    case.fleet.urls = case.servers.urls
-    for number, _ in enumerate(case.parts(20)):
-        # Not in step with the proxy.
-        time.sleep(1.1 + number % 7 * 0.13)
+    direct, through = case.servers.urls, f"nats://127.0.0.1:{proxy.port}"
+    case.fleet.urls = through
+    names = ["router-0", "worker-0", "worker-1"]
+    case.fleet.start_router(names[0])
+    for name in names[1:]:
+        case.worker(name)
+    for _ in case.parts(20):
+        case.fleet.urls = through
+        time.sleep(1)
+    case.fleet.urls = direct
     told = case.check()
-    unknown = sum(case.fleet.log(f"worker-{number}").count("unknown whether") for number in range(2))
-    assert proxy.lost > 4, "no connection was lost"
-    return f"{told}; {proxy.lost} connections lost, {unknown} commits without an answer"
+    unknown = {name: case.fleet.log(name).count("unknown whether") for name in names}
+    assert min(unknown["router-0"], unknown["worker-0"] + unknown["worker-1"]) > 2, f"too few answers were lost: {unknown}"
+    return f"{told}; {proxy.lost} connections lost in a commit; {unknown} answers missed"
 
 
 def workers_are_killed_at_any_time(case: Case) -> str:
@@ -420,6 +434,120 @@ def fail_over(case: Case) -> str:
     return f"{case.check()}; first commit by another after {first:.1f} s, of all {len(owned)} partitions after {last:.1f} s"
 
 
+def routers_share_the_work(case: Case) -> str:
+    """Three at once, one of which is killed, and a fourth that joins."""
+    case.up(routers=0, workers=1)
+    ports = desk.free_ports(4)
+    parts = case.parts(120, records=120_000)
+    for number in range(3):
+        case.fleet.start_router(f"router-{number}", "--metrics", ports[number])
+    for number, _ in enumerate(parts):
+        if number == 90:
+            taken = [desk.value(desk.metrics(port), "catena_cluster_messages_total") for port in ports[:3]]
+            case.fleet.end("router-1")
+            case.fleet.start_router("router-3", "--metrics", ports[3])
+    told = case.check()
+    taken.append(desk.value(desk.metrics(ports[3]), "catena_cluster_messages_total"))
+    assert all(count > 0 for count in taken), f"one had nothing to do: {taken}"
+    return f"{told}; messages by router: {', '.join(f'{count:.0f}' for count in taken)}"
+
+
+def a_file_of_one_long_line_passes(case: Case) -> str:
+    """As CloudTrail writes them: a line of 28 MB, which fits no message."""
+    case.config.write_text('{"mode":"enrich"}')
+    case.up()
+    lines = desk.sample(case.folder / "whole.ndjson", RECORDS, CHAINS).read_bytes().splitlines()
+    path = case.folder / "trail.json"
+    path.write_bytes(b'{"Records":[' + b",".join(lines) + b"]}\n")
+    case.files.append(path)
+    case.fleet.ingest("case", path)
+    return case.check()
+
+
+def records_of_several_identities_are_joined(case: Case) -> str:
+    """Envelopes with up to five records of different callers, and workers that are killed: the output is that of one process."""
+    case.config.write_text('{"mode":"enrich"}')
+    case.up()
+    lines = desk.sample(case.folder / "whole.ndjson", RECORDS, CHAINS).read_text().splitlines()
+    wrapped, at = [], 0
+    while at < len(lines):
+        some = lines[at : at + len(wrapped) % 5 + 1]
+        wrapped.append(json.dumps({"Messages": [{"Body": one} for one in some]}))
+        at += len(some)
+    for number in range(8):
+        path = case.folder / f"part-{number}.ndjson"
+        path.write_text("\n".join(wrapped[number::8]) + "\n")
+        case.files.append(path)
+        case.fleet.ingest("case", *case.files)
+        time.sleep(2)
+        name = f"worker-{number % 2}"
+        case.fleet.end(name)
+        case.servers.request("$JS.API.STREAM.PURGE.CATENA_LEASES", b"{}")
+        case.worker(name)
+    told = case.check()
+    joined = json.loads(case.servers.request("$JS.API.STREAM.INFO.CATENA_OUT", b'{"subjects_filter":"catena.out.joined"}'))
+    assert joined["state"].get("subjects"), "nothing was joined"
+    return told
+
+
+def listeners_keep_what_they_acknowledge(case: Case) -> str:
+    """Killed again and again while clients post, who post again what was not acknowledged."""
+    case.up()
+    whole = desk.sample(case.folder / "whole.ndjson", RECORDS, CHAINS)
+    case.files.append(whole)
+    lines = whole.read_bytes().splitlines(keepends=True)
+    (port,) = desk.free_ports(1)
+
+    def start() -> None:
+        case.fleet.start("listener", "ingest", "--source", "case", "--listen", f"http://127.0.0.1:{port}")
+
+    start()
+    killed, again = time.monotonic(), 0
+    for at in range(0, len(lines), 25):
+        while True:
+            try:
+                request = urllib.request.Request(f"http://127.0.0.1:{port}/", b"".join(lines[at : at + 25]))
+                with urllib.request.urlopen(request, timeout=20):
+                    break
+            except OSError:
+                again += 1
+                time.sleep(0.1)
+        if time.monotonic() - killed > 1.5:
+            case.fleet.end("listener")
+            start()
+            killed = time.monotonic()
+    assert again > 0, "it was never away"
+    desk.wait_until_done(case.fleet)
+    # What was stored, and not acknowledged before the kill, is there twice.
+    return f"{desk.compare(case.fleet, case.config, case.files, twice=True)}; {again} requests were made again"
+
+
+def strangers_are_kept_out(case: Case) -> str:
+    """TLS on both sides, credentials, and accounts: another account sees nothing of the fleet."""
+    secure.certificates(case.folder)
+    case.servers = desk.Servers(case.folder, settings=secure.Accounts(case.folder).settings)
+    case.fleet = desk.Fleet(case.servers, case.folder)
+    case.fleet.urls = case.fleet.urls.replace("nats://", "tls://")
+    tls = ["--ca", case.folder / "ca.pem", "--cert", case.folder / "client.pem", "--key", case.folder / "client.key"]
+    case.fleet.options = [*tls, "--creds", case.folder / "fleet.creds"]
+    case.up()
+    for _ in case.parts(3):
+        pass
+    told = case.check()
+    ours = case.fleet.options
+    refused = {}
+    for who, options in {
+        "no certificate": [*tls[:2], *ours[-2:]],
+        "no credentials": tls,
+        "another account": [*tls, "--creds", case.folder / "other.creds"],
+    }.items():
+        case.fleet.options = options
+        asked = subprocess.run(case.fleet.command("status"), capture_output=True, text=True, timeout=60)
+        assert asked.returncode != 0 and asked.stderr.strip(), f"{who} got in: {asked.stdout}"
+        refused[who] = asked.stderr.strip().splitlines()[-1]
+    return f"{told}; {refused}"
+
+
 CASES: dict[str, Callable[[Case], str]] = {
     one.__name__.replace("_", "-"): one
     for one in [
@@ -439,6 +567,11 @@ CASES: dict[str, Callable[[Case], str]] = {
         a_damaged_checkpoint_is_passed_over,
         servers_that_write_late_are_warned_about,
         replicas_are_not_asked,
+        routers_share_the_work,
+        a_file_of_one_long_line_passes,
+        records_of_several_identities_are_joined,
+        listeners_keep_what_they_acknowledge,
+        strangers_are_kept_out,
         every_finding_is_sent,
         fail_over,
     ]
@@ -451,7 +584,8 @@ def fleet_for(case: str) -> Iterator[Case]:
     made = Case(folder, "2m" if case == "servers-that-write-late-are-warned-about" else "always")
     try:
         yield made
-        shutil.rmtree(folder)
+        if not made.has_failed:
+            shutil.rmtree(folder)
     finally:
         for process in [*made.fleet.running.values(), *made.servers.running.values()]:
             process.send_signal(signal.SIGCONT)
@@ -472,6 +606,7 @@ def main() -> int:
                 print(f"ok     {name}: {CASES[name](case)} ({time.monotonic() - began:.0f} s)", flush=True)
             except (AssertionError, RuntimeError, subprocess.TimeoutExpired) as problem:
                 failed += 1
+                case.has_failed = True
                 print(f"FAILED {name}: {problem}; logs are in {case.folder}", flush=True)
     print(f"{len(chosen) - failed} passed, {failed} failed")
     return 1 if failed else 0

@@ -165,9 +165,12 @@ impl Deployment {
     ///
     /// [`Error::Invalid`] if there is none, [`Error::Component`], [`Error::Nats`].
     pub async fn join(nats: Nats, component: &[u8], sandbox: Arc<Sandbox>) -> Result<Self, Error> {
+        let missing = || Error::Invalid("there is no deployment on these servers: run `catena cluster init`".into());
+        if !streams::is_there(&nats, streams::DEPLOYMENT).await? {
+            return Err(missing());
+        }
         let (described, _) = pointer::load::<Option<Described>>(&nats, streams::DEPLOYMENT, SUBJECT).await?;
-        let described =
-            described.ok_or_else(|| Error::Invalid("there is no deployment: run `catena cluster init`".into()))?;
+        let described = described.ok_or_else(missing)?;
         let Described { partitions, epoch } = described;
         let joined = Self { nats, sandbox, component: digest(component), partitions, epoch };
         joined.config(&joined.epoch).await?;

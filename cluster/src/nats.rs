@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_nats::client::RequestErrorKind;
-use async_nats::{Client, ConnectOptions, HeaderMap, Request, Subscriber};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, HeaderMap, Request, Subscriber};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
@@ -33,6 +33,9 @@ pub struct Access {
 
 /// How long to wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long to wait for servers that are starting.
+const START: Duration = Duration::from_secs(10);
 
 /// How long a read waits for servers that do not answer.
 const OUTAGE: Duration = Duration::from_secs(120);
@@ -90,7 +93,7 @@ impl Nats {
     ///
     /// [`Error::Nats`] if no server answers or lets this client in.
     pub async fn connect(access: &Access, name: &str) -> Result<Self, Error> {
-        let mut options = ConnectOptions::new().name(name).request_timeout(Some(PATIENCE)).retry_on_initial_connect();
+        let mut options = ConnectOptions::new().name(name).request_timeout(Some(PATIENCE));
         if let Some(file) = &access.credentials {
             options = options.credentials_file(file).await?;
         }
@@ -101,23 +104,37 @@ impl Nats {
             options = options.add_client_certificate(certificate.clone(), key.clone());
         }
         let servers: Vec<String> = access.servers.split(',').map(|url| url.trim().to_owned()).collect();
-        let client = options.connect(servers).await.map_err(|error| Error::Nats(error.to_string()))?;
+        let began = Instant::now();
+        let client = loop {
+            match options.clone().connect(&*servers).await {
+                Ok(client) => break client,
+                // It may be starting.
+                Err(error) if error.kind() == ConnectErrorKind::Io && began.elapsed() < START => {
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+                Err(error) => {
+                    let why = source(&error).unwrap_or_else(|| error.to_string());
+                    return Err(Error::Nats(format!("cannot connect to {}: {why}", access.servers)));
+                }
+            }
+        };
         let nats = Self { client, connected: Instant::now(), answered: Arc::default() };
         nats.wait_until_up().await?;
         Ok(nats)
     }
 
     async fn wait_until_up(&self) -> Result<(), Error> {
-        for _ in 0..50 {
-            if matches!(self.api("INFO", &Value::Null).await, Answer::Ok(_)) {
-                return Ok(());
+        let began = Instant::now();
+        loop {
+            let why = match self.api("INFO", &Value::Null).await {
+                Answer::Ok(_) => return Ok(()),
+                Answer::Refused(error) => error.description,
+                Answer::Unknown(why) => why,
+            };
+            if began.elapsed() > START {
+                return Err(Error::Nats(format!("JetStream is not available: {why}")));
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-        match self.api("INFO", &Value::Null).await {
-            Answer::Ok(_) => Ok(()),
-            Answer::Refused(error) => Err(Error::Nats(format!("JetStream is not available: {}", error.description))),
-            Answer::Unknown(why) => Err(Error::Nats(why)),
         }
     }
 
@@ -233,6 +250,12 @@ impl Nats {
             }
         }
     }
+}
+
+/// What is behind an error, in words.
+fn source(error: &dyn std::error::Error) -> Option<String> {
+    let source = error.source()?;
+    Some(source.source().map_or_else(|| source.to_string(), ToString::to_string))
 }
 
 /// What a server says.

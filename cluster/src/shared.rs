@@ -198,7 +198,7 @@ mod tests {
         };
         let annotation =
             ",\"catena\":{\"matches\":[{\"analytic\":{\"uid\":\"b\"},\"step\":\"s\",\"finding_info\":[]}]}";
-        let mut pieces = piece(vec![insertion(7, annotation)], false);
+        let mut pieces = piece(vec![insertion(6, annotation)], false);
         pieces.extend(piece(vec![deletion(0, record.len())], true));
         let joined = String::from_utf8(join(pieces)).unwrap();
         assert!(joined.starts_with("{\"n\":1,\"catena\""), "{joined}");

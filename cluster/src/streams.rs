@@ -160,6 +160,16 @@ pub(crate) async fn differences(nats: &Nats, retention: &Retention) -> Result<Ve
     Ok(all)
 }
 
+/// Whether a stream exists.
+pub(crate) async fn is_there(nats: &Nats, name: &str) -> Result<bool, Error> {
+    match nats.api(&format!("STREAM.INFO.{name}"), &Value::Null).await {
+        Answer::Ok(_) => Ok(true),
+        Answer::Refused(error) if error.err_code == code::STREAM_NOT_FOUND => Ok(false),
+        Answer::Refused(error) => Err(Error::Nats(format!("{name}: {}", error.description))),
+        Answer::Unknown(why) => Err(Error::Nats(format!("{name}: {why}"))),
+    }
+}
+
 /// Makes the streams as wanted: creates what is missing, changes what differs.
 pub(crate) async fn apply(nats: &Nats, retention: &Retention, differences: &[Difference]) -> Result<(), Error> {
     for wanted in wanted(retention) {
