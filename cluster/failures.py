@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import re
 import shutil
 import signal
 import socket
@@ -16,6 +17,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -548,6 +550,55 @@ def strangers_are_kept_out(case: Case) -> str:
     return f"{told}; {refused}"
 
 
+def every_process_tells_about_itself(case: Case) -> str:
+    """Each metric that the dashboard and the alerts name is served, and Prometheus can read them."""
+    case.up(routers=0, workers=0)
+    ports = dict(zip(["router-0", "worker-0", "listener", "sender"], desk.free_ports(4)))
+    (listening,) = desk.free_ports(1)
+    case.fleet.start_router("router-0", "--metrics", ports["router-0"])
+    case.fleet.start_worker("worker-0", "--checkpoint-after", "1s", "--metrics", ports["worker-0"])
+    case.fleet.start("listener", "ingest", "--source", "posted", "--listen", f"http://127.0.0.1:{listening}", "--metrics", ports["listener"])
+    receiver = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    threading.Thread(target=receiver.serve_forever, daemon=True).start()
+    options = ["--send", f"http://127.0.0.1:{receiver.server_port}/", "--spool", case.folder / "spool"]
+    case.fleet.start("sender", "send", *options, "--metrics", ports["sender"])
+    case.wait_for("listener", "listening on")
+    whole = desk.sample(case.folder / "whole.ndjson", 2_000, 20)
+    case.files.append(whole)
+    with urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{listening}/", whole.read_bytes()), timeout=20):
+        pass
+    told = case.check()
+    time.sleep(6)
+    texts = {name: desk.metrics(port) for name, port in ports.items()}
+    served = "\n".join(texts.values())
+    named = set(re.findall(r"catena_[a-z_]+", (desk.ROOT / "docs/cluster-dashboard.json").read_text() + (desk.ROOT / "docs/cluster-alerts.yml").read_text()))
+    assert named and not (missing := [name for name in named if name not in served]), f"not served: {missing}"
+    assert desk.value(texts["worker-0"], "catena_cluster_owned_partitions") == 8, texts["worker-0"]
+    assert desk.value(texts["listener"], "catena_listen_received_bytes_total") == whole.stat().st_size, texts["listener"]
+    if promtool := shutil.which("promtool"):
+        for name, text in texts.items():
+            checked = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, text=True)
+            assert checked.returncode == 0, f"{name}: {checked.stderr}"
+    for port in ports.values():
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
+            assert answer.read() == b"ok\n"
+    for number in range(3):
+        case.servers.kill(number)
+    until = time.monotonic() + 60
+    while healthy := [name for name, port in ports.items() if is_healthy(port)]:
+        assert time.monotonic() < until, f"healthy without servers: {healthy}"
+        time.sleep(1)
+    return f"{told}; {len(named)} metrics in dashboard and alerts"
+
+
+def is_healthy(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
+            return True
+    except urllib.error.HTTPError:
+        return False
+
+
 CASES: dict[str, Callable[[Case], str]] = {
     one.__name__.replace("_", "-"): one
     for one in [
@@ -572,6 +623,7 @@ CASES: dict[str, Callable[[Case], str]] = {
         records_of_several_identities_are_joined,
         listeners_keep_what_they_acknowledge,
         strangers_are_kept_out,
+        every_process_tells_about_itself,
         every_finding_is_sent,
         fail_over,
     ]
