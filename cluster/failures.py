@@ -492,6 +492,33 @@ def records_of_several_identities_are_joined(case: Case) -> str:
     return told
 
 
+def outputs_grow_old(case: Case) -> str:
+    """Those that pass the correlators by, too: otherwise, the fleet would stop one day, when their stream is full."""
+    case.config.write_text('{"mode":"enrich"}')
+    case.up("--output-seconds", 20)
+    for _ in case.parts(2):
+        pass
+    told = case.check()
+    time.sleep(25)
+    for _ in range(2):
+        left = {}
+        for stream in ("EVENTS", "OUT"):
+            info = json.loads(case.servers.request(f"$JS.API.STREAM.INFO.CATENA_{stream}", b'{"subjects_filter":"catena.>"}'))
+            left.update(info["state"].get("subjects") or {})
+    outputs = [subject for subject in left if re.match(r"catena\.(rest|out|findings|shared)", subject)]
+    assert not outputs, f"still there: {outputs}"
+    pointers = [subject for subject in left if re.match(r"catena\.(routed|correlated)", subject)]
+    assert len(pointers) > 1, f"pointers are gone: {left}"
+    # It goes on from there.
+    whole, first = desk.sample(case.folder / "more.ndjson", RECORDS, CHAINS, seed=8), len(case.files)
+    case.files.append(whole)
+    case.fleet.ingest("case", *case.files)
+    desk.wait_until_done(case.fleet)
+    findings = case.fleet.call("read", "findings").splitlines()
+    assert findings, "nothing is found any more"
+    return f"{told}; {len(findings)} findings after the {first} first files had grown old"
+
+
 def listeners_keep_what_they_acknowledge(case: Case) -> str:
     """Killed again and again while clients post, who post again what was not acknowledged."""
     case.up()
@@ -621,6 +648,7 @@ CASES: dict[str, Callable[[Case], str]] = {
         routers_share_the_work,
         a_file_of_one_long_line_passes,
         records_of_several_identities_are_joined,
+        outputs_grow_old,
         listeners_keep_what_they_acknowledge,
         strangers_are_kept_out,
         every_process_tells_about_itself,

@@ -17,6 +17,9 @@ pub(crate) const MOST: usize = 1_000;
 /// The header by which a process knows its own commit.
 const TOKEN: &str = "Catena-Commit";
 
+/// The header that says how long a message is kept.
+pub(crate) const TTL: &str = "Nats-TTL";
+
 /// How long to wait before a commit is tried again, and at most.
 const PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -138,7 +141,7 @@ impl Nats {
         headers.insert(TOKEN, commit);
         if stream == streams::OUT {
             // What is read grows old; the pointer must not.
-            headers.insert("Nats-TTL", "never");
+            headers.insert(TTL, "never");
         }
         self.request(pointer.subject.clone(), headers, pointer.payload.clone()).await
     }

@@ -28,6 +28,8 @@ pub(crate) const EPOCH: &str = "Catena-Epoch";
 struct Described {
     partitions: u32,
     epoch: String,
+    /// How long outputs are kept, in seconds.
+    output_seconds: u64,
 }
 
 /// A configuration as it is stored, under its epoch.
@@ -49,6 +51,8 @@ pub struct Deployment {
     pub partitions: u32,
     /// The epoch that is current.
     pub epoch: String,
+    /// How long outputs are kept, in seconds.
+    pub(crate) output_seconds: u64,
 }
 
 /// The digest of a component.
@@ -96,11 +100,16 @@ pub async fn init(
             let why = format!("the deployment has {} partitions, which cannot be changed", described.partitions);
             return Err(Error::Invalid(why));
         }
-        Some(_) => {}
+        Some(described) if described.output_seconds == retention.output_seconds => {}
+        Some(described) => {
+            let described = Described { output_seconds: retention.output_seconds, ..described };
+            describe(nats, &described, fence).await?;
+        }
         None => {
             let component = digest(component);
             let epoch = store(nats, &component, config, partitions).await?;
-            describe(nats, &Described { partitions, epoch }, fence).await?;
+            let output_seconds = retention.output_seconds;
+            describe(nats, &Described { partitions, epoch, output_seconds }, fence).await?;
         }
     }
     Ok(differences)
@@ -153,8 +162,10 @@ pub async fn change(deployment: &Deployment, config: &str) -> Result<String, Err
             Err(error) => return Err(error),
         }
     }
-    let (_, fence) = pointer::load::<Option<Described>>(nats, streams::DEPLOYMENT, SUBJECT).await?;
-    describe(nats, &Described { partitions: *partitions, epoch: new.clone() }, fence).await?;
+    let (described, fence) = pointer::load::<Option<Described>>(nats, streams::DEPLOYMENT, SUBJECT).await?;
+    let output_seconds = described.map_or(deployment.output_seconds, |described| described.output_seconds);
+    let described = Described { partitions: *partitions, epoch: new.clone(), output_seconds };
+    describe(nats, &described, fence).await?;
     Ok(new)
 }
 
@@ -171,8 +182,8 @@ impl Deployment {
         }
         let (described, _) = pointer::load::<Option<Described>>(&nats, streams::DEPLOYMENT, SUBJECT).await?;
         let described = described.ok_or_else(missing)?;
-        let Described { partitions, epoch } = described;
-        let joined = Self { nats, sandbox, component: digest(component), partitions, epoch };
+        let Described { partitions, epoch, output_seconds } = described;
+        let joined = Self { nats, sandbox, component: digest(component), partitions, epoch, output_seconds };
         joined.config(&joined.epoch).await?;
         Ok(joined)
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
-use tracing::warn;
+use tracing::{error, warn};
 
 use crate::commit::{Fence, Outgoing};
 use crate::deployment::Deployment;
@@ -79,6 +79,14 @@ impl<'d> Joiner<'d> {
             let pieces = pieces(&stored).filter(|pieces| joiner.joined.incomplete.contains(&pieces.part));
             joiner.note(pieces, stored.sequence);
         }
+        for part in &joiner.joined.incomplete {
+            if !joiner.waiting.contains_key(part) {
+                error!(
+                    "{}: what is shared of part {part} was removed before all of it had come: records are lost",
+                    streams::OUT
+                );
+            }
+        }
         joiner.input = joiner.input.max(joiner.joined.input);
         Ok(joiner)
     }
@@ -125,7 +133,15 @@ impl<'d> Joiner<'d> {
         let mut pieces = Vec::new();
         for place in places {
             let stored = block::next(&self.deployment.nats, streams::OUT, streams::SHARED, place).await?;
-            let stored = stored.ok_or_else(|| Error::Invalid(format!("{}: {place} is gone", streams::OUT)))?;
+            let Some(stored) = stored.filter(|stored| self::pieces(stored).is_some_and(|pieces| pieces.part == part))
+            else {
+                // A partition was away for longer than outputs are kept.
+                error!(
+                    "{}: what is shared at {place} was removed before all of it had come: records are lost",
+                    streams::OUT
+                );
+                continue;
+            };
             pieces.extend(shared::read(&block::decode(&stored.payload)?)?);
         }
         for message in block::encode(&format!("catena.out.{NAME}"), &shared::join(pieces))? {

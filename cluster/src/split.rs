@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use catena_host::{Mode, Route, Supervisor, push_run};
 use tracing::warn;
 
-use crate::commit::Outgoing;
+use crate::commit::{Outgoing, TTL};
 use crate::deployment::{Deployment, EPOCH};
 use crate::nats::Stored;
 use crate::pointer::Routed;
@@ -20,6 +20,8 @@ pub(crate) struct Splitter {
     mode: Mode,
     partitions: u32,
     pub(crate) epoch: String,
+    /// How long what passes the correlators by is kept.
+    kept: String,
 }
 
 /// What comes of some blocks.
@@ -81,7 +83,13 @@ impl Split {
 impl Splitter {
     pub(crate) async fn open(deployment: &Deployment, epoch: &str) -> Result<Self, Error> {
         let (supervisor, mode) = deployment.open(epoch, None, None).await?;
-        Ok(Self { supervisor, mode, partitions: deployment.partitions, epoch: epoch.to_owned() })
+        Ok(Self {
+            supervisor,
+            mode,
+            partitions: deployment.partitions,
+            epoch: epoch.to_owned(),
+            kept: format!("{}s", deployment.output_seconds),
+        })
     }
 
     /// Splits whole blocks, those of the part of the input that begins at a sequence. Takes as long as it takes to decompress and route
@@ -115,8 +123,9 @@ impl Splitter {
                 split.partitions.push(partition);
             }
         }
-        let rest = block::encode(streams::REST, &rest)?;
-        split.outputs.extend(rest.into_iter().map(|message| message.header(EPOCH, &self.epoch)));
+        let rest = block::encode(streams::REST, &rest)?.into_iter();
+        let rest = rest.map(|message| message.header(EPOCH, &self.epoch).header(TTL, &self.kept));
+        split.outputs.extend(rest);
         Ok(split)
     }
 

@@ -8,7 +8,8 @@ use crate::nats::{Answer, Nats, code};
 
 /// Blocks of records, as they come: `catena.in.SOURCE`.
 pub(crate) const IN: &str = "CATENA_IN";
-/// What correlators read: `catena.events.PARTITION`; and what passes them by: `catena.rest`, with the router's pointer `catena.routed`.
+/// What correlators read: `catena.events.PARTITION`; and what passes them by: `catena.rest`, which is kept as long as other outputs; with
+/// the routers' pointer `catena.routed`.
 pub(crate) const EVENTS: &str = "CATENA_EVENTS";
 /// What correlators write: `catena.out.PARTITION`, `catena.findings.PARTITION`, and their pointers, `catena.correlated.PARTITION`; and what
 /// the joiner does with what several share, with its pointer, `catena.joined`.
@@ -77,9 +78,10 @@ pub(crate) const LEASE_SECONDS: u64 = 10;
 pub struct Retention {
     /// Copies of each message, on servers of their own.
     pub replicas: u8,
-    /// Bytes of blocks that wait to be routed or correlated. A full stream makes producers wait.
+    /// Bytes of blocks that wait to be routed. A full stream makes producers wait.
     pub waiting_bytes: u64,
-    /// Bytes of outputs and findings, and how long they are kept for their readers, in seconds.
+    /// Bytes of outputs and findings in each stream that has some, 0 for as many as there is room for, and how long they are kept for their
+    /// readers, in seconds.
     pub output_bytes: u64,
     /// See `output_bytes`.
     pub output_seconds: u64,
@@ -102,23 +104,25 @@ const NANOSECONDS: u64 = 1_000_000_000;
 
 fn wanted(retention: &Retention) -> [Value; 6] {
     let stream = |name: &str, subjects: &[&str], max_bytes: u64, seconds: u64, per_subject: i64| {
-        let is_atomic = [IN, EVENTS, OUT].contains(&name);
+        let (is_atomic, has_ttl) = ([IN, EVENTS, OUT].contains(&name), [EVENTS, OUT].contains(&name));
         json!({
             "name": name, "subjects": subjects, "retention": "limits", "storage": "file", "num_replicas": retention.replicas,
             // A full stream refuses; it never drops what nobody has read.
             "discard": "new",
             "max_bytes": if max_bytes == 0 { -1 } else { i64::try_from(max_bytes).unwrap_or(i64::MAX) },
             "max_age": seconds * NANOSECONDS, "max_msgs_per_subject": per_subject,
-            "allow_atomic": is_atomic, "allow_msg_ttl": name == OUT, "allow_direct": false,
+            "allow_atomic": is_atomic, "allow_msg_ttl": has_ttl, "allow_direct": false,
         })
     };
+    // What passes the correlators by is an output, too.
+    let event_bytes = if retention.output_bytes == 0 { 0 } else { retention.waiting_bytes + retention.output_bytes };
     let mut leases = stream(LEASES, &["catena.lease.*", "catena.router.*", "catena.worker.*"], 0, LEASE_SECONDS, 1);
     leases["discard"] = json!("old");
     let mut deployment = stream(DEPLOYMENT, &["catena.deployment", "catena.config.*"], 0, 0, 1);
     deployment["discard"] = json!("old");
     [
         stream(IN, &["catena.in.*"], retention.waiting_bytes, 0, -1),
-        stream(EVENTS, &["catena.events.*", REST, ROUTED], retention.waiting_bytes, 0, -1),
+        stream(EVENTS, &["catena.events.*", REST, ROUTED], event_bytes, 0, -1),
         stream(
             OUT,
             &["catena.out.*", "catena.findings.*", "catena.rejected.*", "catena.correlated.*", SHARED, JOINED],

@@ -8,7 +8,7 @@ use catena_cluster::LONGEST_RECORD;
 use clap::{Args, Subcommand, ValueEnum};
 use tracing::Level;
 
-use crate::cli::{address, duration};
+use crate::cli::{LogFormat, address, duration};
 use crate::listen::Address;
 use crate::send::Destination;
 
@@ -54,7 +54,10 @@ pub struct Reach {
     /// Key of this client (PEM)
     #[arg(long, value_name = "FILE", requires = "cert")]
     pub key: Option<PathBuf>,
-    /// Least severe messages to show
+    /// Format of log messages on standard error
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+    /// Least severe messages to log: error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub log_level: Level,
 }
@@ -80,13 +83,13 @@ pub struct Init {
     /// Copies of each message, on servers of their own
     #[arg(long, default_value_t = 3)]
     pub replicas: u8,
-    /// Bytes of records that may wait in each stream; producers wait when it is full
+    /// Bytes of records that may wait for the routers, compressed; producers wait when there are more
     #[arg(long, value_name = "BYTES", default_value_t = 64 << 30)]
     pub waiting_bytes: u64,
-    /// Bytes of outputs and findings that are kept; 0: as many as there is room for
+    /// Bytes of outputs in each stream, compressed; when there are more, the fleet waits. 0: as many as there is room for
     #[arg(long, value_name = "BYTES", default_value_t = 0)]
     pub output_bytes: u64,
-    /// Seconds that outputs and findings are kept
+    /// Seconds that outputs and findings are kept for their readers
     #[arg(long, value_name = "SECONDS", default_value_t = 7 * 86_400)]
     pub output_seconds: u64,
     /// Show what would change, and change nothing

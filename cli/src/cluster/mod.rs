@@ -21,7 +21,6 @@ pub use arguments::Cluster;
 use arguments::{Reach, ReadWhat, Role};
 use metrics::Told;
 
-use super::cli::LogFormat;
 use super::setup::{Cache, load};
 use super::signals::Signals;
 use super::{CliError, DONE, log};
@@ -38,7 +37,7 @@ pub fn cluster(command: &Cluster) -> Result<u8, CliError> {
         Cluster::Read(arguments) => &arguments.reach,
         Cluster::Send(arguments) => &arguments.reach,
     };
-    log::start(LogFormat::Text, reach.log_level, &ProgressBar::hidden());
+    log::start(reach.log_format, reach.log_level, &ProgressBar::hidden());
     let signals = Signals::listen();
     let signals = signals.map_err(|error| CliError::new(format!("cannot install signal handlers: {error}")))?;
     let runtime = runtime::Builder::new_multi_thread().enable_all().build();
