@@ -65,8 +65,8 @@ fn middle(part: &[u8]) -> Option<usize> {
     before.or(after).filter(|at| *at < part.len())
 }
 
-/// One block as messages.
-fn cut(subject: &str, block: Bytes) -> impl Iterator<Item = Outgoing> {
+/// One block as messages, or anything else that may be longer than a message.
+pub(crate) fn cut(subject: &str, block: Bytes) -> impl Iterator<Item = Outgoing> {
     let count = block.len().div_ceil(LONGEST);
     (1..=count).map(move |number| {
         let payload = block.slice((number - 1) * LONGEST..(number * LONGEST).min(block.len()));

@@ -60,6 +60,22 @@ pub(crate) async fn get(nats: &Nats, partition: u32, generation: &Generation) ->
     Ok(checkpoint.freeze())
 }
 
+/// After this long, a checkpoint to which no pointer was stored will never have one, in microseconds.
+const ORPHANED: u64 = 600_000_000;
+
+/// Removes checkpoints to which no pointer was stored, because their process was killed in between.
+pub(crate) async fn remove_orphans(nats: &Nats, partition: u32, known: &[Generation]) {
+    let subjects = nats.subjects(streams::STATE, &streams::states_of(partition)).await.unwrap_or_default();
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_micros() as u64;
+    for subject in subjects.keys() {
+        let number = subject.rsplit('.').next().and_then(|number| number.parse::<u64>().ok());
+        let Some(number) = number.filter(|number| known.iter().all(|one| one.number != *number)) else { continue };
+        if now.saturating_sub(number >> 8) > ORPHANED {
+            remove(nats, partition, number).await;
+        }
+    }
+}
+
 /// Removes a checkpoint that is no longer needed.
 pub(crate) async fn remove(nats: &Nats, partition: u32, number: u64) {
     nats.tidy(streams::STATE, &streams::state_of(partition, number), u64::MAX >> 1).await;

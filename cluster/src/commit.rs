@@ -52,7 +52,7 @@ impl Nats {
     ///
     /// # Errors
     ///
-    /// [`Error::Fenced`] if another process has committed, and [`Error::Nats`] for what does not pass.
+    /// [`Error::Fenced`] if another process has committed, [`Error::Stopped`].
     pub(crate) async fn commit(
         &self,
         stream: &str,
@@ -74,13 +74,14 @@ impl Nats {
                     None => "the answer has no sequence".to_owned(),
                 },
                 Answer::Refused(error) if code::WRONG_LAST_SEQUENCE.contains(&error.err_code) => {
-                    // An earlier attempt may have been stored without an answer.
-                    match self.stored_by(stream, &pointer.subject, &token).await? {
-                        Some(sequence) => return stored(sequence),
-                        None => {
+                    match self.since(stream, &pointer.subject, fence, &token).await? {
+                        Since::Own(sequence) => return stored(sequence),
+                        Since::Other => {
                             metrics.add_lost_fence();
                             return Err(Error::Fenced(pointer.subject.clone()));
                         }
+                        // An earlier attempt is still under way.
+                        Since::Nothing => error.description,
                     }
                 }
                 Answer::Refused(error) if error.err_code == code::STREAM_FULL => {
@@ -91,12 +92,13 @@ impl Nats {
                     metrics.add_unknown_commit();
                     info!("{}: unknown whether it was committed: {why}", pointer.subject);
                     // It may still arrive, after this look: then the fence refuses the next attempt, which looks again.
-                    match self.stored_by(stream, &pointer.subject, &token).await {
-                        Ok(Some(sequence)) => return stored(sequence),
+                    match self.since(stream, &pointer.subject, fence, &token).await {
+                        Ok(Since::Own(sequence)) => return stored(sequence),
                         _ => why,
                     }
                 }
             };
+            self.check_stop()?;
             metrics.add_retried_commit();
             if pause >= LONGEST_PAUSE {
                 warn!("{}: cannot commit: {why}", pointer.subject);
@@ -146,22 +148,23 @@ impl Nats {
         self.request(pointer.subject.clone(), headers, pointer.payload.clone()).await
     }
 
-    /// The sequence of the last pointer if this commit stored it.
-    async fn stored_by(&self, stream: &str, subject: &str, token: &str) -> Result<Option<u64>, Error> {
-        let mut pause = PAUSE;
-        for _ in 0..10 {
-            match self.last(stream, subject).await {
-                Ok(last) => {
-                    let own = last.filter(|last| nats::header(&last.headers, TOKEN) == Some(token));
-                    return Ok(own.map(|last| last.sequence));
-                }
-                Err(error) => info!("{subject}: {error}"),
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        }
-        Err(Error::Nats(format!("{subject}: no leader answers")))
+    /// What has become of a pointer since a fence.
+    async fn since(&self, stream: &str, subject: &str, fence: Fence, token: &str) -> Result<Since, Error> {
+        let last = self.last(stream, subject).await?;
+        let Some(last) = last.filter(|last| last.sequence > fence.0) else { return Ok(Since::Nothing) };
+        let is_own = nats::header(&last.headers, TOKEN) == Some(token);
+        Ok(if is_own { Since::Own(last.sequence) } else { Since::Other })
     }
+}
+
+/// What has become of a pointer since a fence.
+enum Since {
+    /// This commit was stored, at this sequence.
+    Own(u64),
+    /// Another one was.
+    Other,
+    /// None was, as far as is known.
+    Nothing,
 }
 
 /// A text that no other call gives.

@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use bytes::Bytes;
 use catena_host::{Finding, Mode, Supervisor};
 use serde_json::json;
 use tokio::task::block_in_place;
 use tracing::{info, warn};
 
-use crate::commit::{Fence, MOST, Outgoing};
+use crate::commit::{Fence, MOST, Outgoing, TTL};
 use crate::deployment::{Deployment, EPOCH, MARKER};
 use crate::metrics::StageMetrics;
 use crate::nats::{Stored, header};
@@ -25,11 +24,8 @@ const CHECKPOINT_BYTES: usize = 64 << 20;
 /// A commit has at most about so many bytes of outputs.
 const COMMIT_BYTES: usize = 8 << 20;
 
-/// The longest message with findings or rejections.
-const LONGEST: usize = 900_000;
-
-/// The most findings of a message: their header must fit, too.
-const MOST_FINDINGS: usize = 400;
+/// The most bytes of a header with what the findings of a message are. All headers have at most 65,535 together.
+const LONGEST_ABOUT: usize = 60_000;
 
 /// The header with the [`About`] of each finding of a message.
 pub(crate) const ABOUT: &str = "Catena-Findings";
@@ -110,6 +106,7 @@ impl<'d> Partition<'d> {
             checkpointed,
         };
         partition.replay().await?;
+        checkpoint::remove_orphans(&deployment.nats, number, &partition.pointer.generations).await;
         Ok(partition)
     }
 
@@ -119,7 +116,12 @@ impl<'d> Partition<'d> {
         let mut blocks = 0;
         let (records, findings) = (self.pointer.records, self.pointer.findings);
         while self.processed < self.pointer.input {
-            let Some(stored) = self.next().await?.filter(|stored| stored.sequence <= self.pointer.input) else { break };
+            // All that came since the checkpoint before the last is there: a leader that does not know it is behind.
+            let stored = self.next().await?.filter(|stored| stored.sequence <= self.pointer.input);
+            let stored = stored.ok_or_else(|| {
+                let (number, input) = (self.number, self.pointer.input);
+                Error::Nats(format!("partition {number}: not all up to {input} is there yet"))
+            })?;
             self.process(stored).await?;
             self.outputs.clear();
             blocks += 1;
@@ -184,12 +186,12 @@ impl<'d> Partition<'d> {
         }
         match header(&stored.headers, EPOCH) {
             Some(epoch) if epoch == self.epoch => {}
-            Some(epoch) => {
+            Some(epoch) if self.deployment.has_epoch(epoch).await? => {
                 let why =
                     format!("partition {} is in epoch {}, and a block is of epoch {epoch}", self.number, self.epoch);
-                return Err(Error::Epoch(why));
+                return Err(Error::Invalid(why));
             }
-            None => {
+            _ => {
                 warn!("{} at {}: not from a router: ignored", streams::events_of(self.number), stored.sequence);
                 self.processed = stored.sequence;
                 return Ok(());
@@ -218,7 +220,8 @@ impl<'d> Partition<'d> {
             let record = String::from_utf8_lossy(record);
             json!({"code": rejection.code, "detail": rejection.detail, "record": record}).to_string()
         });
-        self.add_lines(streams::rejected_of(self.number), rejected.collect());
+        let rejected: Vec<String> = rejected.collect();
+        self.add_lines(&streams::rejected_of(self.number), rejected.into_iter());
         if self.mode != Mode::Findings {
             let (output, pieces) = shared.separate(&records, &outcome.splices);
             for message in block::encode(&streams::out_of(self.number), &output)? {
@@ -239,17 +242,21 @@ impl<'d> Partition<'d> {
 
     /// Adds findings, as many as fit in each message; its header says what they are without a look at their format.
     fn add_findings<'f>(&mut self, findings: impl Iterator<Item = &'f Finding>) {
-        let (mut text, mut about) = (String::new(), Vec::new());
+        let (mut text, mut about, mut about_bytes) = (String::new(), Vec::new(), 0);
         for finding in findings {
-            if !about.is_empty() && text.len() + finding.body.len() > LONGEST || about.len() == MOST_FINDINGS {
-                self.add(found(self.number, std::mem::take(&mut text), &std::mem::take(&mut about)));
+            // Two numbers and what separates them have at most 40 bytes; a rule's name may have characters that are escaped.
+            about_bytes += finding.id.len() + 6 * finding.rule.len() + 40;
+            let is_full = text.len() + finding.body.len() > block::LONGEST || about_bytes > LONGEST_ABOUT;
+            if !about.is_empty() && is_full {
+                about_bytes = 0;
+                self.add_found(std::mem::take(&mut text), &std::mem::take(&mut about));
             }
             text.push_str(&finding.body);
             text.push('\n');
             about.push((finding.id.clone(), finding.rule.clone(), finding.severity_id, finding.last_seen_ms));
         }
         if !about.is_empty() {
-            self.add(found(self.number, text, &about));
+            self.add_found(text, &about);
         }
     }
 
@@ -258,25 +265,34 @@ impl<'d> Partition<'d> {
         let about = Pieces { part: shared.part, count: pieces.len() as u64, of: shared.pieces };
         let about = serde_json::to_string(&about).map_err(|error| Error::Invalid(error.to_string()))?;
         for message in block::whole(&streams::shared_by(self.number), &shared::write(pieces)?)? {
-            self.add(message.header(PIECES, &about));
+            // The joiner removes them. Until then, they must not grow old.
+            self.add(message.header(PIECES, &about).header(TTL, "never"));
         }
         self.shares = true;
         Ok(())
     }
 
-    /// Adds lines, as many as fit in each message.
-    fn add_lines(&mut self, subject: String, lines: Vec<String>) {
+    /// Adds the lines of some findings.
+    fn add_found(&mut self, text: String, about: &[About]) {
+        let about = serde_json::to_string(about).unwrap_or_default();
+        let mut messages: Vec<Outgoing> = block::cut(&streams::findings_of(self.number), text.into()).collect();
+        if let Some(last) = messages.pop() {
+            messages.push(last.header(ABOUT, &about));
+        }
+        messages.into_iter().for_each(|message| self.add(message));
+    }
+
+    /// Adds lines, as many as fit in each message; one that fits none takes several.
+    fn add_lines(&mut self, subject: &str, lines: impl Iterator<Item = String>) {
         let mut text = String::new();
         for line in lines {
-            if !text.is_empty() && text.len() + line.len() > LONGEST {
-                self.add(Outgoing::new(subject.clone(), Bytes::from(std::mem::take(&mut text))));
+            if !text.is_empty() && text.len() + line.len() > block::LONGEST {
+                block::cut(subject, std::mem::take(&mut text).into()).for_each(|message| self.add(message));
             }
             text.push_str(&line);
             text.push('\n');
         }
-        if !text.is_empty() {
-            self.add(Outgoing::new(subject, Bytes::from(text)));
-        }
+        block::cut(subject, text.into()).for_each(|message| self.add(message));
     }
 
     /// Goes on with another configuration, and the state of all rules that it has too.
@@ -340,12 +356,6 @@ impl<'d> Partition<'d> {
 
 fn now_ms() -> u64 {
     SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis() as u64
-}
-
-/// A message with findings, a line each.
-fn found(partition: u32, text: String, about: &[About]) -> Outgoing {
-    let about = serde_json::to_string(about).unwrap_or_default();
-    Outgoing::new(streams::findings_of(partition), Bytes::from(text)).header(ABOUT, &about)
 }
 
 impl Deployment {

@@ -12,7 +12,7 @@ use crate::metrics::StageMetrics;
 use crate::nats::Nats;
 use crate::pointer::{self, Routed};
 use crate::streams::{self, Difference, Retention};
-use crate::{Error, nudge};
+use crate::{Error, block, nudge};
 
 /// The subject of the description.
 const SUBJECT: &str = "catena.deployment";
@@ -118,11 +118,17 @@ pub async fn init(
 /// Stores a configuration, and returns its epoch.
 async fn store(nats: &Nats, component: &str, config: &str, partitions: u32) -> Result<String, Error> {
     let epoch = epoch(component, config, partitions);
-    let subject = format!("catena.config.{epoch}");
+    let subject = config_of(&epoch);
     let (stored, fence) = pointer::load::<Option<Configured>>(nats, streams::DEPLOYMENT, &subject).await?;
     if stored.is_none() {
         let configured = Configured { component: component.to_owned(), config: config.to_owned() };
         let message = pointer::message(subject, &configured)?;
+        if message.payload.len() > block::LONGEST {
+            let (is, most) = (message.payload.len(), block::LONGEST);
+            return Err(Error::Invalid(format!(
+                "the configuration with its rules has {is} bytes; a fleet takes {most}"
+            )));
+        }
         nats.commit(streams::DEPLOYMENT, &[], &message, fence, &StageMetrics::default()).await?;
     }
     Ok(epoch)
@@ -169,6 +175,10 @@ pub async fn change(deployment: &Deployment, config: &str) -> Result<String, Err
     Ok(new)
 }
 
+fn config_of(epoch: &str) -> String {
+    format!("catena.config.{epoch}")
+}
+
 impl Deployment {
     /// Joins a deployment.
     ///
@@ -194,7 +204,7 @@ impl Deployment {
     ///
     /// [`Error::Epoch`] if it is of another component.
     pub(crate) async fn config(&self, epoch: &str) -> Result<String, Error> {
-        let subject = format!("catena.config.{epoch}");
+        let subject = config_of(epoch);
         let (configured, _) = pointer::load::<Option<Configured>>(&self.nats, streams::DEPLOYMENT, &subject).await?;
         let configured = configured.ok_or_else(|| Error::Epoch(format!("the deployment has no epoch {epoch}")))?;
         if configured.component != self.component {
@@ -202,6 +212,12 @@ impl Deployment {
             return Err(Error::Epoch(why));
         }
         Ok(configured.config)
+    }
+
+    /// Whether anything was ever configured under a name.
+    pub(crate) async fn has_epoch(&self, epoch: &str) -> Result<bool, Error> {
+        let is_name = !epoch.is_empty() && epoch.bytes().all(|byte| byte.is_ascii_hexdigit());
+        Ok(is_name && self.nats.last(streams::DEPLOYMENT, &config_of(epoch)).await?.is_some())
     }
 
     /// The correlator of a partition, or, without one, of the router.

@@ -6,6 +6,8 @@ use std::fmt;
 pub enum Error {
     /// The servers do not answer, or refuse. It may pass.
     Nats(String),
+    /// The process was told to stop while it waited for servers. What it waited to store may be stored or not; nothing is half stored.
+    Stopped,
     /// Another process has committed for the same stage: this one must stop.
     Fenced(String),
     /// This process and the deployment differ: in the component, the configuration or the number of partitions.
@@ -24,6 +26,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Nats(why) => write!(f, "NATS: {why}"),
+            Self::Stopped => f.write_str("stopped while the servers did not answer"),
             Self::Fenced(what) => write!(f, "{what}: another process has taken over"),
             Self::Epoch(why) | Self::Invalid(why) | Self::Incomplete(why) => f.write_str(why),
             Self::Component(error) => error.fmt(f),

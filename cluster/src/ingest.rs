@@ -69,7 +69,10 @@ pub async fn ingest(
     if let Some(place) = &place
         && let Some(at) = files.iter().position(|file| file.as_path() == Path::new(&place.file))
     {
-        info!("going on in {} at byte {}", place.file, place.position.offset);
+        info!(
+            "going on in {} at byte {}; the {at} files before it are taken as read",
+            place.file, place.position.offset
+        );
         files = files.get(at..).unwrap_or_default();
         from = place.position;
     }

@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize};
 use tracing::{error, warn};
 
-use crate::commit::{Fence, Outgoing};
+use crate::commit::{Fence, MOST, Outgoing};
 use crate::deployment::Deployment;
 use crate::metrics::StageMetrics;
-use crate::nats::{Nats, Stored, header};
+use crate::nats::{Nats, Stored, header, present};
 use crate::nudge::Nudges;
 use crate::shared::{self, PIECES, Pieces};
 use crate::{Error, block, pointer, streams};
@@ -73,9 +73,10 @@ impl<'d> Joiner<'d> {
             commits: 0,
         };
         while joiner.input < joiner.joined.input {
-            let Some(stored) = joiner.next().await?.filter(|stored| stored.sequence <= joiner.joined.input) else {
+            let Some(stored) = present(|| joiner.next()).await? else { break };
+            if stored.sequence > joiner.joined.input {
                 break;
-            };
+            }
             let pieces = pieces(&stored).filter(|pieces| joiner.joined.incomplete.contains(&pieces.part));
             joiner.note(pieces, stored.sequence);
         }
@@ -102,7 +103,7 @@ impl<'d> Joiner<'d> {
             {
                 self.join(part).await?;
             }
-            if is_idle && self.input > self.joined.input || self.output_bytes >= COMMIT_BYTES {
+            if is_idle && self.input > self.joined.input || self.is_full() {
                 self.commit().await?;
             }
             if is_idle {
@@ -110,6 +111,10 @@ impl<'d> Joiner<'d> {
             }
         }
         Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        self.output_bytes >= COMMIT_BYTES || self.outputs.len() >= MOST / 4
     }
 
     async fn next(&self) -> Result<Option<Stored>, Error> {
@@ -132,7 +137,8 @@ impl<'d> Joiner<'d> {
         let Some(Waiting { places, .. }) = self.waiting.remove(&part) else { return Ok(()) };
         let mut pieces = Vec::new();
         for place in places {
-            let stored = block::next(&self.deployment.nats, streams::OUT, streams::SHARED, place).await?;
+            let nats = &self.deployment.nats;
+            let stored = present(|| block::next(nats, streams::OUT, streams::SHARED, place)).await?;
             let Some(stored) = stored.filter(|stored| self::pieces(stored).is_some_and(|pieces| pieces.part == part))
             else {
                 // A partition was away for longer than outputs are kept.

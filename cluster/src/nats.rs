@@ -1,8 +1,9 @@
 //! Requests to the servers, with their answers and errors as numbers.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_nats::client::RequestErrorKind;
@@ -14,7 +15,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use tracing::info;
+use tracing::{error, info};
 
 use crate::{Error, nudge};
 
@@ -34,6 +35,13 @@ pub struct Access {
 /// How long to wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// What servers must take, in bytes: their default.
+const MAX_PAYLOAD: usize = 1 << 20;
+
+/// How often, and how many times, to look for something that must be there.
+const LOOK: Duration = Duration::from_millis(200);
+const LOOKS: u32 = 50;
+
 /// How long to wait for servers that are starting.
 const START: Duration = Duration::from_secs(10);
 
@@ -47,6 +55,8 @@ pub struct Nats {
     connected: Instant,
     /// When a server last answered, in milliseconds since `connected`.
     answered: Arc<AtomicU64>,
+    /// Set when the process is to end: then nothing waits for servers that are away.
+    stop: Arc<AtomicBool>,
 }
 
 /// A stored message.
@@ -87,12 +97,12 @@ pub(crate) enum Answer {
 }
 
 impl Nats {
-    /// Connects.
+    /// Connects. Once `stop` is set, nothing waits for servers that are away.
     ///
     /// # Errors
     ///
-    /// [`Error::Nats`] if no server answers or lets this client in.
-    pub async fn connect(access: &Access, name: &str) -> Result<Self, Error> {
+    /// [`Error::Nats`] if no server answers or lets this client in, [`Error::Invalid`] for one with too small a `max_payload`.
+    pub async fn connect(access: &Access, name: &str, stop: &Arc<AtomicBool>) -> Result<Self, Error> {
         let mut options = ConnectOptions::new().name(name).request_timeout(Some(PATIENCE));
         if let Some(file) = &access.credentials {
             options = options.credentials_file(file).await?;
@@ -118,7 +128,12 @@ impl Nats {
                 }
             }
         };
-        let nats = Self { client, connected: Instant::now(), answered: Arc::default() };
+        let nats = Self { client, connected: Instant::now(), answered: Arc::default(), stop: Arc::clone(stop) };
+        let most = nats.client.server_info().max_payload;
+        if most < MAX_PAYLOAD {
+            let why = format!("the servers take messages of {most} bytes; set max_payload to {MAX_PAYLOAD} or more");
+            return Err(Error::Invalid(why));
+        }
         nats.wait_until_up().await?;
         Ok(nats)
     }
@@ -136,6 +151,11 @@ impl Nats {
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
+    }
+
+    /// To be called before a wait for servers that are away.
+    pub(crate) fn check_stop(&self) -> Result<(), Error> {
+        if self.stop.load(Ordering::Relaxed) { Err(Error::Stopped) } else { Ok(()) }
     }
 
     /// Asks for no answer in particular.
@@ -176,6 +196,19 @@ impl Nats {
     pub(crate) async fn publish(&self, subject: String, headers: HeaderMap, payload: Bytes) -> Result<(), Error> {
         let published = self.client.publish_with_headers(subject, headers, payload).await;
         published.map_err(|error| Error::Nats(error.to_string()))
+    }
+
+    /// The subjects of a stream, with how many messages each has.
+    pub(crate) async fn subjects(&self, stream: &str, filter: &str) -> Result<BTreeMap<String, u64>, Error> {
+        let asked = json!({"subjects_filter": filter});
+        match self.api(&format!("STREAM.INFO.{stream}"), &asked).await {
+            Answer::Ok(answer) => {
+                let subjects = answer["state"]["subjects"].as_object().into_iter().flatten();
+                Ok(subjects.map(|(subject, count)| (subject.clone(), count.as_u64().unwrap_or_default())).collect())
+            }
+            Answer::Refused(error) => Err(Error::Nats(format!("{stream}: {}", error.description))),
+            Answer::Unknown(why) => Err(Error::Nats(format!("{stream}: {why}"))),
+        }
     }
 
     /// Listens to what others publish.
@@ -224,6 +257,7 @@ impl Nats {
                 Answer::Refused(error) => error.description,
                 Answer::Unknown(why) => why,
             };
+            self.check_stop()?;
             if began.elapsed() > OUTAGE {
                 return Err(Error::Nats(format!("{stream}: {why}")));
             }
@@ -250,6 +284,22 @@ impl Nats {
             }
         }
     }
+}
+
+/// Looks again and again for something that must be there: a leader that does not know it is usually behind. If it stays away, somebody has
+/// removed it.
+pub(crate) async fn present<T, L>(look: impl Fn() -> L) -> Result<Option<T>, Error>
+where
+    L: Future<Output = Result<Option<T>, Error>>,
+{
+    for _ in 0..LOOKS {
+        if let Some(found) = look().await? {
+            return Ok(Some(found));
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    error!("something that must be in the streams was removed");
+    Ok(None)
 }
 
 /// What is behind an error, in words.

@@ -39,7 +39,7 @@ pub async fn findings(
 ) -> Result<(), Error> {
     let mut next = from.max(1);
     while !stop.load(Ordering::Relaxed) {
-        let Some(stored) = nats.next(streams::OUT, "catena.findings.*", next).await? else {
+        let Some(stored) = block::next(nats, streams::OUT, "catena.findings.*", next).await? else {
             give(Vec::new(), next)?;
             tokio::time::sleep(PAUSE).await;
             continue;

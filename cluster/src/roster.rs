@@ -1,6 +1,6 @@
 //! Who is there. Routers and workers say so each second, and are forgotten when they have not for as long as a lease.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +21,8 @@ pub(crate) const ROUND: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Roster {
     pub(crate) routers: Vec<String>,
-    pub(crate) workers: Vec<String>,
+    /// Workers, each with the most partitions that it takes.
+    pub(crate) workers: BTreeMap<String, u32>,
     pub(crate) leased: BTreeSet<u32>,
     /// Whether somebody joins.
     pub(crate) has_joiner: bool,
@@ -43,15 +44,22 @@ impl Roster {
             if let Some(name) = subject.strip_prefix(streams::ROUTER) {
                 roster.routers.push(name.to_owned());
             } else if let Some(name) = subject.strip_prefix(streams::WORKER) {
-                roster.workers.push(name.to_owned());
+                let (name, most) = name.rsplit_once('.').unwrap_or((name, ""));
+                roster.workers.insert(name.to_owned(), most.parse().unwrap_or(u32::MAX));
             } else if let Some(stage) = subject.strip_prefix(streams::LEASE) {
                 roster.leased.extend(stage.parse::<u32>());
                 roster.has_joiner |= stage == joiner::NAME;
             }
         }
         roster.routers.sort_unstable();
-        roster.workers.sort_unstable();
         Ok(roster)
+    }
+
+    /// How many partitions a worker takes: as many as each other, but for those that do not take so many.
+    pub(crate) fn share(&self, most: u32, partitions: u32) -> u32 {
+        let all = |level: u32| self.workers.values().map(|most| u64::from((*most).min(level))).sum::<u64>();
+        let level = (0..=partitions).find(|level| all(*level) >= partitions.into()).unwrap_or(partitions);
+        most.min(level)
     }
 }
 
@@ -108,5 +116,27 @@ impl Presence {
 impl Drop for Presence {
     fn drop(&mut self) {
         self.saying.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// With limits on some workers, the others left partitions to nobody.
+        #[test]
+        fn shares_cover_all_partitions_if_they_can(mosts in prop::collection::vec(0_u32..300, 1..8), partitions in 1_u32..=256) {
+            let workers = mosts.iter().enumerate().map(|(number, most)| (number.to_string(), *most)).collect();
+            let roster = Roster { workers, ..Roster::default() };
+            let shares: Vec<u32> = mosts.iter().map(|most| roster.share(*most, partitions)).collect();
+            prop_assert!(shares.iter().zip(&mosts).all(|(share, most)| share <= most));
+            prop_assert!(shares.iter().sum::<u32>() >= partitions.min(mosts.iter().sum()));
+            // Nobody has more than one more than another that could take it.
+            let highest = shares.iter().max().copied().unwrap_or_default();
+            prop_assert!(shares.iter().zip(&mosts).all(|(share, most)| *share == highest || share == most));
+        }
     }
 }

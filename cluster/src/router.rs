@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use serde_json::json;
 use tokio::task::{JoinHandle, JoinSet, block_in_place};
 use tracing::{info, warn};
 
@@ -16,7 +15,7 @@ use crate::block::Assembly;
 use crate::commit::Fence;
 use crate::deployment::Deployment;
 use crate::metrics::{Metrics, StageMetrics};
-use crate::nats::{Answer, Nats, Stored};
+use crate::nats::{Nats, Stored, present};
 use crate::nudge::{self, Nudges};
 use crate::pointer::{self, Routed};
 use crate::roster::Presence;
@@ -219,14 +218,10 @@ impl<'d> Router<'d> {
         self.tidied = self.routed.input;
         let nats = &self.deployment.nats;
         nats.keep_last(streams::EVENTS, streams::ROUTED).await;
-        let asked = json!({"subjects_filter": "catena.in.*"});
-        let Answer::Ok(answer) = nats.api(&format!("STREAM.INFO.{}", streams::IN), &asked).await else { return };
-        for (subject, messages) in answer["state"]["subjects"].as_object().into_iter().flatten() {
-            if messages.as_u64() == Some(1) {
-                continue;
-            }
-            if let Ok(Some(last)) = nats.last(streams::IN, subject).await {
-                nats.tidy(streams::IN, subject, last.sequence.min(self.routed.input + 1)).await;
+        let subjects = nats.subjects(streams::IN, "catena.in.*").await.unwrap_or_default();
+        for (subject, _) in subjects.into_iter().filter(|(_, messages)| *messages > 1) {
+            if let Ok(Some(last)) = nats.last(streams::IN, &subject).await {
+                nats.tidy(streams::IN, &subject, last.sequence.min(self.routed.input + 1)).await;
             }
         }
     }
@@ -248,7 +243,7 @@ async fn read(nats: Nats, sequences: RangeInclusive<u64>) -> Result<Vec<Stored>,
         blocks.extend(assembly.take(message));
     }
     while assembly.is_incomplete() {
-        let message = nats.next(streams::IN, "catena.in.*", end + 1).await?;
+        let message = present(|| nats.next(streams::IN, "catena.in.*", end + 1)).await?;
         let Some(message) = message.filter(|message| assembly.is_continued_by(message)) else {
             // Anybody who may publish there can send half a block.
             warn!("{} at {end}: the rest of a block is missing", streams::IN);
@@ -268,7 +263,7 @@ async fn messages(nats: &Nats, sequences: RangeInclusive<u64>) -> Result<Vec<Sto
             && let Some(sequence) = waiting.next()
         {
             let nats = nats.clone();
-            tasks.spawn(async move { nats.next(streams::IN, "catena.in.*", sequence).await });
+            tasks.spawn(async move { present(|| nats.next(streams::IN, "catena.in.*", sequence)).await });
         }
         let Some(one) = tasks.join_next().await else { break };
         all.extend(one.map_err(|error| Error::Nats(error.to_string()))??);

@@ -11,8 +11,8 @@ use crate::pointer::Routed;
 use crate::shared::{Place, SHARED, Shared};
 use crate::{Error, block, streams};
 
-/// The most shared records of a block: a header has their places.
-const MOST_SHARED: usize = 2_000;
+/// The most shared records of a block: a header has their places, 40 bytes each, and headers have at most 65,535 bytes together.
+const MOST_SHARED: usize = 1_000;
 
 /// Splits by the configuration of one epoch.
 pub(crate) struct Splitter {

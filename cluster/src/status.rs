@@ -85,7 +85,7 @@ pub async fn status(deployment: &Deployment) -> Result<Status, Error> {
         candidate_bytes: routed.candidate_bytes,
         unjoined: joined.incomplete.len() as u64 + u64::from(shared.is_some_and(|last| last.sequence > joined.input)),
         routers: roster.routers,
-        workers: roster.workers,
+        workers: roster.workers.into_keys().collect(),
         partitions,
     })
 }

@@ -18,7 +18,8 @@ pub(crate) const OUT: &str = "CATENA_OUT";
 pub(crate) const STATE: &str = "CATENA_STATE";
 /// The deployment and its configurations: `catena.deployment`, `catena.config.EPOCH`.
 pub(crate) const DEPLOYMENT: &str = "CATENA_DEPLOYMENT";
-/// Leases: `catena.lease.PARTITION`; and who is there: `catena.router.NAME`, `catena.worker.NAME`.
+/// Leases: `catena.lease.PARTITION`; and who is there: `catena.router.NAME`, `catena.worker.NAME.MOST`, with the most
+/// partitions that it takes.
 pub(crate) const LEASES: &str = "CATENA_LEASES";
 
 pub(crate) const REST: &str = "catena.rest";
@@ -53,6 +54,10 @@ pub(crate) fn shared_by(partition: u32) -> String {
 
 pub(crate) fn pointer_of(partition: u32) -> String {
     format!("catena.correlated.{partition}")
+}
+
+pub(crate) fn states_of(partition: u32) -> String {
+    format!("catena.state.{partition}.*")
 }
 
 pub(crate) fn state_of(partition: u32, generation: u64) -> String {
@@ -116,7 +121,7 @@ fn wanted(retention: &Retention) -> [Value; 6] {
     };
     // What passes the correlators by is an output, too.
     let event_bytes = if retention.output_bytes == 0 { 0 } else { retention.waiting_bytes + retention.output_bytes };
-    let mut leases = stream(LEASES, &["catena.lease.*", "catena.router.*", "catena.worker.*"], 0, LEASE_SECONDS, 1);
+    let mut leases = stream(LEASES, &["catena.lease.*", "catena.router.*", "catena.worker.*.*"], 0, LEASE_SECONDS, 1);
     leases["discard"] = json!("old");
     let mut deployment = stream(DEPLOYMENT, &["catena.deployment", "catena.config.*"], 0, 0, 1);
     deployment["discard"] = json!("old");

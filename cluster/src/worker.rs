@@ -43,7 +43,7 @@ pub async fn work(
     metrics: &Metrics,
     stop: &Arc<AtomicBool>,
 ) -> Result<(), Error> {
-    let presence = format!("{}{}", streams::WORKER, worker.name);
+    let presence = format!("{}{}.{}", streams::WORKER, worker.name, worker.most);
     let mut joiner: Option<Owned> = None;
     let mut owned: BTreeMap<u32, Owned> = BTreeMap::new();
     while !stop.load(Ordering::Relaxed) {
@@ -63,8 +63,7 @@ pub async fn work(
         // Without an answer, all goes on as it is.
         let _ = roster::announce(&deployment.nats, &presence).await;
         if let Ok(roster) = Roster::look(&deployment.nats).await {
-            let workers = u32::try_from(roster.workers.len()).unwrap_or(u32::MAX);
-            let share = deployment.partitions.div_ceil(workers.max(1)).min(worker.most) as usize;
+            let share = roster.share(worker.most, deployment.partitions) as usize;
             let free = (0..deployment.partitions).filter(|partition| !roster.leased.contains(partition));
             // Workers that look at the same time begin at different places.
             let first = worker.name.bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));

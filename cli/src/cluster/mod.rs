@@ -44,6 +44,7 @@ pub fn cluster(command: &Cluster) -> Result<u8, CliError> {
     let runtime = runtime.map_err(|error| CliError::new(error.to_string()))?;
     match runtime.block_on(run(command, reach, &signals)) {
         Ok(()) => Ok(signals.exit_code().unwrap_or(DONE)),
+        Err(Error::Stopped) if let Some(code) = signals.exit_code() => Ok(code),
         Err(Error::Invalid(why)) => Err(CliError::usage(why)),
         Err(Error::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => Err(CliError::reader_gone()),
         Err(error) => Err(CliError::new(error.to_string())),
@@ -58,7 +59,7 @@ async fn run(command: &Cluster, reach: &Reach, signals: &Signals) -> Result<(), 
         authorities: reach.ca.clone(),
         identity: reach.cert.clone().zip(reach.key.clone()),
     };
-    let nats = Nats::connect(&access, "catena cluster").await?;
+    let nats = Nats::connect(&access, "catena cluster", &stop).await?;
     match command {
         Cluster::Init(arguments) => init::init(&nats, arguments).await,
         Cluster::Ingest(arguments) => ingest::ingest(&nats, arguments, signals).await,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
-use tracing::error;
+use tracing::{error, warn};
 
 use super::Status;
 
@@ -89,7 +89,12 @@ impl Intake {
             let _ = self.requests.send(Request { lines: Vec::new(), is_safe: true, done }).await;
             let _ = answer.await;
         };
-        let _ = tokio::time::timeout(DRAIN, drained).await;
+        if tokio::time::timeout(DRAIN, drained).await.is_err() {
+            warn!(
+                "what clients without answers have sent last is not kept: it could not be stored within {} s",
+                DRAIN.as_secs()
+            );
+        }
     }
 }
 
