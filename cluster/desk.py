@@ -74,17 +74,23 @@ class Servers:
                     return int(leader.removeprefix("n"))
         return None
 
-    def request(self, subject: str, payload: bytes = b"", wait: bool = True) -> bytes:
-        """Asks, or just publishes, by the protocol of the servers' clients."""
+    def request(self, subject: str, payload: bytes = b"", wait: bool = True, headers: str = "") -> bytes:
+        """Asks, or just publishes, by the protocol of the servers' clients. Headers are lines."""
+        head = f"NATS/1.0\r\n{headers}\r\n\r\n".encode() if headers else b""
+        lengths = f"{len(head)} {len(head) + len(payload)}" if headers else f"{len(payload)}"
+        verb = "HPUB" if headers else "PUB"
         for port in self.clients:
             try:
                 with socket.create_connection(("127.0.0.1", port), 5) as connection:
                     connection.settimeout(5)
                     lines = connection.makefile("rb")
                     lines.readline()
-                    connection.sendall(b'CONNECT {"verbose":false,"headers":false}\r\nSUB answer 1\r\n')
-                    connection.sendall(f"PUB {subject} {'answer' if wait else ''} {len(payload)}\r\n".encode() + payload + b"\r\nPING\r\n")
+                    connection.sendall(b'CONNECT {"verbose":false,"headers":true}\r\nSUB answer 1\r\n')
+                    connection.sendall(f"{verb} {subject} {'answer' if wait else ''} {lengths}\r\n".encode() + head + payload + b"\r\nPING\r\n")
                     while line := lines.readline():
+                        if line.startswith(b"HMSG"):
+                            head_length, length = (int(field) for field in line.split()[-2:])
+                            return lines.read(length)[head_length:]
                         if line.startswith(b"MSG"):
                             return lines.read(int(line.split()[-1]))
                         if line.startswith(b"PING"):

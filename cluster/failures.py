@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import random
 import re
 import shutil
 import signal
@@ -298,11 +299,25 @@ def rules_change_under_load(case: Case) -> str:
 
 
 def garbage_stops_nobody(case: Case) -> str:
+    """Messages that are no blocks, halves of blocks, blocks of an epoch that never was; and damaged records that fit no message."""
     case.up()
-    for number, _ in enumerate(case.parts(3)):
-        for subject in ("catena.in.stranger", "catena.events.3", f"catena.events.{number}"):
-            case.servers.request(subject, b"garbage", wait=False)
-    return case.check()
+    subjects = ["catena.in.stranger", "catena.events.3", "catena.shared.1"]
+    heads = ["", "Catena-Part: 1/2", "Catena-Part: 2/2", "Catena-Epoch: ffffffffffffffff", 'Catena-Pieces: {"part":7,"count":1,"of":1}', "Catena-Marker: no"]
+    for number, _ in enumerate(case.parts(4)):
+        for subject in [*subjects, f"catena.events.{number}"]:
+            for head in heads:
+                case.servers.request(subject, b"garbage", wait=False, headers=head)
+    damaged = case.folder / "damaged.ndjson"
+    # A record that names the call of a rule, and that breaks off.
+    start = '{"eventVersion":"1.08","eventSource":"ec2.amazonaws.com","eventName":"RunInstances","requestParameters":{"a":"'
+    lines = [start + "\\" * (1_000_000 * number) + random.Random(number).randbytes(700_000).hex() for number in range(4)]
+    damaged.write_text("\n".join(lines) + "\n")
+    case.files.append(damaged)
+    case.fleet.ingest("case", *case.files)
+    told = case.check()
+    rejected = [json.loads(line) for line in case.fleet.call("read", "rejected").splitlines()]
+    assert sorted(one["record"].strip() for one in rejected) == sorted(lines), [one["record"][:200] for one in rejected]
+    return f"{told}; {len(rejected)} records rejected"
 
 
 def partitions_move_between_workers(case: Case) -> str:
@@ -492,6 +507,25 @@ def records_of_several_identities_are_joined(case: Case) -> str:
     return told
 
 
+def an_envelope_of_hundreds_of_callers_passes(case: Case) -> str:
+    """8 MB that hardly compress, for all of 256 partitions: copied to each, it would fit no commit."""
+    case.config.write_text('{"mode":"enrich"}')
+    case.up(partitions=256)
+    lines = desk.sample(case.folder / "whole.ndjson", RECORDS, CHAINS).read_text().splitlines()
+    call = next(json.loads(line) for line in lines if "CreateSnapshot" in line)
+    noise, bodies = random.Random(7), []
+    for number in range(600):
+        user = {"type": "IAMUser", "principalId": f"P{number}", "arn": f"arn:aws:iam::123456789012:user/many{number}"}
+        one = {**call, "eventID": f"many-{number}", "userIdentity": user, "padding": noise.randbytes(6_500).hex()}
+        bodies.append({"Body": json.dumps(one)})
+    for number, some in enumerate([lines[:10_000], [json.dumps({"Messages": bodies})], lines[10_000:]]):
+        path = case.folder / f"part-{number}.ndjson"
+        path.write_text("\n".join(some) + "\n")
+        case.files.append(path)
+    case.fleet.ingest("case", *case.files)
+    return case.check()
+
+
 def outputs_grow_old(case: Case) -> str:
     """Those that pass the correlators by, too: otherwise, the fleet would stop one day, when their stream is full."""
     case.config.write_text('{"mode":"enrich"}')
@@ -648,6 +682,7 @@ CASES: dict[str, Callable[[Case], str]] = {
         routers_share_the_work,
         a_file_of_one_long_line_passes,
         records_of_several_identities_are_joined,
+        an_envelope_of_hundreds_of_callers_passes,
         outputs_grow_old,
         listeners_keep_what_they_acknowledge,
         strangers_are_kept_out,

@@ -17,6 +17,9 @@ pub(crate) const MOST: usize = 1_000;
 /// The header by which a process knows its own commit.
 const TOKEN: &str = "Catena-Commit";
 
+/// Servers that are up store at least so many bytes in a second.
+const SLOWEST: u64 = 4 << 20;
+
 /// The header that says how long a message is kept.
 pub(crate) const TTL: &str = "Nats-TTL";
 
@@ -145,7 +148,8 @@ impl Nats {
             // What is read grows old; the pointer must not.
             headers.insert(TTL, "never");
         }
-        self.request(pointer.subject.clone(), headers, pointer.payload.clone()).await
+        let bytes = outputs.iter().map(|output| output.payload.len()).sum::<usize>();
+        self.request_within(patience(bytes), pointer.subject.clone(), headers, pointer.payload.clone()).await
     }
 
     /// What has become of a pointer since a fence.
@@ -165,6 +169,11 @@ enum Since {
     Other,
     /// None was, as far as is known.
     Nothing,
+}
+
+/// How long to wait for the answer to a commit: servers must have taken, copied and written it all.
+fn patience(bytes: usize) -> Duration {
+    nats::PATIENCE + Duration::from_secs(bytes as u64 / SLOWEST)
 }
 
 /// A text that no other call gives.

@@ -1,9 +1,11 @@
 //! The correlator of one partition.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+use bytes::Bytes;
 use catena_host::{Finding, Mode, Supervisor};
 use serde_json::json;
 use tokio::task::block_in_place;
@@ -12,10 +14,10 @@ use tracing::{info, warn};
 use crate::commit::{Fence, MOST, Outgoing, TTL};
 use crate::deployment::{Deployment, EPOCH, MARKER};
 use crate::metrics::StageMetrics;
-use crate::nats::{Stored, header};
+use crate::nats::{Stored, header, present};
 use crate::nudge::Nudges;
 use crate::pointer::{self, Correlated};
-use crate::shared::{self, PIECES, Piece, Pieces, SHARED, Shared};
+use crate::shared::{self, PIECES, Piece, Pieces, References, SHARED, Shared};
 use crate::{Error, Worker, block, checkpoint, joiner, streams};
 
 /// After this many bytes of records a checkpoint is taken.
@@ -180,8 +182,9 @@ impl<'d> Partition<'d> {
 
     /// Processes one message, and adds what it gives.
     async fn process(&mut self, stored: Stored) -> Result<(), Error> {
-        if let Some(epoch) = header(&stored.headers, MARKER) {
-            let epoch = epoch.to_owned();
+        if let Some(epoch) = header(&stored.headers, MARKER).map(str::to_owned)
+            && self.deployment.has_epoch(&epoch).await?
+        {
             return self.enter(&epoch, stored.sequence).await;
         }
         match header(&stored.headers, EPOCH) {
@@ -205,8 +208,10 @@ impl<'d> Partition<'d> {
                 return Ok(());
             }
         };
-        let shared = header(&stored.headers, SHARED).and_then(|text| serde_json::from_str::<Shared>(text).ok());
-        let shared = shared.unwrap_or_default();
+        let references = header(&stored.headers, SHARED).and_then(|text| serde_json::from_str(text).ok());
+        let references: References = references.unwrap_or_default();
+        let common = self.common(&references).await?;
+        let (records, shared) = references.resolve(records, &common);
         // The time is the broker's: a replay gives the same.
         let outcome = block_in_place(|| self.supervisor.process(&records, stored.time_ms))?;
         self.metrics.add_blocks(1);
@@ -233,6 +238,18 @@ impl<'d> Partition<'d> {
         }
         self.processed = stored.sequence;
         Ok(())
+    }
+
+    /// The blocks of shared records that a block refers to.
+    async fn common(&self, references: &References) -> Result<BTreeMap<u32, Bytes>, Error> {
+        let (nats, mut common) = (&self.deployment.nats, BTreeMap::new());
+        for number in references.blocks() {
+            let subject = streams::common_of(references.part, number);
+            let stored = present(|| block::next(nats, streams::EVENTS, &subject, 1)).await?;
+            let stored = stored.ok_or_else(|| Error::Invalid(format!("{subject}: it was removed")))?;
+            common.insert(number, block::decode(&stored.payload)?);
+        }
+        Ok(common)
     }
 
     fn add(&mut self, outgoing: Outgoing) {
@@ -361,17 +378,15 @@ fn now_ms() -> u64 {
 impl Deployment {
     /// The epoch of the first block of a partition, or of the deployment if there is none.
     async fn first_epoch(&self, partition: u32) -> Result<String, Error> {
-        let mut next = 0;
-        while let Some(stored) = self.nats.next(streams::EVENTS, &streams::events_of(partition), next + 1).await? {
-            if let Some(epoch) = header(&stored.headers, EPOCH) {
+        let mut next = 1;
+        while let Some(stored) = self.nats.next(streams::EVENTS, &streams::events_of(partition), next).await? {
+            // Behind a marker, nothing was routed by the epoch before it.
+            if let Some(epoch) = header(&stored.headers, EPOCH)
+                && self.has_epoch(epoch).await?
+            {
                 return Ok(epoch.to_owned());
             }
-            if header(&stored.headers, MARKER).is_some() {
-                // Nothing was routed by the epoch before it.
-                next = stored.sequence;
-                continue;
-            }
-            next = stored.sequence;
+            next = stored.sequence + 1;
         }
         Ok(self.epoch.clone())
     }

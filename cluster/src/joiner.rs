@@ -148,7 +148,11 @@ impl<'d> Joiner<'d> {
                 );
                 continue;
             };
-            pieces.extend(shared::read(&block::decode(&stored.payload)?)?);
+            match block::decode(&stored.payload).and_then(|text| shared::read(&text)) {
+                Ok(some) => pieces.extend(some),
+                // Anybody who may publish there can send it; it must not stop the fleet.
+                Err(error) => error!("{} at {place}: {error}", streams::OUT),
+            }
         }
         for message in block::encode(&format!("catena.out.{NAME}"), &shared::join(pieces))? {
             self.output_bytes += message.payload.len();

@@ -33,7 +33,7 @@ pub struct Access {
 }
 
 /// How long to wait for an answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What servers must take, in bytes: their default.
 const MAX_PAYLOAD: usize = 1 << 20;
@@ -176,7 +176,18 @@ impl Nats {
 
     /// Publishes, and waits until the message is stored.
     pub(crate) async fn request(&self, subject: String, headers: HeaderMap, payload: Bytes) -> Answer {
-        let mut request = Request::new().payload(payload);
+        self.request_within(PATIENCE, subject, headers, payload).await
+    }
+
+    /// Publishes, and waits for some time until the message is stored.
+    pub(crate) async fn request_within(
+        &self,
+        patience: Duration,
+        subject: String,
+        headers: HeaderMap,
+        payload: Bytes,
+    ) -> Answer {
+        let mut request = Request::new().payload(payload).timeout(Some(patience));
         if !headers.is_empty() {
             request = request.headers(headers);
         }

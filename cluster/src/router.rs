@@ -12,7 +12,7 @@ use tokio::task::{JoinHandle, JoinSet, block_in_place};
 use tracing::{info, warn};
 
 use crate::block::Assembly;
-use crate::commit::Fence;
+use crate::commit::{Fence, MOST};
 use crate::deployment::Deployment;
 use crate::metrics::{Metrics, StageMetrics};
 use crate::nats::{Nats, Stored, present};
@@ -31,6 +31,9 @@ const STUCK: Duration = Duration::from_secs(15);
 
 /// Sequences between two removals of what was routed.
 const TIDY: u64 = 64;
+
+/// How often shared records are removed: it takes two requests for each partition.
+const TIDY_COMMON: Duration = Duration::from_secs(60);
 
 /// Routes until told to stop.
 ///
@@ -85,6 +88,8 @@ struct Router<'d> {
     progressed: Instant,
     /// Up to where was tidied.
     tidied: u64,
+    /// When shared records were last tidied.
+    common_tidied: Instant,
 }
 
 impl<'d> Router<'d> {
@@ -104,6 +109,7 @@ impl<'d> Router<'d> {
             reading: None,
             progressed: Instant::now(),
             tidied,
+            common_tidied: Instant::now(),
         })
     }
 
@@ -224,6 +230,30 @@ impl<'d> Router<'d> {
                 nats.tidy(streams::IN, &subject, last.sequence.min(self.routed.input + 1)).await;
             }
         }
+        if self.common_tidied.elapsed() >= TIDY_COMMON {
+            self.common_tidied = Instant::now();
+            if let Err(error) = self.tidy_common().await {
+                info!("{}: {} is not tidied: {error}", streams::EVENTS, streams::COMMON);
+            }
+        }
+    }
+
+    /// Removes the shared records that no partition will need again, not even to recover.
+    async fn tidy_common(&self) -> Result<(), Error> {
+        let nats = &self.deployment.nats;
+        let Some(last) = nats.last(streams::EVENTS, streams::COMMON).await? else { return Ok(()) };
+        let mut before = last.sequence + 1;
+        for partition in 0..self.deployment.partitions {
+            let (pointer, _) = pointer::of_partition(nats, partition).await?;
+            let safe = pointer.generations.get(1).map_or(0, |generation| generation.input);
+            // A partition that gets nothing more has no checkpoint that is newer.
+            if let Some(next) = nats.next(streams::EVENTS, &streams::events_of(partition), safe + 1).await? {
+                // What it refers to is stored with it, some messages before it.
+                before = before.min(next.sequence.saturating_sub(MOST as u64));
+            }
+        }
+        nats.tidy(streams::EVENTS, streams::COMMON, before).await;
+        Ok(())
     }
 }
 

@@ -1,35 +1,102 @@
 //! Records that concern the identities of several partitions. The correlator of each processes them, and says in a piece what it does to
 //! each; the joiner puts the pieces together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::{Bytes, BytesMut};
 use catena_host::{Outcome, Splice, together};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
-/// The header of a block with such records: [`Shared`].
+/// The header of a block with references to such records: [`References`].
 pub(crate) const SHARED: &str = "Catena-Shared";
 
 /// The header of a block of pieces: [`Pieces`].
 pub(crate) const PIECES: &str = "Catena-Pieces";
 
-/// The shared records of a block.
+/// The shared records of a block of one partition. They are in blocks of their own, `catena.common.PART.BLOCK`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Shared {
+pub(crate) struct References {
     /// The part of the input that they are of, by its first sequence.
     pub(crate) part: u64,
     /// The pieces that all partitions make of the part.
     pub(crate) pieces: u64,
+    /// In the order of the input.
+    pub(crate) list: Vec<Reference>,
+}
+
+/// Where a shared record is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(u32, u32, u32, u32, u32, bool)", into = "(u32, u32, u32, u32, u32, bool)")]
+pub(crate) struct Reference {
+    /// The offset in the partition's own records before which it came.
+    pub(crate) at: u32,
+    /// The number of the common block, and the offset and length in it.
+    pub(crate) block: u32,
+    pub(crate) offset: u32,
+    pub(crate) length: u32,
+    /// Its number in its part.
+    pub(crate) number: u32,
+    /// Whether this is the first of its partitions, which keeps it in the stream unless another annotates it.
+    pub(crate) is_first: bool,
+}
+
+impl From<(u32, u32, u32, u32, u32, bool)> for Reference {
+    fn from((at, block, offset, length, number, is_first): (u32, u32, u32, u32, u32, bool)) -> Self {
+        Self { at, block, offset, length, number, is_first }
+    }
+}
+
+impl From<Reference> for (u32, u32, u32, u32, u32, bool) {
+    fn from(of: Reference) -> Self {
+        (of.at, of.block, of.offset, of.length, of.number, of.is_first)
+    }
+}
+
+/// The shared records of a block, once they are in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Shared {
+    pub(crate) part: u64,
+    pub(crate) pieces: u64,
     /// In ascending order.
-    pub(crate) places: Vec<Place>,
+    places: Vec<Place>,
 }
 
 /// Where a shared record is in a block: its start and end, its number in its part, and whether this is the first of its partitions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Place(pub(crate) u32, pub(crate) u32, pub(crate) u32, pub(crate) bool);
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place(u32, u32, u32, bool);
+
+impl References {
+    /// The numbers of the common blocks that are referred to.
+    pub(crate) fn blocks(&self) -> BTreeSet<u32> {
+        self.list.iter().map(|reference| reference.block).collect()
+    }
+
+    /// Puts the shared records among the partition's own, in the order of the input. None of a block that is not there is put in, nor what is
+    /// beyond its end.
+    pub(crate) fn resolve(&self, own: Bytes, common: &BTreeMap<u32, Bytes>) -> (Bytes, Shared) {
+        let mut shared = Shared { part: self.part, pieces: self.pieces, places: Vec::with_capacity(self.list.len()) };
+        if self.list.is_empty() {
+            return (own, shared);
+        }
+        let (mut records, mut from) = (BytesMut::with_capacity(own.len()), 0);
+        for Reference { at, block, offset, length, number, is_first } in &self.list {
+            let at = (*at as usize).clamp(from, own.len());
+            records.extend_from_slice(&own[from..at]);
+            from = at;
+            let end = offset.saturating_add(*length) as usize;
+            let record = common.get(block).and_then(|block| block.get(*offset as usize..end)).unwrap_or_default();
+            let start = records.len() as u32;
+            records.extend_from_slice(record);
+            shared.places.push(Place(start, records.len() as u32, *number, *is_first));
+        }
+        records.extend_from_slice(&own[from..]);
+        (records.freeze(), shared)
+    }
+}
 
 /// What a message of pieces has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -186,6 +253,21 @@ mod tests {
             prop_assert_eq!(own, expected(false));
             prop_assert_eq!(joined, expected(true));
         }
+    }
+
+    #[test]
+    fn shared_records_come_where_they_were_in_the_input() {
+        let common = BTreeMap::from([(0, Bytes::from_static(b"s1\ns2\n")), (1, Bytes::from_static(b"s3\n"))]);
+        let reference = |at, block, offset, number| Reference { at, block, offset, length: 3, number, is_first: true };
+        let list = vec![reference(0, 0, 0, 0), reference(3, 0, 3, 1), reference(6, 1, 0, 2)];
+        let references = References { part: 17, pieces: 6, list };
+        let text = serde_json::to_string(&references).unwrap();
+        assert_eq!(serde_json::from_str::<References>(&text).unwrap(), references);
+        assert_eq!(references.blocks().into_iter().collect::<Vec<_>>(), [0, 1]);
+        let (records, shared) = references.resolve(Bytes::from_static(b"o1\no2\n"), &common);
+        assert_eq!(records, "s1\no1\ns2\no2\ns3\n");
+        let (own, pieces) = shared.separate(&records, &[]);
+        assert_eq!((own, join(pieces)), (b"o1\no2\n".to_vec(), b"s1\ns2\ns3\n".to_vec()));
     }
 
     #[test]

@@ -8,10 +8,10 @@ use crate::commit::{Outgoing, TTL};
 use crate::deployment::{Deployment, EPOCH};
 use crate::nats::Stored;
 use crate::pointer::Routed;
-use crate::shared::{Place, SHARED, Shared};
+use crate::shared::{Reference, References, SHARED};
 use crate::{Error, block, streams};
 
-/// The most shared records of a block: a header has their places, 40 bytes each, and headers have at most 65,535 bytes together.
+/// The most shared records of a block: a header refers to them, with 50 bytes each, and headers have at most 65,535 bytes together.
 const MOST_SHARED: usize = 1_000;
 
 /// Splits by the configuration of one epoch.
@@ -46,28 +46,48 @@ struct Shard {
     last: Part,
 }
 
-/// Records for a block, and which of them other partitions have, too.
+/// Records for a block of one partition, and references to those that it shares.
 #[derive(Default)]
 struct Part {
     records: BytesMut,
-    places: Vec<Place>,
+    references: Vec<Reference>,
+}
+
+/// The records of a part that several partitions share. They are stored once, however many partitions they concern: one envelope may have
+/// records of hundreds of callers.
+#[derive(Default)]
+struct Common {
+    full: Vec<BytesMut>,
+    last: BytesMut,
 }
 
 impl Shard {
-    fn push(&mut self, records: &[u8], routes: &[Route], at: usize, shared: Option<(u32, bool)>) {
-        let Part { records: to, places } = &mut self.last;
-        let start = to.len();
-        push_run(records, routes, at, to);
-        if let Some((number, is_first)) = shared {
-            places.push(Place(start as u32, to.len() as u32, number, is_first));
-        }
-        if to.len() >= block::TARGET || places.len() >= MOST_SHARED {
+    fn seal(&mut self) {
+        if self.last.records.len() >= block::TARGET || self.last.references.len() >= MOST_SHARED {
             self.full.push(std::mem::take(&mut self.last));
         }
     }
 
     fn parts(self) -> impl Iterator<Item = Part> {
-        self.full.into_iter().chain([self.last]).filter(|part| !part.records.is_empty())
+        let is_empty = |part: &Part| part.records.is_empty() && part.references.is_empty();
+        self.full.into_iter().chain([self.last]).filter(move |part| !is_empty(part))
+    }
+}
+
+impl Common {
+    /// Adds a record, and returns where it is: in which block, at what offset, and its length.
+    fn push(&mut self, records: &[u8], routes: &[Route], at: usize) -> (u32, u32, u32) {
+        let start = self.last.len();
+        push_run(records, routes, at, &mut self.last);
+        let place = (self.full.len() as u32, start as u32, (self.last.len() - start) as u32);
+        if self.last.len() >= block::TARGET {
+            self.full.push(std::mem::take(&mut self.last));
+        }
+        place
+    }
+
+    fn blocks(self) -> impl Iterator<Item = BytesMut> {
+        self.full.into_iter().chain([self.last]).filter(|block| !block.is_empty())
     }
 }
 
@@ -97,23 +117,29 @@ impl Splitter {
     pub(crate) fn split(&mut self, part: u64, blocks: &[Stored]) -> Result<Split, Error> {
         let mut split = Split::default();
         let mut shards: Vec<Shard> = (0..self.partitions).map(|_| Shard::default()).collect();
-        let mut rest = BytesMut::new();
+        let (mut common, mut rest) = (Common::default(), BytesMut::new());
         for stored in blocks {
             match block::decode(&stored.payload) {
-                Ok(records) => self.add(&records, &mut split, &mut shards, &mut rest)?,
+                Ok(records) => self.add(&records, &mut split, &mut shards, &mut common, &mut rest)?,
                 // Anybody who may publish there can send it; it must not stop the fleet.
                 Err(error) => warn!("{} at {}: {error}", streams::IN, stored.sequence),
             }
         }
+        // Before what refers to them.
+        for (number, records) in (0..).zip(common.blocks()) {
+            split.candidate_bytes += records.len() as u64;
+            let messages = block::whole(&streams::common_of(part, number), &records)?;
+            split.outputs.extend(messages.into_iter().map(|message| message.header(EPOCH, &self.epoch)));
+        }
         for (partition, shard) in (0..).zip(shards) {
             let before = split.outputs.len();
-            for Part { records, places } in shard.parts() {
+            for Part { records, references } in shard.parts() {
                 split.candidate_bytes += records.len() as u64;
                 let mut messages = block::whole(&streams::events_of(partition), &records)?;
-                if !places.is_empty()
+                if !references.is_empty()
                     && let Some(last) = messages.pop()
                 {
-                    let shared = Shared { part, pieces: split.pieces, places };
+                    let shared = References { part, pieces: split.pieces, list: references };
                     let shared = serde_json::to_string(&shared).map_err(|error| Error::Invalid(error.to_string()))?;
                     messages.push(last.header(SHARED, &shared));
                 }
@@ -134,23 +160,33 @@ impl Splitter {
         records: &Bytes,
         split: &mut Split,
         shards: &mut [Shard],
+        common: &mut Common,
         rest: &mut BytesMut,
     ) -> Result<(), Error> {
         split.bytes += records.len() as u64;
         let routes = self.supervisor.route(records, self.partitions)?;
         for (at, route) in routes.iter().enumerate() {
             split.records += u64::from(route.records);
-            if route.partitions.is_empty() && self.mode == Mode::Enrich {
-                push_run(records, &routes, at, rest);
-            }
-            let is_shared = route.partitions.len() > 1;
-            for (place, partition) in route.partitions.iter().enumerate() {
-                let Some(shard) = shards.get_mut(*partition as usize) else { continue };
-                shard.push(records, &routes, at, is_shared.then_some((split.shared, place == 0)));
-            }
-            if is_shared {
-                split.shared += 1;
-                split.pieces += route.partitions.len() as u64;
+            match &*route.partitions {
+                [] if self.mode == Mode::Enrich => drop(push_run(records, &routes, at, rest)),
+                [] => {}
+                [partition] => {
+                    let Some(shard) = shards.get_mut(*partition as usize) else { continue };
+                    push_run(records, &routes, at, &mut shard.last.records);
+                    shard.seal();
+                }
+                several => {
+                    let (block, offset, length) = common.push(records, &routes, at);
+                    for (place, partition) in several.iter().enumerate() {
+                        let Some(shard) = shards.get_mut(*partition as usize) else { continue };
+                        let at = shard.last.records.len() as u32;
+                        let (number, is_first) = (split.shared, place == 0);
+                        shard.last.references.push(Reference { at, block, offset, length, number, is_first });
+                        shard.seal();
+                    }
+                    split.shared += 1;
+                    split.pieces += several.len() as u64;
+                }
             }
         }
         Ok(())

@@ -8,7 +8,7 @@ use crate::nats::{Answer, Nats, code};
 
 /// Blocks of records, as they come: `catena.in.SOURCE`.
 pub(crate) const IN: &str = "CATENA_IN";
-/// What correlators read: `catena.events.PARTITION`; and what passes them by: `catena.rest`, which is kept as long as other outputs; with
+/// What correlators read: `catena.events.PARTITION`, and `catena.common.PART.BLOCK` for what several share; what passes them by: `catena.rest`, which is kept as long as other outputs; with
 /// the routers' pointer `catena.routed`.
 pub(crate) const EVENTS: &str = "CATENA_EVENTS";
 /// What correlators write: `catena.out.PARTITION`, `catena.findings.PARTITION`, and their pointers, `catena.correlated.PARTITION`; and what
@@ -22,6 +22,7 @@ pub(crate) const DEPLOYMENT: &str = "CATENA_DEPLOYMENT";
 /// partitions that it takes.
 pub(crate) const LEASES: &str = "CATENA_LEASES";
 
+pub(crate) const COMMON: &str = "catena.common.*.*";
 pub(crate) const REST: &str = "catena.rest";
 pub(crate) const ROUTED: &str = "catena.routed";
 /// What correlators do to records that several of them have: `catena.shared.PARTITION`.
@@ -34,6 +35,10 @@ pub(crate) fn source(name: &str) -> String {
 
 pub(crate) fn events_of(partition: u32) -> String {
     format!("catena.events.{partition}")
+}
+
+pub(crate) fn common_of(part: u64, block: u32) -> String {
+    format!("catena.common.{part}.{block}")
 }
 
 pub(crate) fn out_of(partition: u32) -> String {
@@ -127,7 +132,7 @@ fn wanted(retention: &Retention) -> [Value; 6] {
     deployment["discard"] = json!("old");
     [
         stream(IN, &["catena.in.*"], retention.waiting_bytes, 0, -1),
-        stream(EVENTS, &["catena.events.*", REST, ROUTED], event_bytes, 0, -1),
+        stream(EVENTS, &["catena.events.*", COMMON, REST, ROUTED], event_bytes, 0, -1),
         stream(
             OUT,
             &["catena.out.*", "catena.findings.*", "catena.rejected.*", "catena.correlated.*", SHARED, JOINED],
