@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-CATENA = str(ROOT / "target/release/catena")
+CATENA = os.environ.get("CATENA") or str(ROOT / "target/release/catena")
 NATS_SERVER = os.environ.get("NATS_SERVER") or shutil.which("nats-server") or "nats-server"
 
 
@@ -250,6 +250,12 @@ class Chaos:
 
     def change(self) -> None:
         self.fleet.call("apply", "--config", self.random.choice(self.configs), check=False)
+
+
+def cpu(process: int) -> float:
+    """Seconds of processor time of a process."""
+    fields = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / 100
 
 
 def metrics(port: int) -> str:

@@ -242,21 +242,15 @@ def writers_wait_while_there_is_no_quorum(case: Case) -> str:
     next(parts)
     for number in (1, 2):
         case.servers.kill(number)
-    busy = {name: cpu(process.pid) for name, process in case.fleet.running.items()}
+    busy = {name: desk.cpu(process.pid) for name, process in case.fleet.running.items()}
     time.sleep(30)
-    used = {name: cpu(process.pid) - busy[name] for name, process in case.fleet.running.items()}
+    used = {name: desk.cpu(process.pid) - busy[name] for name, process in case.fleet.running.items()}
     for number in (1, 2):
         case.servers.start(number)
     for _ in parts:
         pass
     assert max(used.values()) < 6, f"seconds of processor time in 30 s without a quorum: {used}"
     return f"{case.check()}; at most {max(used.values()):.1f} s of processor time in 30 s"
-
-
-def cpu(process: int) -> float:
-    """Seconds of processor time of a process."""
-    fields = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / 100
 
 
 def a_full_stream_makes_producers_wait(case: Case) -> str:

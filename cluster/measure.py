@@ -6,6 +6,7 @@ Everything shares the machine: servers, routers and workers. So more workers sho
 
 from __future__ import annotations
 
+import resource
 import shutil
 import subprocess
 import sys
@@ -17,47 +18,65 @@ import desk
 
 PARTITIONS = 16
 
+# Copies, sync_interval, routers, workers.
+ROWS = [(3, "always", 1, 1), (3, "always", 1, 2), (3, "always", 1, 4), (3, "always", 2, 2), (3, "always", 4, 2), (3, "2m", 1, 2), (1, "always", 1, 2)]
+
 
 def main() -> int:
-    records = int(sys.argv[1]) if len(sys.argv) > 1 else 200_000
+    records = int(sys.argv[1]) if len(sys.argv) > 1 else 400_000
     work = Path(tempfile.mkdtemp(prefix="catena-measure-"))
     try:
         whole = desk.sample(work / "whole.ndjson", records, 200)
-        megabytes = whole.stat().st_size / 1e6
+        gigabytes = whole.stat().st_size / 1e9
         config = work / "config.json"
         config.write_text('{"mode":"filter"}')
-        began = time.monotonic()
+        began, before = time.monotonic(), children()
         subprocess.run([desk.CATENA, "run", "--quiet", "--config", config, "-o", "/dev/null", "--findings", "/dev/null", whole], check=True)
-        alone = time.monotonic() - began
-        print(f"{records} records, {megabytes:.0f} MB; one process: {megabytes / alone:.0f} MB/s with its start", flush=True)
-        print("| copies | sync_interval | workers | ingest MB/s | route and correlate MB/s | bytes to correlators |")
-        print("|---|---|---|---|---|---|")
-        for replicas, sync, workers in [(3, "always", 1), (3, "always", 2), (3, "always", 4), (3, "2m", 2), (1, "always", 2)]:
-            row(work, config, whole, megabytes, replicas, sync, workers)
+        alone, used = time.monotonic() - began, children() - before
+        print(f"{records} records, {gigabytes * 1e3:.0f} MB. One process: {gigabytes / alone * 1e3:.0f} MB/s, {used / gigabytes:.2f} s of a processor for a GB, with its start.")
+        print("Seconds of a processor for a GB of records, by process:")
+        print("| copies | sync_interval | routers | workers | ingest MB/s | route and correlate MB/s | ingest | servers | routers | workers | bytes to correlators |")
+        print("|---|---|---|---|---|---|---|---|---|---|---|", flush=True)
+        for row in ROWS:
+            measure(work, config, whole, gigabytes, *row)
         return 0
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def row(work: Path, config: Path, whole: Path, megabytes: float, replicas: int, sync: str, workers: int) -> None:
+def children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def measure(work: Path, config: Path, whole: Path, gigabytes: float, replicas: int, sync: str, routers: int, workers: int) -> None:
     folder = Path(tempfile.mkdtemp(prefix="fleet-", dir=work))
     servers = desk.Servers(folder, sync)
     fleet = desk.Fleet(servers, folder)
     try:
         servers.start_all()
         fleet.init(config, "--partitions", PARTITIONS, "--replicas", replicas)
-        began = time.monotonic()
+        began, before = time.monotonic(), children()
         fleet.ingest("measure", whole)
-        ingested = time.monotonic() - began
-        fleet.start_router("router-0")
+        ingested, ingest = time.monotonic() - began, children() - before
+        for number in range(routers):
+            fleet.start_router(f"router-{number}")
         for number in range(workers):
             fleet.start_worker(f"worker-{number}")
         began = time.monotonic()
         while not ((status := fleet.status()) and status["records"] > 0 and status["waiting_blocks"] == 0 and all(one["lag"] == 0 for one in status["partitions"])):
-            time.sleep(0.05)
+            # To ask costs something, too.
+            time.sleep(0.5)
         done = time.monotonic() - began
         share = 100 * status["candidate_bytes"] / status["bytes"]
-        print(f"| {replicas} | {sync} | {workers} | {megabytes / ingested:.0f} | {megabytes / done:.0f} | {share:.2f} % |", flush=True)
+        of = {
+            "servers": sum(desk.cpu(process.pid) for process in servers.running.values()),
+            "routers": sum(desk.cpu(fleet.running[name].pid) for name in fleet.routers()),
+            "workers": sum(desk.cpu(fleet.running[name].pid) for name in fleet.workers()),
+        }
+        used = " | ".join(f"{seconds / gigabytes:.1f}" for seconds in [ingest, *of.values()])
+        rates = f"{gigabytes / ingested * 1e3:.0f} | {gigabytes / done * 1e3:.0f}"
+        print(f"| {replicas} | {sync} | {routers} | {workers} | {rates} | {used} | {share:.2f} % |", flush=True)
     finally:
         for process in [*fleet.running.values(), *servers.running.values()]:
             process.kill()

@@ -25,9 +25,9 @@ pub(crate) const EPOCH: &str = "Catena-Epoch";
 
 /// A deployment as it is stored.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Described {
-    partitions: u32,
-    epoch: String,
+pub(crate) struct Described {
+    pub(crate) partitions: u32,
+    pub(crate) epoch: String,
     /// How long outputs are kept, in seconds.
     output_seconds: u64,
 }
@@ -175,6 +175,16 @@ pub async fn change(deployment: &Deployment, config: &str) -> Result<String, Err
     Ok(new)
 }
 
+/// The deployment as it is stored.
+pub(crate) async fn described(nats: &Nats) -> Result<Described, Error> {
+    let missing = || Error::Invalid("there is no deployment on these servers: run `catena cluster init`".into());
+    if !streams::is_there(nats, streams::DEPLOYMENT).await? {
+        return Err(missing());
+    }
+    let (described, _) = pointer::load::<Option<Described>>(nats, streams::DEPLOYMENT, SUBJECT).await?;
+    described.ok_or_else(missing)
+}
+
 fn config_of(epoch: &str) -> String {
     format!("catena.config.{epoch}")
 }
@@ -186,13 +196,7 @@ impl Deployment {
     ///
     /// [`Error::Invalid`] if there is none, [`Error::Component`], [`Error::Nats`].
     pub async fn join(nats: Nats, component: &[u8], sandbox: Arc<Sandbox>) -> Result<Self, Error> {
-        let missing = || Error::Invalid("there is no deployment on these servers: run `catena cluster init`".into());
-        if !streams::is_there(&nats, streams::DEPLOYMENT).await? {
-            return Err(missing());
-        }
-        let (described, _) = pointer::load::<Option<Described>>(&nats, streams::DEPLOYMENT, SUBJECT).await?;
-        let described = described.ok_or_else(missing)?;
-        let Described { partitions, epoch, output_seconds } = described;
+        let Described { partitions, epoch, output_seconds } = described(&nats).await?;
         let joined = Self { nats, sandbox, component: digest(component), partitions, epoch, output_seconds };
         joined.config(&joined.epoch).await?;
         Ok(joined)

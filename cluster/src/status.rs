@@ -4,9 +4,10 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
+use crate::nats::Nats;
 use crate::pointer::{self, Routed};
 use crate::roster::Roster;
-use crate::{Deployment, Error, joiner, streams};
+use crate::{Error, deployment, joiner, streams};
 
 /// The state of a fleet.
 #[derive(Clone, Debug, Serialize)]
@@ -54,9 +55,9 @@ pub struct PartitionStatus {
 ///
 /// # Errors
 ///
-/// [`Error::Nats`].
-pub async fn status(deployment: &Deployment) -> Result<Status, Error> {
-    let nats = &deployment.nats;
+/// [`Error::Invalid`] if there is none, [`Error::Nats`].
+pub async fn status(nats: &Nats) -> Result<Status, Error> {
+    let deployment = deployment::described(nats).await?;
     let (routed, _) = pointer::load::<Routed>(nats, streams::EVENTS, streams::ROUTED).await?;
     let roster = Roster::look(nats).await?;
     let (joined, _) = joiner::load(nats).await?;
@@ -78,7 +79,7 @@ pub async fn status(deployment: &Deployment) -> Result<Status, Error> {
         });
     }
     Ok(Status {
-        epoch: if routed.epoch.is_empty() { deployment.epoch.clone() } else { routed.epoch },
+        epoch: if routed.epoch.is_empty() { deployment.epoch } else { routed.epoch },
         waiting_blocks: nats.last_sequence(streams::IN).await?.saturating_sub(routed.input),
         records: routed.records,
         bytes: routed.bytes,

@@ -86,7 +86,7 @@ async fn run(command: &Cluster, reach: &Reach, signals: &Signals) -> Result<(), 
             info!("epoch {epoch}: what comes from now on is correlated by {}", arguments.config.display());
             Ok(())
         }
-        Cluster::Status(arguments) => status::status(&join(nats).await?, arguments).await,
+        Cluster::Status(arguments) => status::status(&nats, arguments).await,
         Cluster::Send(arguments) => send::send(&nats, arguments, signals).await,
         Cluster::Read(arguments) => {
             let what = match arguments.what {

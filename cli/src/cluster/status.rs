@@ -1,13 +1,13 @@
 //! `catena cluster status`.
 
-use catena_cluster::{Deployment, Error, PartitionStatus, Status};
+use catena_cluster::{Error, Nats, PartitionStatus, Status};
 
 use super::arguments::StatusArguments;
 use crate::monitor::Text;
 
 /// `catena cluster status`.
-pub async fn status(deployment: &Deployment, arguments: &StatusArguments) -> Result<(), Error> {
-    let status = catena_cluster::status(deployment).await?;
+pub async fn status(nats: &Nats, arguments: &StatusArguments) -> Result<(), Error> {
+    let status = catena_cluster::status(nats).await?;
     if arguments.prometheus {
         print!("{}", metrics(&status));
         return Ok(());
