@@ -170,7 +170,13 @@ mod tests {
     fn stored(messages: Vec<Outgoing>) -> Vec<Stored> {
         let numbered = (1..).zip(messages);
         numbered
-            .map(|(sequence, one)| Stored { sequence, headers: one.headers, payload: one.payload, time_ms: 0 })
+            .map(|(sequence, one)| Stored {
+                subject: one.subject,
+                sequence,
+                headers: one.headers,
+                payload: one.payload,
+                time_ms: 0,
+            })
             .collect()
     }
 

@@ -1,15 +1,15 @@
 //! Ingest: records from files or a pipe into blocks.
 
-use std::fs::File;
-use std::io::{self, Cursor, Read};
+use std::fs::{self, File};
+use std::io::{self, Cursor, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::{Bytes, BytesMut};
 use catena_framing::{Encoding, Framer, Kind, Lines, Position, may_be_marked};
-use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
+use crate::files::Read;
 use crate::source::Source;
 use crate::{Error, block};
 
@@ -35,51 +35,44 @@ pub struct Ingested {
     pub failed: Vec<(PathBuf, String)>,
 }
 
-/// How far a source has come.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Place {
-    file: String,
-    position: Position,
-}
-
 /// Bytes read at a time.
 const CHUNK: usize = 1 << 20;
 
-/// Reads everything once. A source that was interrupted goes on where its last block ended, in whatever file that was; `progress` is told
-/// the bytes. Standard input cannot be read again; what was read and not stored is lost. A file that cannot be read is passed over.
+/// Reads everything once. Each file goes on where its last stored record ended, whenever and in whatever order files are given; it is known by
+/// its path and by what was read of it. Standard input cannot be read again; what was read and not stored is lost. A file that cannot be
+/// read is passed over. `progress` is told the bytes.
 ///
 /// # Errors
 ///
-/// [`Error::Fenced`] if the source runs twice, [`Error::Nats`].
+/// [`Error::Fenced`] if the source runs twice, [`Error::Nats`], [`Error::Stopped`].
 pub async fn ingest(
     source: &mut Source,
     what: &Ingest,
     progress: impl Fn(u64) + Send + Sync,
     stop: &AtomicBool,
 ) -> Result<Ingested, Error> {
-    let mut reading = Reading { source, waiting: BytesMut::new(), progress: &progress, ingested: Ingested::default() };
+    let mut reading = Reading {
+        source,
+        longest: what.longest,
+        stop,
+        waiting: BytesMut::new(),
+        reads: Vec::new(),
+        progress: &progress,
+        ingested: Ingested::default(),
+    };
     if what.files.is_empty() {
-        let read = reading.read("-", io::stdin(), Position::default(), what.longest, stop).await;
+        let read = match decoded(io::stdin()) {
+            Ok(reader) => reading.read(Path::new("-"), reader, Position::default(), 0).await,
+            Err(error) => Err(error.into()),
+        };
         reading.note(Path::new("-"), read)?;
-        return Ok(reading.ingested);
     }
-    let place = reading.source.place().and_then(|place| serde_json::from_str::<Place>(place).ok());
-    let mut from = Position::default();
-    let mut files = &*what.files;
-    if let Some(place) = &place
-        && let Some(at) = files.iter().position(|file| file.as_path() == Path::new(&place.file))
-    {
-        info!(
-            "going on in {} at byte {}; the {at} files before it are taken as read",
-            place.file, place.position.offset
-        );
-        files = files.get(at..).unwrap_or_default();
-        from = place.position;
+    if !what.files.is_empty() && !reading.source.is_new() {
+        info!("going on where the last block of this source ended");
     }
-    for file in files {
-        let from = std::mem::take(&mut from);
-        let read = match File::open(file) {
-            Ok(reader) => reading.read(&file.display().to_string(), reader, from, what.longest, stop).await,
+    for file in &what.files {
+        let read = match reading.open(file) {
+            Ok((path, reader, position, checksum)) => reading.read(&path, reader, position, checksum).await,
             Err(error) => Err(error.into()),
         };
         reading.note(file, read)?;
@@ -87,17 +80,59 @@ pub async fn ingest(
             break;
         }
     }
+    reading.store(None).await?;
     Ok(reading.ingested)
+}
+
+type Reader = Box<dyn io::Read + Send>;
+
+/// Decompressed, if it is compressed.
+fn decoded(mut input: impl io::Read + Send + 'static) -> io::Result<Reader> {
+    let mut beginning = Vec::new();
+    while may_be_marked(&beginning) && input.by_ref().take(1).read_to_end(&mut beginning)? > 0 {}
+    let decoded = Encoding::of(&beginning).decode(Cursor::new(beginning).chain(input))?;
+    Ok(Box::new(decoded))
 }
 
 struct Reading<'s> {
     source: &'s mut Source,
+    longest: usize,
+    stop: &'s AtomicBool,
+    /// Records that are to be stored.
     waiting: BytesMut,
+    /// How far the files were read that were read to their end since something was stored.
+    reads: Vec<Read>,
     progress: &'s (dyn Fn(u64) + Send + Sync),
     ingested: Ingested,
 }
 
 impl Reading<'_> {
+    /// Opens a file at the place up to which it was read, which it is told with the checksum of what is before. If that has changed, it is another
+    /// file.
+    fn open(&self, file: &Path) -> io::Result<(PathBuf, Reader, Position, u32)> {
+        let path = fs::canonicalize(file)?;
+        let mut reader = decoded(File::open(&path)?)?;
+        let Some(read) = self.source.read(&path) else { return Ok((path, reader, Position::default(), 0)) };
+        let mut checksum = crc32fast::Hasher::new();
+        let (mut before, mut chunk) = (reader.by_ref().take(read.position.offset), vec![0; CHUNK]);
+        let mut skipped = 0;
+        loop {
+            match before.read(&mut chunk)? {
+                0 => break,
+                length => {
+                    checksum.update(chunk.get(..length).unwrap_or_default());
+                    skipped += length as u64;
+                }
+            }
+        }
+        if skipped == read.position.offset && checksum.finalize() == read.checksum {
+            return Ok((path, reader, read.position, read.checksum));
+        }
+        info!("{}: another file than before: reading it from its beginning", file.display());
+        let reader = decoded(File::open(&path)?)?;
+        Ok((path, reader, Position::default(), 0))
+    }
+
     /// Goes on after a file that cannot be read, and after no other error.
     fn note(&mut self, file: &Path, read: Result<(), Error>) -> Result<(), Error> {
         let Err(Error::Io(error)) = read else { return read };
@@ -106,24 +141,11 @@ impl Reading<'_> {
         Ok(())
     }
 
-    async fn read(
-        &mut self,
-        name: &str,
-        mut input: impl Read + Send + 'static,
-        from: Position,
-        longest: usize,
-        stop: &AtomicBool,
-    ) -> Result<(), Error> {
-        let mut beginning = Vec::new();
-        while may_be_marked(&beginning) && input.by_ref().take(1).read_to_end(&mut beginning)? > 0 {}
-        let mut reader = Encoding::of(&beginning).decode(Cursor::new(beginning).chain(input))?;
-        let skipped = io::copy(&mut reader.by_ref().take(from.offset), &mut io::sink())?;
-        if skipped < from.offset {
-            let why =
-                format!("it has {skipped} bytes, and {} were read of it before: is it another file?", from.offset);
-            return Err(io::Error::other(why).into());
-        }
-        let mut framer = Framer::new(from, longest);
+    async fn read(&mut self, path: &Path, mut reader: Reader, from: Position, checksum: u32) -> Result<(), Error> {
+        let mut checksum = crc32fast::Hasher::new_with_initial_len(checksum, from.offset);
+        let mut framer = Framer::new(from, self.longest);
+        // What is read and not yet framed, which the checksum leaves out.
+        let (mut tail, mut summed) = (BytesMut::new(), from.offset);
         loop {
             let mut chunk = vec![0; CHUNK];
             let read = reader.read(&mut chunk);
@@ -131,6 +153,7 @@ impl Reading<'_> {
             let length = *read.as_ref().unwrap_or(&0);
             chunk.truncate(length);
             (self.progress)(length as u64);
+            tail.extend_from_slice(&chunk);
             let mut batches = Vec::new();
             let give = |batch| {
                 batches.push(batch);
@@ -138,38 +161,50 @@ impl Reading<'_> {
             };
             let Ok(()) = match length {
                 0 => framer.finish(give),
-                _ => framer.push(Bytes::from(chunk.clone()), Lines::of(&chunk), give),
+                _ => {
+                    let lines = Lines::of(&chunk);
+                    framer.push(Bytes::from(chunk), lines, give)
+                }
             };
             for batch in batches {
                 match batch.kind {
-                    Kind::Records => self.waiting.extend_from_slice(batch.bytes()),
+                    Kind::Records => {
+                        self.waiting.extend_from_slice(batch.bytes());
+                        // Values need no line end between them; in blocks, each has one.
+                        if self.waiting.last().is_some_and(|last| *last != b'\n') {
+                            self.waiting.extend_from_slice(b"\n");
+                        }
+                    }
                     Kind::TooLong { first } if first => {
                         self.ingested.too_long += 1;
-                        warn!("{name}:{}: not stored: a record is longer than {longest} bytes", batch.line);
+                        let (name, line, longest) = (path.display(), batch.line, self.longest);
+                        warn!("{name}:{line}: not stored: a record is longer than {longest} bytes");
                     }
                     Kind::TooLong { .. } => {}
                 }
             }
-            if self.waiting.len() >= block::TARGET || length == 0 {
-                self.store(&Place { file: name.to_owned(), position: framer.position() }).await?;
+            let framed = (framer.position().offset - summed).min(tail.len() as u64) as usize;
+            checksum.update(&tail.split_to(framed));
+            summed += framed as u64;
+            let so_far = Read::new(path, framer.position(), checksum.clone().finalize());
+            let is_over = length == 0 || self.stop.load(Ordering::Relaxed);
+            if self.waiting.len() >= block::TARGET || is_over && self.stop.load(Ordering::Relaxed) {
+                self.store(Some(so_far)).await?;
+            } else if is_over {
+                self.reads.push(so_far);
             }
             read?;
-            if length == 0 || stop.load(Ordering::Relaxed) {
+            if is_over {
                 return Ok(());
             }
         }
     }
 
-    /// Stores what waits. The last block says where it ends.
-    async fn store(&mut self, place: &Place) -> Result<(), Error> {
-        if self.waiting.is_empty() {
-            return Ok(());
-        }
-        if self.waiting.last() != Some(&b'\n') {
-            self.waiting.extend_from_slice(b"\n");
-        }
-        let place = serde_json::to_string(place).map_err(|error| Error::Invalid(error.to_string()))?;
-        self.ingested.messages += self.source.store_at(&self.waiting, place).await?;
+    /// Stores what waits, and how far the files are read.
+    async fn store(&mut self, so_far: Option<Read>) -> Result<(), Error> {
+        let mut reads = std::mem::take(&mut self.reads);
+        reads.extend(so_far);
+        self.ingested.messages += self.source.store_of(&self.waiting, reads).await?;
         self.ingested.bytes += self.waiting.len() as u64;
         self.waiting.clear();
         Ok(())

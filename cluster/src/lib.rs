@@ -21,6 +21,7 @@ mod commit;
 mod correlator;
 mod deployment;
 mod error;
+mod files;
 mod ingest;
 mod joiner;
 mod lease;

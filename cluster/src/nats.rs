@@ -62,6 +62,7 @@ pub struct Nats {
 /// A stored message.
 #[derive(Clone, Debug)]
 pub(crate) struct Stored {
+    pub(crate) subject: String,
     pub(crate) sequence: u64,
     pub(crate) headers: HeaderMap,
     pub(crate) payload: Bytes,
@@ -246,6 +247,11 @@ impl Nats {
         self.get(stream, json!({"last_by_subj": subject})).await
     }
 
+    /// The message at a sequence, from the stream's leader.
+    pub(crate) async fn at(&self, stream: &str, sequence: u64) -> Result<Option<Stored>, Error> {
+        self.get(stream, json!({"seq": sequence})).await
+    }
+
     /// The first message of a subject at `sequence` or later, from the stream's leader.
     pub(crate) async fn next(&self, stream: &str, subject: &str, sequence: u64) -> Result<Option<Stored>, Error> {
         self.get(stream, json!({"seq": sequence, "next_by_subj": subject})).await
@@ -340,6 +346,7 @@ fn stored(message: &Value) -> Option<Stored> {
     };
     let at = OffsetDateTime::parse(message["time"].as_str()?, &Rfc3339).ok()?;
     Some(Stored {
+        subject: message["subject"].as_str()?.to_owned(),
         sequence: message["seq"].as_u64()?,
         headers: headers(&decoded("hdrs")?),
         payload: decoded("data")?.into(),

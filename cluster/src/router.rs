@@ -126,6 +126,12 @@ impl<'d> Router<'d> {
             self.ahead.take_if(|ahead| ahead.sequences.start() != part.start());
             if self.ahead.is_none() {
                 let last = self.deployment.nats.last_sequence(streams::IN).await?;
+                if last < self.routed.input {
+                    // A leader may be behind for a moment.
+                    let (stream, input) = (streams::IN, self.routed.input);
+                    let why = format!("{stream} ends at {last}, and was routed up to {input}: was it made anew?");
+                    return Err(Error::Invalid(why));
+                }
                 self.note_lag(last.saturating_sub(self.routed.input));
                 let end = last.min(*part.end());
                 // What is still coming is of the router whose turn it is.
@@ -219,14 +225,16 @@ impl<'d> Router<'d> {
         Ok(())
     }
 
-    /// Removes what was routed, but the last block of each source: it says how far the source has come.
+    /// Removes what was routed, and all but the last pointer of each source.
     async fn tidy(&mut self) {
         self.tidied = self.routed.input;
         let nats = &self.deployment.nats;
         nats.keep_last(streams::EVENTS, streams::ROUTED).await;
-        let subjects = nats.subjects(streams::IN, "catena.in.*").await.unwrap_or_default();
-        for (subject, _) in subjects.into_iter().filter(|(_, messages)| *messages > 1) {
+        nats.tidy(streams::IN, &format!("{}*", streams::BLOCKS), self.routed.input + 1).await;
+        let places = nats.subjects(streams::IN, streams::PLACES).await.unwrap_or_default();
+        for (subject, _) in places.into_iter().filter(|(_, messages)| *messages > 1) {
             if let Ok(Some(last)) = nats.last(streams::IN, &subject).await {
+                // What is not routed must have no gaps.
                 nats.tidy(streams::IN, &subject, last.sequence.min(self.routed.input + 1)).await;
             }
         }
@@ -273,7 +281,7 @@ async fn read(nats: Nats, sequences: RangeInclusive<u64>) -> Result<Vec<Stored>,
         blocks.extend(assembly.take(message));
     }
     while assembly.is_incomplete() {
-        let message = present(|| nats.next(streams::IN, "catena.in.*", end + 1)).await?;
+        let message = present(|| nats.at(streams::IN, end + 1)).await?;
         let Some(message) = message.filter(|message| assembly.is_continued_by(message)) else {
             // Anybody who may publish there can send half a block.
             warn!("{} at {end}: the rest of a block is missing", streams::IN);
@@ -285,22 +293,20 @@ async fn read(nats: Nats, sequences: RangeInclusive<u64>) -> Result<Vec<Stored>,
     Ok(blocks)
 }
 
-/// Reads what is stored at some sequences, in order.
+/// Reads what is stored at some sequences, in order, but for what is no block.
 async fn messages(nats: &Nats, sequences: RangeInclusive<u64>) -> Result<Vec<Stored>, Error> {
-    let (mut waiting, mut tasks, mut all) = (sequences.clone(), JoinSet::new(), Vec::new());
+    let (mut waiting, mut tasks, mut all) = (sequences, JoinSet::new(), Vec::new());
     loop {
         while tasks.len() < AT_ONCE
             && let Some(sequence) = waiting.next()
         {
             let nats = nats.clone();
-            tasks.spawn(async move { present(|| nats.next(streams::IN, "catena.in.*", sequence)).await });
+            tasks.spawn(async move { present(|| nats.at(streams::IN, sequence)).await });
         }
         let Some(one) = tasks.join_next().await else { break };
         all.extend(one.map_err(|error| Error::Nats(error.to_string()))??);
     }
-    // Where a message was removed, the next one is given.
-    all.retain(|stored| sequences.contains(&stored.sequence));
+    all.retain(|stored| stored.subject.starts_with(streams::BLOCKS));
     all.sort_unstable_by_key(|stored| stored.sequence);
-    all.dedup_by_key(|stored| stored.sequence);
     Ok(all)
 }

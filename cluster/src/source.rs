@@ -1,22 +1,21 @@
-//! A source of records. Each block is stored under the fence of the one before it.
+//! A source of records. What it stores, it stores with its pointer, under the fence of the pointer before.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use crate::commit::Fence;
+use crate::commit::{Fence, Outgoing};
+use crate::files::{Files, Placed, Read};
 use crate::metrics::{Metrics, StageMetrics};
-use crate::nats::{Nats, header};
-use crate::{Error, block, nudge, streams};
-
-/// The header that says how far a source has come.
-const PLACE: &str = "Catena-Place";
+use crate::nats::{Nats, present};
+use crate::{Error, block, nudge, pointer, streams};
 
 /// A source that nobody else writes. If another process does, the one that stored last wins, and the other is fenced.
 pub struct Source {
     nats: Nats,
     metrics: Arc<StageMetrics>,
-    subject: String,
+    name: String,
     fence: Fence,
-    place: Option<String>,
+    files: Files,
 }
 
 impl Source {
@@ -30,43 +29,61 @@ impl Source {
         if name.is_empty() || !name.bytes().all(is_part) {
             return Err(Error::Invalid(format!("{name:?} is no name of a source: letters, digits, - and _")));
         }
-        let subject = streams::source(name);
-        let last = nats.last(streams::IN, &subject).await?;
-        let place = last.as_ref().and_then(|last| header(&last.headers, PLACE)).map(str::to_owned);
-        let fence = Fence(last.map_or(0, |last| last.sequence));
-        Ok(Self { nats: nats.clone(), metrics: metrics.source(name), subject, fence, place })
+        if !streams::is_there(nats, streams::IN).await? {
+            return Err(Error::Invalid(
+                "there is no deployment on these servers: run `catena cluster init`".to_owned(),
+            ));
+        }
+        let (placed, fence) = pointer::load::<Placed>(nats, streams::IN, &streams::place_of(name)).await?;
+        let mut segments = Vec::new();
+        for number in 0..placed.segments {
+            let subject = streams::files_of(name, number);
+            let stored = present(|| nats.last(streams::IN, &subject)).await?;
+            let stored = stored.ok_or_else(|| Error::Invalid(format!("{subject}: it was removed")))?;
+            let segment: Result<Vec<Read>, _> = serde_json::from_slice(&stored.payload);
+            segments.push(segment.map_err(|error| Error::Invalid(format!("{subject}: it cannot be read: {error}")))?);
+        }
+        let files = Files::new(placed, segments);
+        Ok(Self { nats: nats.clone(), metrics: metrics.source(name), name: name.to_owned(), fence, files })
     }
 
-    /// What it said last about where it was.
-    pub(crate) fn place(&self) -> Option<&str> {
-        self.place.as_deref()
+    /// How far it has read a file.
+    pub(crate) fn read(&self, file: &Path) -> Option<&Read> {
+        self.files.get(file)
+    }
+
+    /// Whether it has read no file.
+    pub(crate) fn is_new(&self) -> bool {
+        self.files.is_empty()
     }
 
     /// Stores records, all or none, in blocks of whole lines. Waits for servers that are away or full. Returns the number of messages.
     ///
     /// # Errors
     ///
-    /// [`Error::Fenced`] if another process writes the same source, [`Error::Invalid`] for a record that is too long.
+    /// [`Error::Fenced`] if another process writes the same source, [`Error::Stopped`], [`Error::Invalid`] for a record that is too long.
     pub async fn store(&mut self, records: &[u8]) -> Result<u64, Error> {
-        let mut messages = block::encode(&self.subject, records)?;
-        let Some(mut last) = messages.pop() else { return Ok(0) };
-        if let Some(place) = &self.place {
-            last = last.header(PLACE, place);
+        self.store_of(records, Vec::new()).await
+    }
+
+    /// Stores records, and how far the files were read that they are from.
+    pub(crate) async fn store_of(&mut self, records: &[u8], mut reads: Vec<Read>) -> Result<u64, Error> {
+        let mut messages = block::encode(&streams::source(&self.name), records)?;
+        reads.retain(|read| self.files.is_news(read));
+        if messages.is_empty() && reads.is_empty() {
+            return Ok(0);
         }
-        let count = messages.len() as u64 + 1;
-        self.fence = self.nats.commit(streams::IN, &messages, &last, self.fence, &self.metrics).await?;
+        let count = messages.len() as u64;
+        let mut files = self.files.clone();
+        if let Some((number, segment)) = files.add(reads) {
+            let segment = serde_json::to_vec(&segment).map_err(|error| Error::Invalid(error.to_string()))?;
+            messages.push(Outgoing::new(streams::files_of(&self.name, number), segment.into()));
+        }
+        let place = pointer::message(streams::place_of(&self.name), &files.placed())?;
+        self.fence = self.nats.commit(streams::IN, &messages, &place, self.fence, &self.metrics).await?;
+        self.files = files;
         self.metrics.add_blocks(count);
         self.nats.nudge(nudge::ROUTERS).await;
         Ok(count)
-    }
-
-    /// Stores records, and where they end.
-    pub(crate) async fn store_at(&mut self, records: &[u8], place: String) -> Result<u64, Error> {
-        let before = self.place.replace(place);
-        let stored = self.store(records).await;
-        if !matches!(stored, Ok(count) if count > 0) {
-            self.place = before;
-        }
-        stored
     }
 }

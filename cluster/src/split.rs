@@ -51,6 +51,8 @@ struct Shard {
 struct Part {
     records: BytesMut,
     references: Vec<Reference>,
+    /// Bytes of what it refers to.
+    referred: usize,
 }
 
 /// The records of a part that several partitions share. They are stored once, however many partitions they concern: one envelope may have
@@ -63,7 +65,8 @@ struct Common {
 
 impl Shard {
     fn seal(&mut self) {
-        if self.last.records.len() >= block::TARGET || self.last.references.len() >= MOST_SHARED {
+        let bytes = self.last.records.len() + self.last.referred;
+        if bytes >= block::TARGET || self.last.references.len() >= MOST_SHARED {
             self.full.push(std::mem::take(&mut self.last));
         }
     }
@@ -133,7 +136,7 @@ impl Splitter {
         }
         for (partition, shard) in (0..).zip(shards) {
             let before = split.outputs.len();
-            for Part { records, references } in shard.parts() {
+            for Part { records, references, .. } in shard.parts() {
                 split.candidate_bytes += records.len() as u64;
                 let mut messages = block::whole(&streams::events_of(partition), &records)?;
                 if !references.is_empty()
@@ -181,6 +184,7 @@ impl Splitter {
                         let Some(shard) = shards.get_mut(*partition as usize) else { continue };
                         let at = shard.last.records.len() as u32;
                         let (number, is_first) = (split.shared, place == 0);
+                        shard.last.referred += length as usize;
                         shard.last.references.push(Reference { at, block, offset, length, number, is_first });
                         shard.seal();
                     }

@@ -6,7 +6,8 @@ use tracing::warn;
 use crate::Error;
 use crate::nats::{Answer, Nats, code};
 
-/// Blocks of records, as they come: `catena.in.SOURCE`.
+/// Blocks of records, as they come: `catena.in.SOURCE`; with the pointer of each source, `catena.place.SOURCE`, and what it has read of which
+/// files before, `catena.files.SOURCE.SEGMENT`.
 pub(crate) const IN: &str = "CATENA_IN";
 /// What correlators read: `catena.events.PARTITION`, and `catena.common.PART.BLOCK` for what several share; what passes them by: `catena.rest`, which is kept as long as other outputs; with
 /// the routers' pointer `catena.routed`.
@@ -29,8 +30,20 @@ pub(crate) const ROUTED: &str = "catena.routed";
 pub(crate) const SHARED: &str = "catena.shared.*";
 pub(crate) const JOINED: &str = "catena.joined";
 
+/// What the subjects of blocks begin with.
+pub(crate) const BLOCKS: &str = "catena.in.";
+pub(crate) const PLACES: &str = "catena.place.*";
+
 pub(crate) fn source(name: &str) -> String {
-    format!("catena.in.{name}")
+    format!("{BLOCKS}{name}")
+}
+
+pub(crate) fn place_of(source: &str) -> String {
+    format!("catena.place.{source}")
+}
+
+pub(crate) fn files_of(source: &str, segment: u32) -> String {
+    format!("catena.files.{source}.{segment}")
 }
 
 pub(crate) fn events_of(partition: u32) -> String {
@@ -131,7 +144,7 @@ fn wanted(retention: &Retention) -> [Value; 6] {
     let mut deployment = stream(DEPLOYMENT, &["catena.deployment", "catena.config.*"], 0, 0, 1);
     deployment["discard"] = json!("old");
     [
-        stream(IN, &["catena.in.*"], retention.waiting_bytes, 0, -1),
+        stream(IN, &["catena.in.*", PLACES, "catena.files.*.*"], retention.waiting_bytes, 0, -1),
         stream(EVENTS, &["catena.events.*", COMMON, REST, ROUTED], event_bytes, 0, -1),
         stream(
             OUT,

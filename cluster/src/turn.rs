@@ -2,9 +2,9 @@
 
 use std::ops::RangeInclusive;
 
-/// Sequences of a part. A part is committed at once, so its outputs, at most two messages for each of 256 partitions and some for what
-/// passes them by, must fit one batch.
-pub(crate) const PART: u64 = 16;
+/// Sequences of a part. A part is committed at once, so its outputs must fit one batch: a message for each of 256 partitions, and some for what does not
+/// fit those, what they share and what passes them by. About half are pointers of sources.
+pub(crate) const PART: u64 = 32;
 
 /// The place of a router among those that are there. Routers that see each other differently do work that is refused, or wait until
 /// they agree; what they commit stays right.

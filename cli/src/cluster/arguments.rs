@@ -90,7 +90,7 @@ pub struct Init {
     #[arg(long, value_name = "BYTES", default_value_t = 0)]
     pub output_bytes: u64,
     /// Seconds that outputs and findings are kept for their readers
-    #[arg(long, value_name = "SECONDS", default_value_t = 7 * 86_400)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 7 * 86_400, value_parser = clap::value_parser!(u64).range(1..))]
     pub output_seconds: u64,
     /// Show what would change, and change nothing
     #[arg(long)]
@@ -108,8 +108,8 @@ pub struct IngestArguments {
     pub metered: Metered,
     /// Name of the source: letters, digits, - and _; each process has its own
     ///
-    /// A source that is interrupted goes on where its last stored block ended, given the same files. Of two processes with the same
-    /// source, the later one takes over, and the other ends with an error.
+    /// A source remembers how far it has read which file, so each is read once, whenever and in whatever order files are given. Of two
+    /// processes with the same source, the later one takes over, and the other ends with an error.
     #[arg(long)]
     pub source: String,
     /// Listen for records, as `catena run --listen`; may be given several times

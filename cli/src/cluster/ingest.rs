@@ -52,6 +52,9 @@ async fn read(mut source: Source, arguments: &IngestArguments, signals: &Signals
         .into_iter()
         .filter_map(|input| if let Input::File(path) = input { Some(path) } else { None })
         .collect();
+    if !files.is_empty() && arguments.files.iter().any(|file| file.as_os_str() == "-") {
+        return Err(Error::Invalid("standard input can be read alone, not together with files".to_owned()));
+    }
     if files.is_empty() && !arguments.files.is_empty() && arguments.files.iter().all(|file| file.as_os_str() != "-") {
         return Err(Error::Invalid("there is no file of records to read".to_owned()));
     }
