@@ -6,6 +6,7 @@ Every case ends with the same comparison: findings and output are those of one p
 
 from __future__ import annotations
 
+import gzip
 import http.server
 import json
 import random
@@ -20,6 +21,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -292,11 +294,46 @@ def rules_change_under_load(case: Case) -> str:
     return case.check()
 
 
+def another_version_takes_over(case: Case) -> str:
+    """A component of other bytes: its processes wait beside the old ones, which hand over at the marker of `apply`, with all state."""
+    new = case.folder / "new.wasm"
+    name = b"another-version"
+    section = bytes([len(name)]) + name
+    new.write_bytes(component().read_bytes() + bytes([0, len(section)]) + section)
+    case.up()
+    parts = case.parts(6)
+    next(parts), next(parts)
+    case.fleet.start_router("router-new", "--component", new)
+    case.fleet.start_worker("worker-new", "--checkpoint-after", "2s", "--component", new)
+    next(parts)
+    case.fleet.call("apply", "--config", case.config, "--component", new)
+    next(parts)
+    desk.wait_until_done(case.fleet, 90)
+    for old in ("router-0", "router-1", "worker-0", "worker-1"):
+        case.fleet.end(old)
+    for _ in parts:
+        pass
+    told = case.check()
+    owners = case.owners()
+    assert owners == {"worker-new"}, owners
+    taken = case.fleet.log("worker-new").count("taken over from another version")
+    assert taken > 4, case.fleet.log("worker-new")
+    return f"{told}; {taken} partitions taken over"
+
+
+def component() -> Path:
+    """As the plain command builds it."""
+    path = desk.ROOT / "target/wasm32-unknown-unknown/release/catena.wasm"
+    if not path.exists():
+        subprocess.run(["cargo", "build", "--release", "--target", "wasm32-unknown-unknown"], cwd=desk.ROOT, check=True)
+    return path
+
+
 def garbage_stops_nobody(case: Case) -> str:
     """Messages that are no blocks, halves of blocks, blocks of an epoch that never was; and damaged records that fit no message."""
     case.up()
-    subjects = ["catena.in.stranger", "catena.events.3", "catena.shared.1"]
-    heads = ["", "Catena-Part: 1/2", "Catena-Part: 2/2", "Catena-Epoch: ffffffffffffffff", 'Catena-Pieces: {"part":7,"count":1,"of":1}', "Catena-Marker: no"]
+    subjects = ["catena.in.stranger", "catena.events.3", "catena.pieces.1", "catena.out.1", "catena.rest", "catena.findings.2"]
+    heads = ["", "Catena-Fragment: 1/2", "Catena-Fragment: 2/2", "Catena-Epoch: ffffffffffffffff", 'Catena-Pieces: {"part":7,"count":1,"of":1}', "Catena-Marker: no"]
     for number, _ in enumerate(case.parts(4)):
         for subject in [*subjects, f"catena.events.{number}"]:
             for head in heads:
@@ -454,6 +491,7 @@ def routers_share_the_work(case: Case) -> str:
         case.fleet.start_router(f"router-{number}", "--metrics", ports[number])
     for number, _ in enumerate(parts):
         if number == 90:
+            desk.wait_until_done(case.fleet)
             taken = [desk.value(desk.metrics(port), "catena_cluster_messages_total") for port in ports[:3]]
             case.fleet.end("router-1")
             case.fleet.start_router("router-3", "--metrics", ports[3])
@@ -520,6 +558,51 @@ def an_envelope_of_hundreds_of_callers_passes(case: Case) -> str:
     return case.check()
 
 
+def each_file_is_read_once(case: Case) -> str:
+    """Whatever their order and names: new ones that sort before, damaged ones that are mended, longer ones, others of the same name, values
+    without line ends between them, standard input in between."""
+    case.config.write_text('{"mode":"enrich"}')
+    case.up()
+    lines = desk.sample(case.folder / "whole.ndjson", RECORDS, CHAINS).read_bytes().splitlines()
+    size = len(lines) // 10
+    some = [b"\n".join(lines[number * size : (number + 1) * size]) + b"\n" for number in range(10)]
+    files = {name: case.folder / f"{name}.ndjson" for name in "abcdef"}
+    packed = case.folder / "g.ndjson.gz"
+
+    def ingest(*given: object, code: int = 0, stdin: bytes = b"") -> None:
+        done = subprocess.run(case.fleet.command("ingest", "--source", "case", *given), input=stdin, capture_output=True, timeout=120, cwd=case.folder)
+        assert done.returncode == code, f"{given}: {done.returncode}: {done.stderr.decode()}"
+
+    files["b"].write_bytes(some[0])
+    files["d"].write_bytes(some[1])
+    whole = gzip.compress(some[2])
+    packed.write_bytes(whole[: len(whole) // 2])
+    ingest(files["b"], packed, files["d"], code=1)
+    # One that sorts before, one that is mended, and no other again, by whatever name.
+    files["a"].write_bytes(some[3])
+    packed.write_bytes(whole)
+    ingest(files["a"], "b.ndjson", packed, "./d.ndjson")
+    ingest(stdin=some[4])
+    files["d"].write_bytes(some[1] + some[5])
+    ingest(files["d"], files["a"], case.folder / "../" / case.folder.name / "b.ndjson")
+    # Rotated: another file has the name.
+    files["d"].write_bytes(some[6] + some[7])
+    files["c"].write_bytes(some[8].replace(b"\n", b""))
+    ingest(files["c"], files["d"])
+    ingest(files["d"], files["c"], packed)
+    files["e"].write_bytes(some[9])
+    ingest(case.folder / "missing.ndjson", files["e"], code=1)
+    case.files.append(case.folder / "expected.ndjson")
+    case.files[0].write_bytes(b"".join(some))
+    desk.wait_until_done(case.fleet)
+    # Which of them complete chains depends on their order; it shows in annotations alone.
+    plain = (line.split(b',"catena":{')[0].removesuffix(b"}") + b"}" for line in case.fleet.call("read", "records").splitlines())
+    output = Counter(plain)
+    expected = Counter(line for part in some for line in part.splitlines())
+    assert output == expected, f"{(expected - output).total()} records are missing, {(output - expected).total()} are too many"
+    return f"{output.total()} records, each once"
+
+
 def outputs_grow_old(case: Case) -> str:
     """Those that pass the correlators by, too: otherwise, the fleet would stop one day, when their stream is full."""
     case.config.write_text('{"mode":"enrich"}')
@@ -533,7 +616,7 @@ def outputs_grow_old(case: Case) -> str:
         for stream in ("EVENTS", "OUT"):
             info = json.loads(case.servers.request(f"$JS.API.STREAM.INFO.CATENA_{stream}", b'{"subjects_filter":"catena.>"}'))
             left.update(info["state"].get("subjects") or {})
-    outputs = [subject for subject in left if re.match(r"catena\.(rest|out|findings|shared)", subject)]
+    outputs = [subject for subject in left if re.match(r"catena\.(rest|out|findings|pieces)", subject)]
     assert not outputs, f"still there: {outputs}"
     pointers = [subject for subject in left if re.match(r"catena\.(routed|correlated)", subject)]
     assert len(pointers) > 1, f"pointers are gone: {left}"
@@ -668,6 +751,7 @@ CASES: dict[str, Callable[[Case], str]] = {
         a_full_stream_makes_producers_wait,
         large_batches_of_many_partitions_are_stored,
         rules_change_under_load,
+        another_version_takes_over,
         garbage_stops_nobody,
         partitions_move_between_workers,
         a_damaged_checkpoint_is_passed_over,
@@ -677,6 +761,7 @@ CASES: dict[str, Callable[[Case], str]] = {
         a_file_of_one_long_line_passes,
         records_of_several_identities_are_joined,
         an_envelope_of_hundreds_of_callers_passes,
+        each_file_is_read_once,
         outputs_grow_old,
         listeners_keep_what_they_acknowledge,
         strangers_are_kept_out,

@@ -13,16 +13,16 @@ pub(crate) const LONGEST: usize = 900_000;
 pub(crate) const TARGET: usize = 4 << 20;
 
 /// The largest block that is decompressed.
-const LARGEST: usize = 256 << 20;
+pub(crate) const LARGEST: usize = 256 << 20;
 
-/// The longest record that fits a block, in bytes, whatever is in front of it.
-pub const LONGEST_RECORD: usize = LARGEST - 2 * TARGET;
+/// The longest record that a fleet takes, in bytes. If it is rejected, its text in JSON may be six times as long, and must fit a commit.
+pub const LONGEST_RECORD: usize = 64 << 20;
 
 /// Compression level: the fastest that saves most.
 const LEVEL: i32 = 1;
 
 /// The header of a message that is one of several of a block: which one, and of how many, as in `2/7`.
-const PART: &str = "Catena-Part";
+const FRAGMENT: &str = "Catena-Fragment";
 
 /// Records as messages, in blocks of whole lines.
 ///
@@ -71,7 +71,7 @@ pub(crate) fn cut(subject: &str, block: Bytes) -> impl Iterator<Item = Outgoing>
     (1..=count).map(move |number| {
         let payload = block.slice((number - 1) * LONGEST..(number * LONGEST).min(block.len()));
         let message = Outgoing::new(subject.to_owned(), payload);
-        if count == 1 { message } else { message.header(PART, &format!("{number}/{count}")) }
+        if count == 1 { message } else { message.header(FRAGMENT, &format!("{number}/{count}")) }
     })
 }
 
@@ -87,7 +87,7 @@ impl Assembly {
     /// Takes the next message. Gives a block, with all but the payload of its last message, once it is complete. The rest of a block
     /// whose beginning was not given is passed over.
     pub(crate) fn take(&mut self, message: Stored) -> Option<Stored> {
-        let Some((number, count)) = part(&message) else {
+        let Some((number, count)) = fragment(&message) else {
             self.clear();
             return Some(message);
         };
@@ -108,7 +108,7 @@ impl Assembly {
 
     /// Whether `message` is more of the block whose beginning was taken.
     pub(crate) fn is_continued_by(&self, message: &Stored) -> bool {
-        self.count > 0 && part(message).is_some_and(|(number, _)| number == self.count + 1)
+        self.count > 0 && fragment(message).is_some_and(|(number, _)| number == self.count + 1)
     }
 
     /// Whether it waits for the rest of a block.
@@ -123,8 +123,8 @@ impl Assembly {
 }
 
 /// Which message of a block it is, and of how many.
-fn part(message: &Stored) -> Option<(u64, u64)> {
-    let (number, count) = header(&message.headers, PART)?.split_once('/')?;
+fn fragment(message: &Stored) -> Option<(u64, u64)> {
+    let (number, count) = header(&message.headers, FRAGMENT)?.split_once('/')?;
     Some((number.parse().ok()?, count.parse().ok()?))
 }
 

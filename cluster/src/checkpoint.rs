@@ -63,13 +63,15 @@ pub(crate) async fn get(nats: &Nats, partition: u32, generation: &Generation) ->
 /// After this long, a checkpoint to which no pointer was stored will never have one, in microseconds.
 const ORPHANED: u64 = 600_000_000;
 
-/// Removes checkpoints to which no pointer was stored, because their process was killed in between.
+/// Removes checkpoints to which no pointer was stored, because their process was killed in between. To be called by whoever has just committed
+/// a pointer to the `known` ones.
 pub(crate) async fn remove_orphans(nats: &Nats, partition: u32, known: &[Generation]) {
     let subjects = nats.subjects(streams::STATE, &streams::states_of(partition)).await.unwrap_or_default();
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_micros() as u64;
     for subject in subjects.keys() {
         let number = subject.rsplit('.').next().and_then(|number| number.parse::<u64>().ok());
-        let Some(number) = number.filter(|number| known.iter().all(|one| one.number != *number)) else { continue };
+        let is_older = |number: &u64| !known.is_empty() && known.iter().all(|one| *number < one.number);
+        let Some(number) = number.filter(is_older) else { continue };
         if now.saturating_sub(number >> 8) > ORPHANED {
             remove(nats, partition, number).await;
         }

@@ -35,6 +35,9 @@ pub(crate) const ABOUT: &str = "Catena-Findings";
 /// A finding's id, rule, severity and the time of its last event.
 pub(crate) type About = (String, String, u8, u64);
 
+/// Outputs wait at most about so long for a commit.
+const COMMIT_AFTER: Duration = Duration::from_secs(1);
+
 /// How often the correlator's own counts are taken over.
 const LOOK: Duration = Duration::from_secs(5);
 
@@ -57,6 +60,9 @@ pub(crate) struct Partition<'d> {
     shares: bool,
     since_checkpoint: usize,
     checkpointed: Instant,
+    committed: Instant,
+    /// Whether this process has looked for checkpoints that nobody needs.
+    has_cleaned: bool,
 }
 
 impl<'d> Partition<'d> {
@@ -88,6 +94,15 @@ impl<'d> Partition<'d> {
         };
         // Nothing came before: the first block has the epoch.
         let epoch = if epoch.is_empty() { deployment.first_epoch(number).await? } else { epoch };
+        let mut processed = processed;
+        let mut epoch = epoch;
+        if processed >= pointer.input
+            && let Some((marker, new)) = deployment.handed_over(number, processed, &epoch).await?
+        {
+            // The version before has left it here.
+            info!("partition {number}: taken over from another version, epoch {new}");
+            (processed, epoch) = (marker, new);
+        }
         let (supervisor, mode) = deployment.open(&epoch, Some(number), bytes).await?;
         let checkpointed = Instant::now();
         let mut partition = Self {
@@ -106,9 +121,10 @@ impl<'d> Partition<'d> {
             shares: false,
             since_checkpoint: 0,
             checkpointed,
+            committed: Instant::now(),
+            has_cleaned: false,
         };
         partition.replay().await?;
-        checkpoint::remove_orphans(&deployment.nats, number, &partition.pointer.generations).await;
         Ok(partition)
     }
 
@@ -118,12 +134,14 @@ impl<'d> Partition<'d> {
         let mut blocks = 0;
         let (records, findings) = (self.pointer.records, self.pointer.findings);
         while self.processed < self.pointer.input {
-            // All that came since the checkpoint before the last is there: a leader that does not know it is behind.
-            let stored = self.next().await?.filter(|stored| stored.sequence <= self.pointer.input);
-            let stored = stored.ok_or_else(|| {
+            // All that came since the checkpoint before the last is there.
+            let stored = present(&streams::events_of(self.number), || self.next()).await?;
+            if stored.sequence > self.pointer.input {
                 let (number, input) = (self.number, self.pointer.input);
-                Error::Nats(format!("partition {number}: not all up to {input} is there yet"))
-            })?;
+                return Err(Error::Invalid(format!(
+                    "partition {number}: what was committed up to {input} was removed"
+                )));
+            }
             self.process(stored).await?;
             self.outputs.clear();
             blocks += 1;
@@ -148,9 +166,18 @@ impl<'d> Partition<'d> {
             let waits = next.as_ref().map_or(0, |stored| now_ms().saturating_sub(stored.time_ms));
             self.metrics.set_lag(waits);
             if let Some(stored) = next {
+                if let Some(epoch) = header(&stored.headers, MARKER)
+                    && self.deployment.is_foreign(epoch).await?
+                {
+                    // All that this version may do is done. Whoever goes on has its state.
+                    self.checkpoint().await?;
+                    let number = self.number;
+                    return Err(Error::Epoch(format!("partition {number}: another version goes on from here")));
+                }
                 self.process(stored).await?;
             }
-            if (is_idle && self.processed > self.pointer.input) || self.is_full() {
+            let is_due = is_idle || self.committed.elapsed() >= COMMIT_AFTER;
+            if (is_due && self.processed > self.pointer.input) || self.is_full() {
                 self.commit().await?;
             }
             if self.since_checkpoint >= CHECKPOINT_BYTES || self.checkpointed.elapsed() >= self.worker.checkpoint_after
@@ -189,10 +216,10 @@ impl<'d> Partition<'d> {
         }
         match header(&stored.headers, EPOCH) {
             Some(epoch) if epoch == self.epoch => {}
+            // A marker may have been missed, if a server could not read it.
             Some(epoch) if self.deployment.has_epoch(epoch).await? => {
-                let why =
-                    format!("partition {} is in epoch {}, and a block is of epoch {epoch}", self.number, self.epoch);
-                return Err(Error::Invalid(why));
+                let epoch = epoch.to_owned();
+                self.enter(&epoch, stored.sequence - 1).await?;
             }
             _ => {
                 warn!("{} at {}: not from a router: ignored", streams::events_of(self.number), stored.sequence);
@@ -245,8 +272,7 @@ impl<'d> Partition<'d> {
         let (nats, mut common) = (&self.deployment.nats, BTreeMap::new());
         for number in references.blocks() {
             let subject = streams::common_of(references.part, number);
-            let stored = present(|| block::next(nats, streams::EVENTS, &subject, 1)).await?;
-            let stored = stored.ok_or_else(|| Error::Invalid(format!("{subject}: it was removed")))?;
+            let stored = present(&subject, || block::next(nats, streams::EVENTS, &subject, 1)).await?;
             common.insert(number, block::decode(&stored.payload)?);
         }
         Ok(common)
@@ -281,7 +307,7 @@ impl<'d> Partition<'d> {
     fn add_pieces(&mut self, shared: &Shared, pieces: &[Piece]) -> Result<(), Error> {
         let about = Pieces { part: shared.part, count: pieces.len() as u64, of: shared.pieces };
         let about = serde_json::to_string(&about).map_err(|error| Error::Invalid(error.to_string()))?;
-        for message in block::whole(&streams::shared_by(self.number), &shared::write(pieces)?)? {
+        for message in block::whole(&streams::pieces_of(self.number), &shared::write(pieces)?)? {
             // The joiner removes them. Until then, they must not grow old.
             self.add(message.header(PIECES, &about).header(TTL, "never"));
         }
@@ -339,6 +365,7 @@ impl<'d> Partition<'d> {
     }
 
     async fn store(&mut self, outputs: &[Outgoing]) -> Result<(), Error> {
+        self.committed = Instant::now();
         let message = pointer::message(streams::pointer_of(self.number), &self.pointer)?;
         self.fence = self.deployment.nats.commit(streams::OUT, outputs, &message, self.fence, &self.metrics).await?;
         Ok(())
@@ -363,6 +390,9 @@ impl<'d> Partition<'d> {
         for generation in old {
             checkpoint::remove(nats, self.number, generation.number).await;
         }
+        if !std::mem::replace(&mut self.has_cleaned, true) {
+            checkpoint::remove_orphans(nats, self.number, &self.pointer.generations).await;
+        }
         nats.keep_last(streams::OUT, &streams::pointer_of(self.number)).await;
         if let [_, before] = &*self.pointer.generations {
             nats.tidy(streams::EVENTS, &streams::events_of(self.number), before.input + 1).await;
@@ -376,6 +406,19 @@ fn now_ms() -> u64 {
 }
 
 impl Deployment {
+    /// The marker behind `sequence` by which a partition goes from a foreign epoch to one of this component, if it is next.
+    async fn handed_over(&self, partition: u32, sequence: u64, epoch: &str) -> Result<Option<(u64, String)>, Error> {
+        if !self.is_foreign(epoch).await? {
+            return Ok(None);
+        }
+        let next = self.nats.next(streams::EVENTS, &streams::events_of(partition), sequence + 1).await?;
+        let marker = next.as_ref().and_then(|next| Some((next.sequence, header(&next.headers, MARKER)?.to_owned())));
+        match marker {
+            Some((sequence, new)) if !self.is_foreign(&new).await? => Ok(Some((sequence, new))),
+            _ => Ok(None),
+        }
+    }
+
     /// The epoch of the first block of a partition, or of the deployment if there is none.
     async fn first_epoch(&self, partition: u32) -> Result<String, Error> {
         let mut next = 1;

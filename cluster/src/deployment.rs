@@ -6,6 +6,7 @@ use bytes::Bytes;
 use catena_host::{Bounds, Mode, Sandbox, Supervisor, with_partition};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use tracing::warn;
 
 use crate::commit::{Fence, Outgoing};
 use crate::metrics::StageMetrics;
@@ -55,9 +56,13 @@ pub struct Deployment {
     pub(crate) output_seconds: u64,
 }
 
-/// The digest of a component.
+/// The version of what processes store in streams for each other. To be changed with it.
+const FORMAT: &[u8] = b"1";
+
+/// The digest of a component and of the form of all that is stored.
 fn digest(component: &[u8]) -> String {
-    hexadecimal(&Sha256::digest(component), 32)
+    let digest = Sha256::new().chain_update(FORMAT).chain_update(component).finalize();
+    hexadecimal(&digest, 32)
 }
 
 pub(crate) fn hexadecimal(bytes: &[u8], digits: usize) -> String {
@@ -89,6 +94,7 @@ pub async fn init(
     if !(1..=256).contains(&partitions) {
         return Err(Error::Invalid(format!("expected 1 to 256 partitions, not {partitions}")));
     }
+    check(config, None)?;
     let differences = streams::differences(nats, retention).await?;
     if would {
         return Ok(differences);
@@ -100,8 +106,15 @@ pub async fn init(
             let why = format!("the deployment has {} partitions, which cannot be changed", described.partitions);
             return Err(Error::Invalid(why));
         }
-        Some(described) if described.output_seconds == retention.output_seconds => {}
         Some(described) => {
+            let stored: Option<Configured> =
+                pointer::load(nats, streams::DEPLOYMENT, &config_of(&described.epoch)).await?.0;
+            if stored.is_some_and(|stored| stored.config != config) {
+                warn!("the deployment keeps its configuration, which is another: `catena cluster apply` changes it");
+            }
+            if described.output_seconds == retention.output_seconds {
+                return Ok(differences);
+            }
             let described = Described { output_seconds: retention.output_seconds, ..described };
             describe(nats, &described, fence).await?;
         }
@@ -113,6 +126,26 @@ pub async fn init(
         }
     }
     Ok(differences)
+}
+
+/// Checks what a fleet needs of a configuration beyond what the component does. `before` is the one that it replaces.
+fn check(config: &str, before: Option<&str>) -> Result<(), Error> {
+    let read = |config: &str| serde_json::from_str::<serde_json::Value>(config).unwrap_or_default();
+    let (config, before) = (read(config), before.map(read));
+    let least = block::LARGEST as u64;
+    if config["limits"]["batch_bytes"].as_u64().is_some_and(|bytes| bytes < least) {
+        return Err(Error::Invalid(format!(
+            "limits.batch_bytes must be {least} or more: a fleet's blocks may have as many"
+        )));
+    }
+    if !config["partition"].is_null() {
+        return Err(Error::Invalid("partition cannot be set: a fleet sets it".to_owned()));
+    }
+    if before.is_some_and(|before| before["hash_key"] != config["hash_key"]) {
+        let why = "hash_key cannot be changed: all identities would move away from what is pending of them";
+        return Err(Error::Invalid(why.to_owned()));
+    }
+    Ok(())
 }
 
 /// Stores a configuration, and returns its epoch.
@@ -147,6 +180,8 @@ async fn describe(nats: &Nats, described: &Described, fence: Fence) -> Result<()
 /// [`Error::Invalid`] if the component refuses the configuration, [`Error::Nats`].
 pub async fn change(deployment: &Deployment, config: &str) -> Result<String, Error> {
     let Deployment { nats, partitions, component, .. } = deployment;
+    let before = deployment.configured(&deployment.epoch).await?;
+    check(config, before.as_ref().map(|before| &*before.config))?;
     deployment.sandbox.open(config)?;
     let new = store(nats, component, config, *partitions).await?;
     loop {
@@ -190,16 +225,14 @@ fn config_of(epoch: &str) -> String {
 }
 
 impl Deployment {
-    /// Joins a deployment.
+    /// Joins a deployment, whose current epoch may be of another component.
     ///
     /// # Errors
     ///
     /// [`Error::Invalid`] if there is none, [`Error::Component`], [`Error::Nats`].
     pub async fn join(nats: Nats, component: &[u8], sandbox: Arc<Sandbox>) -> Result<Self, Error> {
         let Described { partitions, epoch, output_seconds } = described(&nats).await?;
-        let joined = Self { nats, sandbox, component: digest(component), partitions, epoch, output_seconds };
-        joined.config(&joined.epoch).await?;
-        Ok(joined)
+        Ok(Self { nats, sandbox, component: digest(component), partitions, epoch, output_seconds })
     }
 
     /// The configuration of an epoch.
@@ -208,14 +241,32 @@ impl Deployment {
     ///
     /// [`Error::Epoch`] if it is of another component.
     pub(crate) async fn config(&self, epoch: &str) -> Result<String, Error> {
-        let subject = config_of(epoch);
-        let (configured, _) = pointer::load::<Option<Configured>>(&self.nats, streams::DEPLOYMENT, &subject).await?;
-        let configured = configured.ok_or_else(|| Error::Epoch(format!("the deployment has no epoch {epoch}")))?;
+        let configured = self.configured(epoch).await?;
+        let configured = configured.ok_or_else(|| Error::Invalid(format!("the deployment has no epoch {epoch}")))?;
         if configured.component != self.component {
-            let why = format!("epoch {epoch} is of another component: this program must not work on its data");
+            let why = format!("epoch {epoch} is of another version: this program must not work on its data");
             return Err(Error::Epoch(why));
         }
         Ok(configured.config)
+    }
+
+    async fn configured(&self, epoch: &str) -> Result<Option<Configured>, Error> {
+        Ok(pointer::load(&self.nats, streams::DEPLOYMENT, &config_of(epoch)).await?.0)
+    }
+
+    /// What tells this version from others.
+    pub(crate) fn version(&self) -> &str {
+        self.component.get(..8).unwrap_or_default()
+    }
+
+    /// Whether the current epoch is of this component.
+    pub(crate) async fn is_current(&self) -> Result<bool, Error> {
+        Ok(!self.is_foreign(&described(&self.nats).await?.epoch).await?)
+    }
+
+    /// Whether an epoch is of another component.
+    pub(crate) async fn is_foreign(&self, epoch: &str) -> Result<bool, Error> {
+        Ok(self.configured(epoch).await?.is_some_and(|configured| configured.component != self.component))
     }
 
     /// Whether anything was ever configured under a name.

@@ -108,7 +108,7 @@ mod tests {
             for step in steps {
                 let mut reads = Vec::new();
                 for (name, offset) in step {
-                    let position = Position { offset, ..Position::default() };
+                    let position = Position::default().after(offset as usize, 0);
                     model.insert(name, offset);
                     reads.push(Read::new(Path::new(&name.to_string()), position, 0));
                 }

@@ -160,6 +160,8 @@ impl Reading<'_> {
                 Ok::<(), std::convert::Infallible>(())
             };
             let Ok(()) = match length {
+                // The rest of a record may come when the file is whole.
+                0 if read.is_err() => framer.pause(give),
                 0 => framer.finish(give),
                 _ => {
                     let lines = Lines::of(&chunk);

@@ -73,7 +73,7 @@ impl<'d> Joiner<'d> {
             commits: 0,
         };
         while joiner.input < joiner.joined.input {
-            let Some(stored) = present(|| joiner.next()).await? else { break };
+            let stored = present(streams::PIECES, || joiner.next()).await?;
             if stored.sequence > joiner.joined.input {
                 break;
             }
@@ -118,7 +118,7 @@ impl<'d> Joiner<'d> {
     }
 
     async fn next(&self) -> Result<Option<Stored>, Error> {
-        block::next(&self.deployment.nats, streams::OUT, streams::SHARED, self.input + 1).await
+        block::next(&self.deployment.nats, streams::OUT, streams::PIECES, self.input + 1).await
     }
 
     /// Takes note of pieces. Returns their part if it is complete.
@@ -138,8 +138,9 @@ impl<'d> Joiner<'d> {
         let mut pieces = Vec::new();
         for place in places {
             let nats = &self.deployment.nats;
-            let stored = present(|| block::next(nats, streams::OUT, streams::SHARED, place)).await?;
-            let Some(stored) = stored.filter(|stored| self::pieces(stored).is_some_and(|pieces| pieces.part == part))
+            let stored = present(streams::PIECES, || block::next(nats, streams::OUT, streams::PIECES, place)).await?;
+            let Some(stored) =
+                Some(stored).filter(|stored| self::pieces(stored).is_some_and(|pieces| pieces.part == part))
             else {
                 // A partition was away for longer than outputs are kept.
                 error!(
@@ -175,7 +176,7 @@ impl<'d> Joiner<'d> {
         self.fence = nats.commit(streams::OUT, &outputs, &message, self.fence, &self.metrics).await?;
         self.commits += 1;
         if self.commits % TIDY == 1 {
-            nats.tidy(streams::OUT, streams::SHARED, self.joined.from).await;
+            nats.tidy(streams::OUT, streams::PIECES, self.joined.from).await;
             nats.keep_last(streams::OUT, streams::JOINED).await;
         }
         Ok(())

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use tracing::{error, info};
+use tracing::{info, warn};
 
 use crate::{Error, nudge};
 
@@ -154,6 +154,12 @@ impl Nats {
         }
     }
 
+    /// The same connection, which waits for servers until another flag is set.
+    #[must_use]
+    pub fn until(&self, stop: &Arc<AtomicBool>) -> Self {
+        Self { stop: Arc::clone(stop), ..self.clone() }
+    }
+
     /// To be called before a wait for servers that are away.
     pub(crate) fn check_stop(&self) -> Result<(), Error> {
         if self.stop.load(Ordering::Relaxed) { Err(Error::Stopped) } else { Ok(()) }
@@ -252,6 +258,23 @@ impl Nats {
         self.get(stream, json!({"seq": sequence})).await
     }
 
+    /// The message at a sequence that was stored, or none if the stream has later ones alone: then somebody has removed it.
+    pub(crate) async fn present_at(&self, stream: &str, sequence: u64) -> Result<Option<Stored>, Error> {
+        let what = format!("{stream} at {sequence}");
+        let look = async || match self.at(stream, sequence).await? {
+            Some(stored) => Ok(Some(Some(stored))),
+            None => Ok(self
+                .next(stream, ">", sequence)
+                .await?
+                .map(|later| Some(later).filter(|one| one.sequence == sequence))),
+        };
+        let found = present(&what, || Box::pin(look())).await?;
+        if found.is_none() {
+            warn!("{what}: removed before it was read");
+        }
+        Ok(found)
+    }
+
     /// The first message of a subject at `sequence` or later, from the stream's leader.
     pub(crate) async fn next(&self, stream: &str, subject: &str, sequence: u64) -> Result<Option<Stored>, Error> {
         self.get(stream, json!({"seq": sequence, "next_by_subj": subject})).await
@@ -303,20 +326,23 @@ impl Nats {
     }
 }
 
-/// Looks again and again for something that must be there: a leader that does not know it is usually behind. If it stays away, somebody has
-/// removed it.
-pub(crate) async fn present<T, L>(look: impl Fn() -> L) -> Result<Option<T>, Error>
+/// Looks again and again for something that must be there. That a leader does not know it is no proof that it was removed: it may be behind,
+/// and servers say the same if they cannot read.
+///
+/// # Errors
+///
+/// [`Error::Nats`] if it stays away. Nothing goes on without it.
+pub(crate) async fn present<T, L>(what: &str, look: impl Fn() -> L) -> Result<T, Error>
 where
     L: Future<Output = Result<Option<T>, Error>>,
 {
     for _ in 0..LOOKS {
         if let Some(found) = look().await? {
-            return Ok(Some(found));
+            return Ok(found);
         }
         tokio::time::sleep(LOOK).await;
     }
-    error!("something that must be in the streams was removed");
-    Ok(None)
+    Err(Error::Nats(format!("{what} must be there, and is not")))
 }
 
 /// What is behind an error, in words.

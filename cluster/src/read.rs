@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use catena_host::Finding;
 
+use tracing::{error, warn};
+
 use crate::correlator::{ABOUT, About};
 use crate::nats::{Nats, header};
 use crate::{Error, block, streams};
@@ -47,6 +49,13 @@ pub async fn findings(
         next = stored.sequence + 1;
         let about = header(&stored.headers, ABOUT).and_then(|text| serde_json::from_str::<Vec<About>>(text).ok());
         let text = String::from_utf8_lossy(&stored.payload);
+        if about.as_ref().map_or(0, Vec::len) != text.lines().count() {
+            error!(
+                "{} at {}: what is said about findings does not fit them: not all are delivered",
+                streams::OUT,
+                stored.sequence
+            );
+        }
         let of = |(body, (id, rule, severity_id, last_seen_ms)): (&str, About)| Finding {
             id,
             rule,
@@ -88,8 +97,14 @@ pub async fn read(
             while let Some(stored) = block::next(nats, stream, subject, *next).await? {
                 *next = stored.sequence + 1;
                 count += 1;
+                let is_finding = || header(&stored.headers, ABOUT).is_some();
                 match what {
-                    What::Records => to.write_all(&block::decode(&stored.payload)?)?,
+                    What::Records => match block::decode(&stored.payload) {
+                        Ok(records) => to.write_all(&records)?,
+                        // Anybody who may publish there can send it.
+                        Err(error) => warn!("{stream} at {}: {error}", stored.sequence),
+                    },
+                    What::Findings if !is_finding() => warn!("{stream} at {}: no findings", stored.sequence),
                     What::Findings | What::Rejected => to.write_all(&stored.payload)?,
                 }
                 if stop.load(Ordering::Relaxed) {

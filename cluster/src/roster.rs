@@ -21,11 +21,19 @@ pub(crate) const ROUND: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Roster {
     pub(crate) routers: Vec<String>,
-    /// Workers, each with the most partitions that it takes.
-    pub(crate) workers: BTreeMap<String, u32>,
+    pub(crate) workers: BTreeMap<String, Present>,
     pub(crate) leased: BTreeSet<u32>,
     /// Whether somebody joins.
     pub(crate) has_joiner: bool,
+}
+
+/// A worker that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Present {
+    /// The most partitions that it takes.
+    pub(crate) most: u32,
+    /// The version of its component and of what it stores. While one version takes over from another, there are workers of both.
+    pub(crate) version: String,
 }
 
 impl Roster {
@@ -44,8 +52,11 @@ impl Roster {
             if let Some(name) = subject.strip_prefix(streams::ROUTER) {
                 roster.routers.push(name.to_owned());
             } else if let Some(name) = subject.strip_prefix(streams::WORKER) {
-                let (name, most) = name.rsplit_once('.').unwrap_or((name, ""));
-                roster.workers.insert(name.to_owned(), most.parse().unwrap_or(u32::MAX));
+                let mut words = name.split('.');
+                let name = words.next().unwrap_or_default().to_owned();
+                let most = words.next().and_then(|most| most.parse().ok()).unwrap_or(u32::MAX);
+                let version = words.next().unwrap_or_default().to_owned();
+                roster.workers.insert(name, Present { most, version });
             } else if let Some(stage) = subject.strip_prefix(streams::LEASE) {
                 roster.leased.extend(stage.parse::<u32>());
                 roster.has_joiner |= stage == joiner::NAME;
@@ -55,11 +66,12 @@ impl Roster {
         Ok(roster)
     }
 
-    /// How many partitions a worker takes: as many as each other, but for those that do not take so many.
-    pub(crate) fn share(&self, most: u32, partitions: u32) -> u32 {
-        let all = |level: u32| self.workers.values().map(|most| u64::from((*most).min(level))).sum::<u64>();
+    /// How many partitions a worker takes: as many as each other of its version, but for those that do not take so many.
+    pub(crate) fn share(&self, Present { most, version }: &Present, partitions: u32) -> u32 {
+        let alike = || self.workers.values().filter(|worker| worker.version == *version);
+        let all = |level: u32| alike().map(|worker| u64::from(worker.most.min(level))).sum::<u64>();
         let level = (0..=partitions).find(|level| all(*level) >= partitions.into()).unwrap_or(partitions);
-        most.min(level)
+        level.min(*most)
     }
 }
 
@@ -129,9 +141,12 @@ mod tests {
         /// With limits on some workers, the others left partitions to nobody.
         #[test]
         fn shares_cover_all_partitions_if_they_can(mosts in prop::collection::vec(0_u32..300, 1..8), partitions in 1_u32..=256) {
-            let workers = mosts.iter().enumerate().map(|(number, most)| (number.to_string(), *most)).collect();
+            let present = |most: u32, version: &str| Present { most, version: version.to_owned() };
+            let mut workers: BTreeMap<_, _> =
+                mosts.iter().enumerate().map(|(number, most)| (number.to_string(), present(*most, "v"))).collect();
+            workers.insert("old".to_owned(), present(256, "u"));
             let roster = Roster { workers, ..Roster::default() };
-            let shares: Vec<u32> = mosts.iter().map(|most| roster.share(*most, partitions)).collect();
+            let shares: Vec<u32> = mosts.iter().map(|most| roster.share(&present(*most, "v"), partitions)).collect();
             prop_assert!(shares.iter().zip(&mosts).all(|(share, most)| share <= most));
             prop_assert!(shares.iter().sum::<u32>() >= partitions.min(mosts.iter().sum()));
             // Nobody has more than one more than another that could take it.

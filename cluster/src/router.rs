@@ -15,7 +15,7 @@ use crate::block::Assembly;
 use crate::commit::{Fence, MOST};
 use crate::deployment::Deployment;
 use crate::metrics::{Metrics, StageMetrics};
-use crate::nats::{Nats, Stored, present};
+use crate::nats::{Nats, Stored};
 use crate::nudge::{self, Nudges};
 use crate::pointer::{self, Routed};
 use crate::roster::Presence;
@@ -32,14 +32,19 @@ const STUCK: Duration = Duration::from_secs(15);
 /// Sequences between two removals of what was routed.
 const TIDY: u64 = 64;
 
+/// How long to wait before another look whether the epoch is still of another version.
+const FOREIGN: Duration = Duration::from_secs(5);
+
 /// How often shared records are removed: it takes two requests for each partition.
 const TIDY_COMMON: Duration = Duration::from_secs(60);
 
 /// Routes until told to stop.
 ///
+/// What may pass is waited for: servers that are away, and the epoch of another version of the program.
+///
 /// # Errors
 ///
-/// [`Error::Epoch`] if the deployment has changed to another component. Servers that are away are waited for.
+/// None that is known.
 pub async fn route(
     deployment: &Deployment,
     name: &str,
@@ -57,7 +62,10 @@ pub async fn route(
         presence.leave().await;
         match ended {
             Ok(()) => {}
-            Err(error @ Error::Epoch(_)) => return Err(error),
+            Err(error @ Error::Epoch(_)) => {
+                info!("router: {error}; waiting");
+                tokio::time::sleep(FOREIGN).await;
+            }
             Err(error) => {
                 warn!("router: {error}");
                 tokio::time::sleep(Duration::from_secs(1)).await;
@@ -115,12 +123,12 @@ impl<'d> Router<'d> {
 
     async fn run(&mut self, presence: &Presence, stop: &AtomicBool) -> Result<(), Error> {
         while !stop.load(Ordering::Relaxed) {
-            let Some(turn) = presence.turn() else {
+            // Somebody is there, and does not work, or this router is not seen.
+            let turn = if self.progressed.elapsed() > STUCK { Some(Turn::ALONE) } else { presence.turn() };
+            let Some(turn) = turn else {
                 self.nudges.wait().await;
                 continue;
             };
-            // Somebody is there, and does not work.
-            let turn = if self.progressed.elapsed() > STUCK { Turn::ALONE } else { turn };
             let part = turn.part(self.routed.input);
             let is_turn = *part.start() == self.routed.input + 1;
             self.ahead.take_if(|ahead| ahead.sequences.start() != part.start());
@@ -197,6 +205,12 @@ impl<'d> Router<'d> {
             self.reading = Some((following.clone(), tokio::spawn(read(following))));
         }
         let split = block_in_place(|| self.splitter.split(*sequences.start(), &blocks))?;
+        let last = split.blocks.checked_sub(1).and_then(|last| blocks.get(last));
+        let sequences = match last.filter(|_| split.blocks < blocks.len()) {
+            // The rest of the part comes next.
+            Some(last) => *sequences.start()..=last.sequence.min(*sequences.end()),
+            None => sequences,
+        };
         Ok(Ahead { sequences, split })
     }
 
@@ -250,14 +264,18 @@ impl<'d> Router<'d> {
     async fn tidy_common(&self) -> Result<(), Error> {
         let nats = &self.deployment.nats;
         let Some(last) = nats.last(streams::EVENTS, streams::COMMON).await? else { return Ok(()) };
+        let events = nats.subjects(streams::EVENTS, "catena.events.*").await?;
         let mut before = last.sequence + 1;
         for partition in 0..self.deployment.partitions {
             let (pointer, _) = pointer::of_partition(nats, partition).await?;
             let safe = pointer.generations.get(1).map_or(0, |generation| generation.input);
-            // A partition that gets nothing more has no checkpoint that is newer.
-            if let Some(next) = nats.next(streams::EVENTS, &streams::events_of(partition), safe + 1).await? {
+            let subject = streams::events_of(partition);
+            match nats.next(streams::EVENTS, &subject, safe + 1).await? {
                 // What it refers to is stored with it, some messages before it.
-                before = before.min(next.sequence.saturating_sub(MOST as u64));
+                Some(next) => before = before.min(next.sequence.saturating_sub(MOST as u64)),
+                // It has some, and no next one is known: that is no proof that it needs none.
+                None if events.contains_key(&subject) => return Ok(()),
+                None => {}
             }
         }
         nats.tidy(streams::EVENTS, streams::COMMON, before).await;
@@ -281,7 +299,7 @@ async fn read(nats: Nats, sequences: RangeInclusive<u64>) -> Result<Vec<Stored>,
         blocks.extend(assembly.take(message));
     }
     while assembly.is_incomplete() {
-        let message = present(|| nats.at(streams::IN, end + 1)).await?;
+        let message = nats.present_at(streams::IN, end + 1).await?;
         let Some(message) = message.filter(|message| assembly.is_continued_by(message)) else {
             // Anybody who may publish there can send half a block.
             warn!("{} at {end}: the rest of a block is missing", streams::IN);
@@ -301,7 +319,7 @@ async fn messages(nats: &Nats, sequences: RangeInclusive<u64>) -> Result<Vec<Sto
             && let Some(sequence) = waiting.next()
         {
             let nats = nats.clone();
-            tasks.spawn(async move { present(|| nats.at(streams::IN, sequence)).await });
+            tasks.spawn(async move { nats.present_at(streams::IN, sequence).await });
         }
         let Some(one) = tasks.join_next().await else { break };
         all.extend(one.map_err(|error| Error::Nats(error.to_string()))??);

@@ -38,8 +38,7 @@ impl Source {
         let mut segments = Vec::new();
         for number in 0..placed.segments {
             let subject = streams::files_of(name, number);
-            let stored = present(|| nats.last(streams::IN, &subject)).await?;
-            let stored = stored.ok_or_else(|| Error::Invalid(format!("{subject}: it was removed")))?;
+            let stored = present(&subject, || nats.last(streams::IN, &subject)).await?;
             let segment: Result<Vec<Read>, _> = serde_json::from_slice(&stored.payload);
             segments.push(segment.map_err(|error| Error::Invalid(format!("{subject}: it cannot be read: {error}")))?);
         }

@@ -14,6 +14,9 @@ use crate::{Error, block, streams};
 /// The most shared records of a block: a header refers to them, with 50 bytes each, and headers have at most 65,535 bytes together.
 const MOST_SHARED: usize = 1_000;
 
+/// The most bytes of records of a split, but for its last block.
+const MOST_BYTES: u64 = 128 << 20;
+
 /// Splits by the configuration of one epoch.
 pub(crate) struct Splitter {
     supervisor: Supervisor,
@@ -28,6 +31,8 @@ pub(crate) struct Splitter {
 #[derive(Default)]
 pub(crate) struct Split {
     pub(crate) outputs: Vec<Outgoing>,
+    /// How many of the blocks were split.
+    pub(crate) blocks: usize,
     /// The partitions that get something.
     pub(crate) partitions: Vec<u32>,
     records: u64,
@@ -42,13 +47,13 @@ pub(crate) struct Split {
 #[derive(Default)]
 struct Shard {
     /// Blocks that are long enough.
-    full: Vec<Part>,
-    last: Part,
+    full: Vec<Draft>,
+    last: Draft,
 }
 
 /// Records for a block of one partition, and references to those that it shares.
 #[derive(Default)]
-struct Part {
+struct Draft {
     records: BytesMut,
     references: Vec<Reference>,
     /// Bytes of what it refers to.
@@ -71,9 +76,9 @@ impl Shard {
         }
     }
 
-    fn parts(self) -> impl Iterator<Item = Part> {
-        let is_empty = |part: &Part| part.records.is_empty() && part.references.is_empty();
-        self.full.into_iter().chain([self.last]).filter(move |part| !is_empty(part))
+    fn drafts(self) -> impl Iterator<Item = Draft> {
+        let is_empty = |draft: &Draft| draft.records.is_empty() && draft.references.is_empty();
+        self.full.into_iter().chain([self.last]).filter(move |draft| !is_empty(draft))
     }
 }
 
@@ -115,13 +120,17 @@ impl Splitter {
         })
     }
 
-    /// Splits whole blocks, those of the part of the input that begins at a sequence. Takes as long as it takes to decompress and route
-    /// them.
+    /// Splits whole blocks, those of the part of the input that begins at a sequence, or as many as memory bears. Takes as long as it takes
+    /// to decompress and route them.
     pub(crate) fn split(&mut self, part: u64, blocks: &[Stored]) -> Result<Split, Error> {
         let mut split = Split::default();
         let mut shards: Vec<Shard> = (0..self.partitions).map(|_| Shard::default()).collect();
         let (mut common, mut rest) = (Common::default(), BytesMut::new());
         for stored in blocks {
+            if split.bytes >= MOST_BYTES {
+                break;
+            }
+            split.blocks += 1;
             match block::decode(&stored.payload) {
                 Ok(records) => self.add(&records, &mut split, &mut shards, &mut common, &mut rest)?,
                 // Anybody who may publish there can send it; it must not stop the fleet.
@@ -136,7 +145,7 @@ impl Splitter {
         }
         for (partition, shard) in (0..).zip(shards) {
             let before = split.outputs.len();
-            for Part { records, references, .. } in shard.parts() {
+            for Draft { records, references, .. } in shard.drafts() {
                 split.candidate_bytes += records.len() as u64;
                 let mut messages = block::whole(&streams::events_of(partition), &records)?;
                 if !references.is_empty()

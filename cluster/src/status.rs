@@ -61,7 +61,7 @@ pub async fn status(nats: &Nats) -> Result<Status, Error> {
     let (routed, _) = pointer::load::<Routed>(nats, streams::EVENTS, streams::ROUTED).await?;
     let roster = Roster::look(nats).await?;
     let (joined, _) = joiner::load(nats).await?;
-    let shared = nats.last(streams::OUT, streams::SHARED).await?;
+    let shared = nats.last(streams::OUT, streams::PIECES).await?;
     let mut partitions = Vec::new();
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis() as u64;
     for partition in 0..deployment.partitions {

@@ -19,15 +19,15 @@ pub(crate) const OUT: &str = "CATENA_OUT";
 pub(crate) const STATE: &str = "CATENA_STATE";
 /// The deployment and its configurations: `catena.deployment`, `catena.config.EPOCH`.
 pub(crate) const DEPLOYMENT: &str = "CATENA_DEPLOYMENT";
-/// Leases: `catena.lease.PARTITION`; and who is there: `catena.router.NAME`, `catena.worker.NAME.MOST`, with the most
-/// partitions that it takes.
+/// Leases: `catena.lease.PARTITION`; and who is there: `catena.router.NAME`, `catena.worker.NAME.MOST.VERSION`, with the
+/// most partitions that it takes.
 pub(crate) const LEASES: &str = "CATENA_LEASES";
 
 pub(crate) const COMMON: &str = "catena.common.*.*";
 pub(crate) const REST: &str = "catena.rest";
 pub(crate) const ROUTED: &str = "catena.routed";
-/// What correlators do to records that several of them have: `catena.shared.PARTITION`.
-pub(crate) const SHARED: &str = "catena.shared.*";
+/// What correlators do to records that several of them have: `catena.pieces.PARTITION`.
+pub(crate) const PIECES: &str = "catena.pieces.*";
 pub(crate) const JOINED: &str = "catena.joined";
 
 /// What the subjects of blocks begin with.
@@ -66,8 +66,8 @@ pub(crate) fn rejected_of(partition: u32) -> String {
     format!("catena.rejected.{partition}")
 }
 
-pub(crate) fn shared_by(partition: u32) -> String {
-    format!("catena.shared.{partition}")
+pub(crate) fn pieces_of(partition: u32) -> String {
+    format!("catena.pieces.{partition}")
 }
 
 pub(crate) fn pointer_of(partition: u32) -> String {
@@ -139,7 +139,7 @@ fn wanted(retention: &Retention) -> [Value; 6] {
     };
     // What passes the correlators by is an output, too.
     let event_bytes = if retention.output_bytes == 0 { 0 } else { retention.waiting_bytes + retention.output_bytes };
-    let mut leases = stream(LEASES, &["catena.lease.*", "catena.router.*", "catena.worker.*.*"], 0, LEASE_SECONDS, 1);
+    let mut leases = stream(LEASES, &["catena.lease.*", "catena.router.*", "catena.worker.*.*.*"], 0, LEASE_SECONDS, 1);
     leases["discard"] = json!("old");
     let mut deployment = stream(DEPLOYMENT, &["catena.deployment", "catena.config.*"], 0, 0, 1);
     deployment["discard"] = json!("old");
@@ -148,7 +148,7 @@ fn wanted(retention: &Retention) -> [Value; 6] {
         stream(EVENTS, &["catena.events.*", COMMON, REST, ROUTED], event_bytes, 0, -1),
         stream(
             OUT,
-            &["catena.out.*", "catena.findings.*", "catena.rejected.*", "catena.correlated.*", SHARED, JOINED],
+            &["catena.out.*", "catena.findings.*", "catena.rejected.*", "catena.correlated.*", PIECES, JOINED],
             retention.output_bytes,
             retention.output_seconds,
             -1,

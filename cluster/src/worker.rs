@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
@@ -13,7 +13,7 @@ use crate::deployment::Deployment;
 use crate::joiner::{self, Joiner};
 use crate::lease::Lease;
 use crate::metrics::{Metrics, StageMetrics};
-use crate::roster::{self, ROUND, Roster};
+use crate::roster::{self, Present, ROUND, Roster};
 use crate::{Error, streams};
 
 /// How a worker is known, and how much it takes.
@@ -27,6 +27,9 @@ pub struct Worker {
     pub checkpoint_after: Duration,
 }
 
+/// How long a partition is left alone that another version has to bring to its end.
+const FOREIGN: Duration = Duration::from_secs(3);
+
 struct Owned {
     task: JoinHandle<Result<(), Error>>,
     stop: Arc<AtomicBool>,
@@ -34,23 +37,31 @@ struct Owned {
 
 /// Works until told to stop.
 ///
+/// What may pass is waited for: servers that are away, and another version of the program that has partitions to bring to its end.
+///
 /// # Errors
 ///
-/// [`Error::Epoch`] if the deployment has changed to another component. What may pass is waited for.
+/// None that is known.
 pub async fn work(
     deployment: &Deployment,
     worker: &Worker,
     metrics: &Metrics,
     stop: &Arc<AtomicBool>,
 ) -> Result<(), Error> {
-    let presence = format!("{}{}.{}", streams::WORKER, worker.name, worker.most);
+    let present = Present { most: worker.most, version: deployment.version().to_owned() };
+    let presence = format!("{}{}.{}.{}", streams::WORKER, worker.name, present.most, present.version);
+    // Partitions that another version has to bring to its end first, or that went on to another version.
+    let mut foreign: BTreeMap<u32, Instant> = BTreeMap::new();
     let mut joiner: Option<Owned> = None;
     let mut owned: BTreeMap<u32, Owned> = BTreeMap::new();
     while !stop.load(Ordering::Relaxed) {
         for (partition, ended) in take_ended(&mut owned) {
             match ended.task.await {
                 Ok(Ok(())) => info!("partition {partition}: given back"),
-                Ok(Err(error @ Error::Epoch(_))) => return Err(error),
+                Ok(Err(Error::Epoch(why))) => {
+                    info!("{why}");
+                    foreign.insert(partition, Instant::now());
+                }
                 Ok(Err(error)) => warn!("partition {partition}: {error}"),
                 Err(error) => warn!("partition {partition}: {error}"),
             }
@@ -60,14 +71,19 @@ pub async fn work(
         {
             warn!("joiner: {error}");
         }
+        // To a version that is no longer current, a partition does not come back.
+        if !foreign.is_empty() && deployment.is_current().await.unwrap_or_default() {
+            foreign.retain(|_, since| since.elapsed() < FOREIGN);
+        }
         // Without an answer, all goes on as it is.
         let _ = roster::announce(&deployment.nats, &presence).await;
         if let Ok(roster) = Roster::look(&deployment.nats).await {
-            let share = roster.share(worker.most, deployment.partitions) as usize;
+            let share = roster.share(&present, deployment.partitions) as usize;
             let free = (0..deployment.partitions).filter(|partition| !roster.leased.contains(partition));
             // Workers that look at the same time begin at different places.
             let first = worker.name.bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
-            let mut free: Vec<u32> = free.filter(|partition| !owned.contains_key(partition)).collect();
+            let is_own = |partition: &u32| !owned.contains_key(partition) && !foreign.contains_key(partition);
+            let mut free: Vec<u32> = free.filter(is_own).collect();
             let places = free.len().max(1);
             free.rotate_left(first as usize % places);
             for partition in free.into_iter().take(share.saturating_sub(owned.len())) {

@@ -62,6 +62,14 @@ pub struct Reach {
     pub log_level: Level,
 }
 
+/// The component that a process works with.
+#[derive(Debug, Args)]
+pub struct Versioned {
+    /// Component to run instead of the built-in one; all processes need the same
+    #[arg(long, value_name = "FILE")]
+    pub component: Option<PathBuf>,
+}
+
 /// What a process of a fleet tells about itself.
 #[derive(Debug, Args)]
 pub struct Metered {
@@ -74,6 +82,8 @@ pub struct Metered {
 pub struct Init {
     #[command(flatten)]
     pub reach: Reach,
+    #[command(flatten)]
+    pub versioned: Versioned,
     /// Configuration (YAML or JSON) [default: built-in rules, mode enrich]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -130,6 +140,8 @@ pub struct Role {
     #[command(flatten)]
     pub reach: Reach,
     #[command(flatten)]
+    pub versioned: Versioned,
+    #[command(flatten)]
     pub metered: Metered,
     /// Name of this process, unique in the fleet [default: made of the process]
     #[arg(long)]
@@ -152,6 +164,8 @@ pub struct Work {
 pub struct Apply {
     #[command(flatten)]
     pub reach: Reach,
+    #[command(flatten)]
+    pub versioned: Versioned,
     /// Configuration (YAML or JSON)
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,

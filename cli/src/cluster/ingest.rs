@@ -28,13 +28,16 @@ const TOO_LONG: Duration = Duration::from_secs(2);
 /// Puts the records of files, of the standard input or of listeners into the fleet.
 pub async fn ingest(nats: &Nats, arguments: &IngestArguments, signals: &Signals) -> Result<(), Error> {
     let mut told = Told::default();
-    let source = Source::open(nats, &arguments.source, &told.metrics).await?;
     if !arguments.listen.is_empty() {
+        // What was taken is stored, for some time even after a signal.
+        let nats = &nats.until(&Arc::default());
+        let source = Source::open(nats, &arguments.source, &told.metrics).await?;
         let status = Arc::<listen::Status>::default();
         told.listen = Some(Arc::clone(&status));
         metrics::serve(arguments.metered.metrics, nats, told)?;
         return listen(source, arguments, &status, signals).await;
     }
+    let source = Source::open(nats, &arguments.source, &told.metrics).await?;
     metrics::serve(arguments.metered.metrics, nats, told)?;
     read(source, arguments, signals).await
 }

@@ -3,13 +3,12 @@
 use std::path::PathBuf;
 
 use catena_cluster::{Error, Nats, Retention};
-use catena_component::COMPONENT;
 use clap::Parser;
 use tracing::{info, warn};
 
 use super::arguments::Init;
 use crate::cli::{Arguments, Command};
-use crate::setup::{Cache, configuration, load};
+use crate::setup::configuration;
 
 /// The configuration in a file, with its rule files, as `catena run` reads it.
 pub fn configured(file: Option<&PathBuf>) -> Result<String, Error> {
@@ -25,7 +24,8 @@ pub fn configured(file: Option<&PathBuf>) -> Result<String, Error> {
 /// `catena cluster init`.
 pub async fn init(nats: &Nats, arguments: &Init) -> Result<(), Error> {
     let config = configured(arguments.config.as_ref())?;
-    load(None, Cache::Default).map_err(|error| Error::Invalid(error.message))?.open(&config)?;
+    let (component, sandbox) = super::component(&arguments.versioned)?;
+    sandbox.open(&config)?;
     let retention = Retention {
         replicas: arguments.replicas,
         waiting_bytes: arguments.waiting_bytes,
@@ -39,7 +39,7 @@ pub async fn init(nats: &Nats, arguments: &Init) -> Result<(), Error> {
         info!("--monitor is not given: whether the servers write at once (sync_interval: always) is not checked");
     }
     let would = arguments.dry_run;
-    let differences = catena_cluster::init(nats, COMPONENT, &config, arguments.partitions, &retention, would).await?;
+    let differences = catena_cluster::init(nats, &component, &config, arguments.partitions, &retention, would).await?;
     let verb = if would { "would" } else { "did" };
     for difference in &differences {
         match &difference.setting {

@@ -7,18 +7,20 @@ mod metrics;
 mod send;
 mod status;
 
+use std::borrow::Cow;
 use std::fs;
 use std::io;
 use std::sync::Arc;
 
 use catena_cluster::{Access, Deployment, Error, Nats, What, Worker};
 use catena_component::COMPONENT;
+use catena_host::Sandbox;
 use indicatif::ProgressBar;
 use tokio::runtime;
 use tracing::info;
 
 pub use arguments::Cluster;
-use arguments::{Reach, ReadWhat, Role};
+use arguments::{Reach, ReadWhat, Role, Versioned};
 use metrics::Told;
 
 use super::setup::{Cache, load};
@@ -64,14 +66,14 @@ async fn run(command: &Cluster, reach: &Reach, signals: &Signals) -> Result<(), 
         Cluster::Init(arguments) => init::init(&nats, arguments).await,
         Cluster::Ingest(arguments) => ingest::ingest(&nats, arguments, signals).await,
         Cluster::Route(arguments) => {
-            let deployment = join(nats).await?;
+            let deployment = join(nats, &arguments.versioned).await?;
             let told = Told { partitions: Some(deployment.partitions), ..Told::default() };
             let counts = told.metrics.clone();
             metrics::serve(arguments.metered.metrics, &deployment.nats, told)?;
             catena_cluster::route(&deployment, &name(arguments), &counts, &stop).await
         }
         Cluster::Work(arguments) => {
-            let deployment = join(nats).await?;
+            let deployment = join(nats, &arguments.role.versioned).await?;
             let checkpoint_after = arguments.checkpoint_after;
             let worker = Worker { name: name(&arguments.role), most: arguments.most, checkpoint_after };
             let told = Told { partitions: Some(deployment.partitions), ..Told::default() };
@@ -81,7 +83,7 @@ async fn run(command: &Cluster, reach: &Reach, signals: &Signals) -> Result<(), 
         }
         Cluster::Apply(arguments) => {
             let config = init::configured(Some(&arguments.config))?;
-            let deployment = join(nats).await?;
+            let deployment = join(nats, &arguments.versioned).await?;
             let epoch = catena_cluster::change(&deployment, &config).await?;
             info!("epoch {epoch}: what comes from now on is correlated by {}", arguments.config.display());
             Ok(())
@@ -108,7 +110,18 @@ fn name(role: &Role) -> String {
     name.chars().map(|letter| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '_' }).collect()
 }
 
-async fn join(nats: Nats) -> Result<Deployment, Error> {
-    let sandbox = load(None, Cache::Default).map_err(|error| Error::Invalid(error.message))?;
-    Deployment::join(nats, COMPONENT, Arc::new(sandbox)).await
+/// The bytes of the component, and the component ready to run.
+fn component(versioned: &Versioned) -> Result<(Cow<'static, [u8]>, Sandbox), Error> {
+    let file = versioned.component.as_deref();
+    let sandbox = load(file, Cache::Default).map_err(|error| Error::Invalid(error.message))?;
+    let bytes = match file {
+        Some(file) => Cow::Owned(fs::read(file)?),
+        None => Cow::Borrowed(COMPONENT),
+    };
+    Ok((bytes, sandbox))
+}
+
+async fn join(nats: Nats, versioned: &Versioned) -> Result<Deployment, Error> {
+    let (bytes, sandbox) = component(versioned)?;
+    Deployment::join(nats, &bytes, Arc::new(sandbox)).await
 }
