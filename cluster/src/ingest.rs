@@ -10,6 +10,7 @@ use catena_framing::{Encoding, Framer, Kind, Lines, Position, may_be_marked};
 use tracing::{info, warn};
 
 use crate::files::Read;
+use crate::pipe::Pipe;
 use crate::source::Source;
 use crate::{Error, block};
 
@@ -39,7 +40,8 @@ pub struct Ingested {
 const CHUNK: usize = 1 << 20;
 
 /// Reads everything once. Each file goes on where its last stored record ended, whenever and in whatever order files are given; it is known by
-/// its path and by what was read of it. Standard input cannot be read again; what was read and not stored is lost. A file that cannot be
+/// its path and by what was read of it. Standard input cannot be read again; what was read and not stored, which is at most of the
+/// last moments, is lost. A file that cannot be
 /// read is passed over. `progress` is told the bytes.
 ///
 /// # Errors
@@ -54,6 +56,7 @@ pub async fn ingest(
     let mut reading = Reading {
         source,
         longest: what.longest,
+        is_pipe: what.files.is_empty(),
         stop,
         waiting: BytesMut::new(),
         reads: Vec::new(),
@@ -61,8 +64,8 @@ pub async fn ingest(
         ingested: Ingested::default(),
     };
     if what.files.is_empty() {
-        let read = match decoded(io::stdin()) {
-            Ok(reader) => reading.read(Path::new("-"), reader, Position::default(), 0).await,
+        let read = match Pipe::new(|| decoded(io::stdin()), CHUNK) {
+            Ok(reader) => reading.read(Path::new("-"), Box::new(reader), Position::default(), 0).await,
             Err(error) => Err(error.into()),
         };
         reading.note(Path::new("-"), read)?;
@@ -97,6 +100,7 @@ fn decoded(mut input: impl io::Read + Send + 'static) -> io::Result<Reader> {
 struct Reading<'s> {
     source: &'s mut Source,
     longest: usize,
+    is_pipe: bool,
     stop: &'s AtomicBool,
     /// Records that are to be stored.
     waiting: BytesMut,
@@ -149,6 +153,7 @@ impl Reading<'_> {
         loop {
             let mut chunk = vec![0; CHUNK];
             let read = reader.read(&mut chunk);
+            let is_pause = read.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
             // Before damage, there may be whole records.
             let length = *read.as_ref().unwrap_or(&0);
             chunk.truncate(length);
@@ -189,13 +194,16 @@ impl Reading<'_> {
             checksum.update(&tail.split_to(framed));
             summed += framed as u64;
             let so_far = Read::new(path, framer.position(), checksum.clone().finalize());
-            let is_over = length == 0 || self.stop.load(Ordering::Relaxed);
-            if self.waiting.len() >= block::TARGET || is_over && self.stop.load(Ordering::Relaxed) {
+            let is_stopped = self.stop.load(Ordering::Relaxed);
+            let is_over = length == 0 && !is_pause || is_stopped;
+            if self.waiting.len() >= block::TARGET || is_stopped || is_pause {
                 self.store(Some(so_far)).await?;
             } else if is_over {
-                self.reads.push(so_far);
+                self.reads.extend(Some(so_far).filter(|_| !self.is_pipe));
             }
-            read?;
+            if !is_pause {
+                read?;
+            }
             if is_over {
                 return Ok(());
             }
@@ -204,6 +212,8 @@ impl Reading<'_> {
 
     /// Stores what waits, and how far the files are read.
     async fn store(&mut self, so_far: Option<Read>) -> Result<(), Error> {
+        // Standard input has no place.
+        let so_far = so_far.filter(|_| !self.is_pipe);
         let mut reads = std::mem::take(&mut self.reads);
         reads.extend(so_far);
         self.ingested.messages += self.source.store_of(&self.waiting, reads).await?;

@@ -28,6 +28,7 @@ mod lease;
 mod metrics;
 mod nats;
 mod nudge;
+mod pipe;
 mod pointer;
 mod read;
 mod roster;

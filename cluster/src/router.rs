@@ -81,6 +81,12 @@ struct Ahead {
     split: Split,
 }
 
+/// Blocks that are read in the background.
+struct Reading {
+    sequences: RangeInclusive<u64>,
+    blocks: JoinHandle<Result<Vec<Stored>, Error>>,
+}
+
 struct Router<'d> {
     deployment: &'d Deployment,
     metrics: Arc<StageMetrics>,
@@ -91,7 +97,7 @@ struct Router<'d> {
     /// Waits for its turn.
     ahead: Option<Ahead>,
     /// The blocks behind it, which are read while it is split.
-    reading: Option<(RangeInclusive<u64>, JoinHandle<Result<Vec<Stored>, Error>>)>,
+    reading: Option<Reading>,
     /// When anybody last committed, or there was nothing to do.
     progressed: Instant,
     /// Up to where was tidied.
@@ -197,12 +203,13 @@ impl<'d> Router<'d> {
         following: Option<RangeInclusive<u64>>,
     ) -> Result<Ahead, Error> {
         let read = |sequences| read(self.deployment.nats.clone(), sequences);
-        let blocks = match self.reading.take_if(|(of, _)| *of == sequences) {
-            Some((_, reading)) => reading.await.map_err(|error| Error::Nats(error.to_string()))??,
+        let blocks = match self.reading.take_if(|reading| reading.sequences == sequences) {
+            Some(reading) => reading.blocks.await.map_err(|error| Error::Nats(error.to_string()))??,
             None => read(sequences.clone()).await?,
         };
         if let Some(following) = following {
-            self.reading = Some((following.clone(), tokio::spawn(read(following))));
+            let blocks = tokio::spawn(read(following.clone()));
+            self.reading = Some(Reading { sequences: following, blocks });
         }
         let split = block_in_place(|| self.splitter.split(*sequences.start(), &blocks))?;
         let last = split.blocks.checked_sub(1).and_then(|last| blocks.get(last));

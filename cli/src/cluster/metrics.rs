@@ -62,6 +62,9 @@ fn health(nats: &Nats, told: &Told) -> (u16, String) {
     if problems.is_empty() { (200, "ok\n".to_owned()) } else { (503, problems.join("\n") + "\n") }
 }
 
+/// One of the counts of a stage.
+type Of = fn(&StageCounts) -> u64;
+
 /// The labels of a stage.
 fn labels(stage: &Stage) -> String {
     match stage {
@@ -83,7 +86,7 @@ fn text(told: &Told) -> String {
         text.sample(&format!("{commit}_sum"), &labels(stage), counts.commit_time.as_secs_f64());
         text.sample(&format!("{commit}_count"), &labels(stage), counts.commits);
     }
-    let counters: [(&str, &str, fn(&StageCounts) -> u64); 5] = [
+    let counters: [(&str, &str, Of); 5] = [
         ("lost_fences", "Commits refused because another process had committed.", |counts| counts.lost_fences),
         ("unknown_commits", "Attempts to commit that were not answered.", |counts| counts.unknown_commits),
         ("retried_commits", "Attempts to commit that were made again.", |counts| counts.retried_commits),
