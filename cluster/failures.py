@@ -602,6 +602,24 @@ def each_file_is_read_once(case: Case) -> str:
     return f"{output.total()} records, each once"
 
 
+def a_stream_that_was_made_anew_is_told(case: Case) -> str:
+    """Its sequences begin again, below the pointers: what comes must not be passed over in silence."""
+    case.up()
+    for _ in case.parts(3):
+        pass
+    told = case.check()
+    case.servers.request("$JS.API.STREAM.DELETE.CATENA_IN")
+    case.fleet.init(case.config, "--partitions", 8)
+    case.fleet.ingest("other", case.files[0])
+    until = time.monotonic() + 30
+    while not any("was it made anew?" in case.fleet.log(f"router-{number}") for number in range(2)):
+        assert time.monotonic() < until, case.fleet.log("router-0")
+        time.sleep(0.5)
+    status = case.fleet.status()
+    assert status is not None
+    return told
+
+
 def outputs_grow_old(case: Case) -> str:
     """Those that pass the correlators by, too: otherwise, the fleet would stop one day, when their stream is full."""
     case.config.write_text('{"mode":"enrich"}')
@@ -761,6 +779,7 @@ CASES: dict[str, Callable[[Case], str]] = {
         records_of_several_identities_are_joined,
         an_envelope_of_hundreds_of_callers_passes,
         each_file_is_read_once,
+        a_stream_that_was_made_anew_is_told,
         outputs_grow_old,
         listeners_keep_what_they_acknowledge,
         strangers_are_kept_out,

@@ -74,6 +74,7 @@ impl<'d> Partition<'d> {
         metrics: Arc<StageMetrics>,
     ) -> Result<Self, Error> {
         let (pointer, fence) = pointer::of_partition(&deployment.nats, number).await?;
+        deployment.nats.check_reaches(streams::EVENTS, pointer.input).await?;
         let mut start = None;
         for generation in &pointer.generations {
             match checkpoint::get(&deployment.nats, number, generation).await {

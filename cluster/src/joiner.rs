@@ -61,6 +61,7 @@ impl<'d> Joiner<'d> {
     /// Loads the pointer, and looks again at what is incomplete.
     pub(crate) async fn recover(deployment: &'d Deployment, metrics: Arc<StageMetrics>) -> Result<Self, Error> {
         let (joined, fence) = load(&deployment.nats).await?;
+        deployment.nats.check_reaches(streams::OUT, joined.input).await?;
         let mut joiner = Self {
             deployment,
             metrics,

@@ -216,6 +216,20 @@ impl Nats {
         published.map_err(|error| Error::Nats(error.to_string()))
     }
 
+    /// Checks that a stream reaches as far as a pointer to it. One that was made anew, or restored, begins again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] if it does not. A leader may also be behind for a moment.
+    pub(crate) async fn check_reaches(&self, stream: &str, sequence: u64) -> Result<u64, Error> {
+        let last = self.last_sequence(stream).await?;
+        if last < sequence {
+            let why = format!("{stream} ends at {last}, and was read up to {sequence}: was it made anew?");
+            return Err(Error::Invalid(why));
+        }
+        Ok(last)
+    }
+
     /// The subjects of a stream, with how many messages each has.
     pub(crate) async fn subjects(&self, stream: &str, filter: &str) -> Result<BTreeMap<String, u64>, Error> {
         let asked = json!({"subjects_filter": filter});

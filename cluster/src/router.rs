@@ -139,13 +139,7 @@ impl<'d> Router<'d> {
             let is_turn = *part.start() == self.routed.input + 1;
             self.ahead.take_if(|ahead| ahead.sequences.start() != part.start());
             if self.ahead.is_none() {
-                let last = self.deployment.nats.last_sequence(streams::IN).await?;
-                if last < self.routed.input {
-                    // A leader may be behind for a moment.
-                    let (stream, input) = (streams::IN, self.routed.input);
-                    let why = format!("{stream} ends at {last}, and was routed up to {input}: was it made anew?");
-                    return Err(Error::Invalid(why));
-                }
+                let last = self.deployment.nats.check_reaches(streams::IN, self.routed.input).await?;
                 self.note_lag(last.saturating_sub(self.routed.input));
                 let end = last.min(*part.end());
                 // What is still coming is of the router whose turn it is.
