@@ -6,34 +6,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use catena_host::{Finding, Mode, Supervisor};
-use serde_json::json;
+use catena_host::{Mode, Supervisor};
 use tokio::task::block_in_place;
 use tracing::{info, warn};
 
-use crate::commit::{Fence, MOST, Outgoing, TTL};
+use crate::commit::{Fence, Outgoing};
 use crate::deployment::{Deployment, EPOCH, MARKER};
 use crate::metrics::StageMetrics;
 use crate::nats::{Stored, header, present};
 use crate::nudge::Nudges;
+use crate::outputs::Outputs;
 use crate::pointer::{self, Correlated};
-use crate::shared::{self, PIECES, Piece, Pieces, References, SHARED, Shared};
+use crate::shared::{References, SHARED};
 use crate::{Error, Worker, block, checkpoint, joiner, streams};
 
 /// After this many bytes of records a checkpoint is taken.
 const CHECKPOINT_BYTES: usize = 64 << 20;
-
-/// A commit has at most about so many bytes of outputs.
-const COMMIT_BYTES: usize = 8 << 20;
-
-/// The most bytes of a header with what the findings of a message are. All headers have at most 65,535 together.
-const LONGEST_ABOUT: usize = 60_000;
-
-/// The header with the [`About`] of each finding of a message.
-pub(crate) const ABOUT: &str = "Catena-Findings";
-
-/// A finding's id, rule, severity and the time of its last event.
-pub(crate) type About = (String, String, u8, u64);
 
 /// Outputs wait at most about so long for a commit.
 const COMMIT_AFTER: Duration = Duration::from_secs(1);
@@ -54,10 +42,9 @@ pub(crate) struct Partition<'d> {
     fence: Fence,
     /// The last sequence that the supervisor has processed.
     processed: u64,
-    outputs: Vec<Outgoing>,
-    output_bytes: usize,
-    /// Whether there is something for the joiner among the outputs.
-    shares: bool,
+    outputs: Outputs,
+    /// How often the supervisor has gone on with less state.
+    state_lost: u64,
     since_checkpoint: usize,
     checkpointed: Instant,
     committed: Instant,
@@ -117,9 +104,8 @@ impl<'d> Partition<'d> {
             pointer,
             fence,
             processed,
-            outputs: Vec::new(),
-            output_bytes: 0,
-            shares: false,
+            outputs: Outputs::of(number),
+            state_lost: 0,
             since_checkpoint: 0,
             checkpointed,
             committed: Instant::now(),
@@ -144,10 +130,9 @@ impl<'d> Partition<'d> {
                 )));
             }
             self.process(stored).await?;
-            self.outputs.clear();
+            self.outputs.take();
             blocks += 1;
         }
-        self.output_bytes = 0;
         (self.pointer.records, self.pointer.findings) = (records, findings);
         self.processed = self.processed.max(self.pointer.input);
         self.metrics.add_replayed_blocks(blocks);
@@ -178,7 +163,7 @@ impl<'d> Partition<'d> {
                 self.process(stored).await?;
             }
             let is_due = is_idle || self.committed.elapsed() >= COMMIT_AFTER;
-            if (is_due && self.processed > self.pointer.input) || self.is_full() {
+            if (is_due && self.processed > self.pointer.input) || self.outputs.is_full() {
                 self.commit().await?;
             }
             if self.since_checkpoint >= CHECKPOINT_BYTES || self.checkpointed.elapsed() >= self.worker.checkpoint_after
@@ -198,10 +183,6 @@ impl<'d> Partition<'d> {
             self.checkpoint().await?;
         }
         Ok(())
-    }
-
-    fn is_full(&self) -> bool {
-        self.output_bytes >= COMMIT_BYTES || self.outputs.len() >= MOST / 4
     }
 
     async fn next(&self) -> Result<Option<Stored>, Error> {
@@ -236,36 +217,42 @@ impl<'d> Partition<'d> {
                 return Ok(());
             }
         };
-        let references = header(&stored.headers, SHARED).and_then(|text| serde_json::from_str(text).ok());
-        let references: References = references.unwrap_or_default();
+        let references = header(&stored.headers, SHARED).map(serde_json::from_str::<References>).transpose();
+        let references = references.map_err(|error| {
+            Error::Invalid(format!("{} at {}: {error}", streams::events_of(self.number), stored.sequence))
+        })?;
+        let references = references.unwrap_or_default();
         let common = self.common(&references).await?;
         let (records, shared) = references.resolve(records, &common);
         // The time is the broker's: a replay gives the same.
         let outcome = block_in_place(|| self.supervisor.process(&records, stored.time_ms))?;
+        self.check_state(stored.sequence)?;
         self.metrics.add_blocks(1);
         self.pointer.records += u64::from(outcome.records);
         self.pointer.findings += outcome.findings.len() as u64;
         self.since_checkpoint += records.len();
-        self.add_findings(outcome.findings.iter());
-        let own = outcome.rejections.iter().filter(|rejection| !shared.is_of_another(rejection.start));
-        let rejected = own.map(|rejection| {
-            let record = records.get(rejection.start as usize..rejection.end as usize).unwrap_or_default();
-            let record = String::from_utf8_lossy(record);
-            json!({"code": rejection.code, "detail": rejection.detail, "record": record}).to_string()
-        });
-        let rejected: Vec<String> = rejected.collect();
-        self.add_lines(&streams::rejected_of(self.number), rejected.into_iter());
+        self.outputs.add_findings(outcome.findings.iter());
+        self.outputs.add_rejections(&records, &outcome.rejections, &shared);
         if self.mode != Mode::Findings {
             let (output, pieces) = shared.separate(&records, &outcome.splices);
-            for message in block::encode(&streams::out_of(self.number), &output)? {
-                self.add(message);
-            }
-            if !pieces.is_empty() {
-                self.add_pieces(&shared, &pieces)?;
-            }
+            self.outputs.add_records(&output)?;
+            self.outputs.add_pieces(&shared, &pieces)?;
         }
         self.processed = stored.sequence;
         Ok(())
+    }
+
+    /// A supervisor that could not restore its component goes on with less state. Here, the streams have all that it takes to restore it, so
+    /// that is tried first, once for each block at which it happens.
+    fn check_state(&mut self, sequence: u64) -> Result<(), Error> {
+        let before = std::mem::replace(&mut self.state_lost, self.supervisor.health().state_lost);
+        if self.state_lost == before || !self.metrics.has_lost_state_at(sequence) {
+            return Ok(());
+        }
+        let number = self.number;
+        Err(Error::Invalid(format!(
+            "partition {number}: the component has lost its state at {sequence}; recovering it"
+        )))
     }
 
     /// The blocks of shared records that a block refers to.
@@ -279,70 +266,11 @@ impl<'d> Partition<'d> {
         Ok(common)
     }
 
-    fn add(&mut self, outgoing: Outgoing) {
-        self.output_bytes += outgoing.payload.len();
-        self.outputs.push(outgoing);
-    }
-
-    /// Adds findings, as many as fit in each message; its header says what they are without a look at their format.
-    fn add_findings<'f>(&mut self, findings: impl Iterator<Item = &'f Finding>) {
-        let (mut text, mut about, mut about_bytes) = (String::new(), Vec::new(), 0);
-        for finding in findings {
-            // Two numbers and what separates them have at most 40 bytes; a rule's name may have characters that are escaped.
-            about_bytes += finding.id.len() + 6 * finding.rule.len() + 40;
-            let is_full = text.len() + finding.body.len() > block::LONGEST || about_bytes > LONGEST_ABOUT;
-            if !about.is_empty() && is_full {
-                about_bytes = 0;
-                self.add_found(std::mem::take(&mut text), &std::mem::take(&mut about));
-            }
-            text.push_str(&finding.body);
-            text.push('\n');
-            about.push((finding.id.clone(), finding.rule.clone(), finding.severity_id, finding.last_seen_ms));
-        }
-        if !about.is_empty() {
-            self.add_found(text, &about);
-        }
-    }
-
-    /// Adds what this partition does to records that others have, too.
-    fn add_pieces(&mut self, shared: &Shared, pieces: &[Piece]) -> Result<(), Error> {
-        let about = Pieces { part: shared.part, count: pieces.len() as u64, of: shared.pieces };
-        let about = serde_json::to_string(&about).map_err(|error| Error::Invalid(error.to_string()))?;
-        for message in block::whole(&streams::pieces_of(self.number), &shared::write(pieces)?)? {
-            // The joiner removes them. Until then, they must not grow old.
-            self.add(message.header(PIECES, &about).header(TTL, "never"));
-        }
-        self.shares = true;
-        Ok(())
-    }
-
-    /// Adds the lines of some findings.
-    fn add_found(&mut self, text: String, about: &[About]) {
-        let about = serde_json::to_string(about).unwrap_or_default();
-        let mut messages: Vec<Outgoing> = block::cut(&streams::findings_of(self.number), text.into()).collect();
-        if let Some(last) = messages.pop() {
-            messages.push(last.header(ABOUT, &about));
-        }
-        messages.into_iter().for_each(|message| self.add(message));
-    }
-
-    /// Adds lines, as many as fit in each message; one that fits none takes several.
-    fn add_lines(&mut self, subject: &str, lines: impl Iterator<Item = String>) {
-        let mut text = String::new();
-        for line in lines {
-            if !text.is_empty() && text.len() + line.len() > block::LONGEST {
-                block::cut(subject, std::mem::take(&mut text).into()).for_each(|message| self.add(message));
-            }
-            text.push_str(&line);
-            text.push('\n');
-        }
-        block::cut(subject, text.into()).for_each(|message| self.add(message));
-    }
-
     /// Goes on with another configuration, and the state of all rules that it has too.
     async fn enter(&mut self, epoch: &str, sequence: u64) -> Result<(), Error> {
         let state = block_in_place(|| self.supervisor.checkpoint())?;
         (self.supervisor, self.mode) = self.deployment.open(epoch, Some(self.number), Some(state)).await?;
+        self.state_lost = 0;
         info!("partition {}: epoch {epoch}", self.number);
         self.epoch = epoch.to_owned();
         self.processed = sequence;
@@ -356,10 +284,9 @@ impl<'d> Partition<'d> {
         self.pointer.input = self.processed;
         self.pointer.epoch.clone_from(&self.epoch);
         self.pointer.worker.clone_from(&self.worker.name);
-        let outputs = std::mem::take(&mut self.outputs);
-        self.output_bytes = 0;
+        let (outputs, has_pieces) = self.outputs.take();
         self.store(&outputs).await?;
-        if std::mem::take(&mut self.shares) {
+        if has_pieces {
             self.deployment.nats.nudge(joiner::NAME).await;
         }
         Ok(())

@@ -95,6 +95,7 @@ pub async fn init(
         return Err(Error::Invalid(format!("expected 1 to 256 partitions, not {partitions}")));
     }
     check(config, None)?;
+    let retention = &retention.settled(nats).await?;
     let differences = streams::differences(nats, retention).await?;
     if would {
         return Ok(differences);
@@ -208,6 +209,15 @@ pub async fn change(deployment: &Deployment, config: &str) -> Result<String, Err
     let described = Described { partitions: *partitions, epoch: new.clone(), output_seconds };
     describe(nats, &described, fence).await?;
     Ok(new)
+}
+
+/// Checks that there is a deployment.
+///
+/// # Errors
+///
+/// [`Error::Invalid`] if there is none, [`Error::Nats`].
+pub async fn check_deployed(nats: &Nats) -> Result<(), Error> {
+    described(nats).await.map(|_| ())
 }
 
 /// The deployment as it is stored.

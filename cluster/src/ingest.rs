@@ -36,6 +36,9 @@ pub struct Ingested {
     pub failed: Vec<(PathBuf, String)>,
 }
 
+/// How many records are told one by one that are too long. All are counted.
+const TOLD: u64 = 10;
+
 /// Bytes read at a time.
 const CHUNK: usize = 1 << 20;
 
@@ -185,7 +188,9 @@ impl Reading<'_> {
                     Kind::TooLong { first } if first => {
                         self.ingested.too_long += 1;
                         let (name, line, longest) = (path.display(), batch.line, self.longest);
-                        warn!("{name}:{line}: not stored: a record is longer than {longest} bytes");
+                        if self.ingested.too_long <= TOLD {
+                            warn!("{name}:{line}: not stored: a record is longer than {longest} bytes");
+                        }
                     }
                     Kind::TooLong { .. } => {}
                 }

@@ -28,6 +28,7 @@ mod lease;
 mod metrics;
 mod nats;
 mod nudge;
+mod outputs;
 mod pipe;
 mod pointer;
 mod read;
@@ -42,7 +43,7 @@ mod turn;
 mod worker;
 
 pub use block::LONGEST_RECORD;
-pub use deployment::{Deployment, change, init};
+pub use deployment::{Deployment, change, check_deployed, init};
 pub use error::Error;
 pub use ingest::{Ingest, Ingested, ingest};
 pub use metrics::{CorrelatorStatus, Metrics, Stage, StageCounts};

@@ -38,6 +38,8 @@ pub struct StageMetrics {
     blocks: AtomicU64,
     replayed_blocks: AtomicU64,
     lag: AtomicU64,
+    /// The last block at which the component lost its state.
+    lost_at: AtomicU64,
     checkpoint_bytes: AtomicU64,
     correlator: Mutex<Option<CorrelatorStatus>>,
 }
@@ -137,6 +139,11 @@ impl StageMetrics {
 
     pub(crate) fn set_lag(&self, lag: u64) {
         self.lag.store(lag, Ordering::Relaxed);
+    }
+
+    /// Takes note of a loss of state. Returns whether it is the first at this block.
+    pub(crate) fn has_lost_state_at(&self, sequence: u64) -> bool {
+        self.lost_at.swap(sequence, Ordering::Relaxed) != sequence
     }
 
     pub(crate) fn set_checkpoint_bytes(&self, bytes: usize) {

@@ -81,6 +81,9 @@ pub(crate) struct ApiError {
 
 /// Codes of [`ApiError`] (nats-server, `server/errors.json`).
 pub(crate) mod code {
+    /// No servers have the room that a stream reserves.
+    pub(crate) const NO_ROOM: u64 = 10_005;
+    pub(crate) const STORAGE: u64 = 10_047;
     pub(crate) const WRONG_LAST_SEQUENCE: [u64; 2] = [10_071, 10_164];
     /// No leader, or no quorum.
     pub(crate) const UNAVAILABLE: u64 = 10_008;
@@ -115,12 +118,16 @@ impl Nats {
             options = options.add_client_certificate(certificate.clone(), key.clone());
         }
         let servers: Vec<String> = access.servers.split(',').map(|url| url.trim().to_owned()).collect();
-        let began = Instant::now();
+        let (began, mut has_told) = (Instant::now(), false);
         let client = loop {
             match options.clone().connect(&*servers).await {
                 Ok(client) => break client,
                 // It may be starting.
                 Err(error) if error.kind() == ConnectErrorKind::Io && began.elapsed() < START => {
+                    if !std::mem::replace(&mut has_told, true) {
+                        let why = source(&error).unwrap_or_else(|| error.to_string());
+                        info!("cannot connect to {} yet: {why}", access.servers);
+                    }
                     tokio::time::sleep(Duration::from_millis(200)).await;
                 }
                 Err(error) => {

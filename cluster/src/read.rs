@@ -8,8 +8,8 @@ use catena_host::Finding;
 
 use tracing::{error, warn};
 
-use crate::correlator::{ABOUT, About};
 use crate::nats::{Nats, header};
+use crate::outputs::{ABOUT, About};
 use crate::{Error, block, streams};
 
 /// What correlators and routers write.

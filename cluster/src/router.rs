@@ -52,6 +52,7 @@ pub async fn route(
     stop: &Arc<AtomicBool>,
 ) -> Result<(), Error> {
     let metrics = metrics.router();
+    info!("{name}: routes to {} partitions", deployment.partitions);
     while !stop.load(Ordering::Relaxed) {
         let presence = Presence::begin(&deployment.nats, name);
         let ended = match Router::load(deployment, Arc::clone(&metrics)).await {

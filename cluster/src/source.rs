@@ -7,7 +7,7 @@ use crate::commit::{Fence, Outgoing};
 use crate::files::{Files, Placed, Read};
 use crate::metrics::{Metrics, StageMetrics};
 use crate::nats::{Nats, present};
-use crate::{Error, block, nudge, pointer, streams};
+use crate::{Error, block, check_deployed, nudge, pointer, streams};
 
 /// A source that nobody else writes. If another process does, the one that stored last wins, and the other is fenced.
 pub struct Source {
@@ -29,11 +29,7 @@ impl Source {
         if name.is_empty() || !name.bytes().all(is_part) {
             return Err(Error::Invalid(format!("{name:?} is no name of a source: letters, digits, - and _")));
         }
-        if !streams::is_there(nats, streams::IN).await? {
-            return Err(Error::Invalid(
-                "there is no deployment on these servers: run `catena cluster init`".to_owned(),
-            ));
-        }
+        check_deployed(nats).await?;
         let (placed, fence) = pointer::load::<Placed>(nats, streams::IN, &streams::place_of(name)).await?;
         let mut segments = Vec::new();
         for number in 0..placed.segments {

@@ -96,9 +96,22 @@ pub(crate) fn lease_of(stage: &str) -> String {
 /// Seconds after which a lease that is not renewed is free.
 pub(crate) const LEASE_SECONDS: u64 = 10;
 
+/// How much the streams are to keep. What is not given stays as it is, or is the default.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Retention {
+    /// Copies of each message, on servers of their own; 3 by default.
+    pub replicas: Option<u8>,
+    /// See [`Kept::waiting_bytes`]; 64 GiB by default.
+    pub waiting_bytes: Option<u64>,
+    /// See [`Kept::output_bytes`]; 0 by default.
+    pub output_bytes: Option<u64>,
+    /// See [`Kept::output_seconds`]; a week by default.
+    pub output_seconds: Option<u64>,
+}
+
 /// How much the streams keep.
 #[derive(Clone, Copy, Debug)]
-pub struct Retention {
+pub(crate) struct Kept {
     /// Copies of each message, on servers of their own.
     pub replicas: u8,
     /// Bytes of blocks that wait to be routed. A full stream makes producers wait.
@@ -108,6 +121,30 @@ pub struct Retention {
     pub output_bytes: u64,
     /// See `output_bytes`.
     pub output_seconds: u64,
+}
+
+impl Retention {
+    /// With what is not given as it is.
+    pub(crate) async fn settled(&self, nats: &Nats) -> Result<Kept, Error> {
+        let config = async |stream: &str| match nats.api(&format!("STREAM.INFO.{stream}"), &Value::Null).await {
+            Answer::Ok(mut answer) => Ok(answer["config"].take()),
+            Answer::Refused(error) if error.err_code == code::STREAM_NOT_FOUND => Ok(Value::Null),
+            Answer::Refused(error) => Err(Error::Nats(format!("{stream}: {}", error.description))),
+            Answer::Unknown(why) => Err(Error::Nats(format!("{stream}: {why}"))),
+        };
+        let (input, output) = (config(IN).await?, config(OUT).await?);
+        // Streams have -1 for any number.
+        let of =
+            |config: &Value, setting: &str| config[setting].as_i64().map(|value| u64::try_from(value).unwrap_or(0));
+        let replicas = of(&input, "num_replicas").and_then(|count| u8::try_from(count).ok());
+        let seconds = of(&output, "max_age").map(|age| age / NANOSECONDS);
+        Ok(Kept {
+            replicas: self.replicas.or(replicas).unwrap_or(3),
+            waiting_bytes: self.waiting_bytes.or(of(&input, "max_bytes")).unwrap_or(64 << 30),
+            output_bytes: self.output_bytes.or(of(&output, "max_bytes")).unwrap_or(0),
+            output_seconds: self.output_seconds.or(seconds).unwrap_or(7 * 86_400),
+        })
+    }
 }
 
 /// What a stream has that it should not.
@@ -125,7 +162,7 @@ pub struct Difference {
 
 const NANOSECONDS: u64 = 1_000_000_000;
 
-fn wanted(retention: &Retention) -> [Value; 6] {
+fn wanted(retention: &Kept) -> [Value; 6] {
     let stream = |name: &str, subjects: &[&str], max_bytes: u64, seconds: u64, per_subject: i64| {
         let (is_atomic, has_ttl) = ([IN, EVENTS, OUT].contains(&name), [EVENTS, OUT].contains(&name));
         json!({
@@ -160,7 +197,7 @@ fn wanted(retention: &Retention) -> [Value; 6] {
 }
 
 /// What would have to change for the streams to be as wanted.
-pub(crate) async fn differences(nats: &Nats, retention: &Retention) -> Result<Vec<Difference>, Error> {
+pub(crate) async fn differences(nats: &Nats, retention: &Kept) -> Result<Vec<Difference>, Error> {
     let mut all = Vec::new();
     for wanted in wanted(retention) {
         let name = wanted["name"].as_str().unwrap_or_default().to_owned();
@@ -198,7 +235,7 @@ pub(crate) async fn is_there(nats: &Nats, name: &str) -> Result<bool, Error> {
 }
 
 /// Makes the streams as wanted: creates what is missing, changes what differs.
-pub(crate) async fn apply(nats: &Nats, retention: &Retention, differences: &[Difference]) -> Result<(), Error> {
+pub(crate) async fn apply(nats: &Nats, retention: &Kept, differences: &[Difference]) -> Result<(), Error> {
     for wanted in wanted(retention) {
         let name = wanted["name"].as_str().unwrap_or_default();
         let mut of_stream = differences.iter().filter(|difference| difference.stream == name);
@@ -206,7 +243,15 @@ pub(crate) async fn apply(nats: &Nats, retention: &Retention, differences: &[Dif
         let verb = if first.setting.is_none() { "CREATE" } else { "UPDATE" };
         match nats.api(&format!("STREAM.{verb}.{name}"), &wanted).await {
             Answer::Ok(_) => {}
-            Answer::Refused(error) => return Err(Error::Nats(format!("{name}: {}", error.description))),
+            Answer::Refused(error) => {
+                let is_room = [code::NO_ROOM, code::STORAGE].contains(&error.err_code);
+                let hint = if is_room {
+                    "; a stream reserves --waiting-bytes (and --output-bytes) on each of its servers"
+                } else {
+                    ""
+                };
+                return Err(Error::Nats(format!("{name}: {}{hint}", error.description)));
+            }
             Answer::Unknown(why) => return Err(Error::Nats(format!("{name}: {why}"))),
         }
     }

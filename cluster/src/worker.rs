@@ -52,12 +52,13 @@ pub async fn work(
     let presence = format!("{}{}.{}.{}", streams::WORKER, worker.name, present.most, present.version);
     // Partitions that another version has to bring to its end first, or that went on to another version.
     let mut foreign: BTreeMap<u32, Instant> = BTreeMap::new();
+    let mut told = 0;
     let mut joiner: Option<Owned> = None;
     let mut owned: BTreeMap<u32, Owned> = BTreeMap::new();
     while !stop.load(Ordering::Relaxed) {
         for (partition, ended) in take_ended(&mut owned) {
             match ended.task.await {
-                Ok(Ok(())) => info!("partition {partition}: given back"),
+                Ok(Ok(())) => {}
                 Ok(Err(Error::Epoch(why))) => {
                     info!("{why}");
                     foreign.insert(partition, Instant::now());
@@ -103,6 +104,10 @@ pub async fn work(
             for (_, surplus) in owned.iter().skip(share) {
                 surplus.stop.store(true, Ordering::Relaxed);
             }
+        }
+        if owned.len() != told {
+            told = owned.len();
+            info!("{}: has {told} of {} partitions", worker.name, deployment.partitions);
         }
         tokio::time::sleep(ROUND).await;
     }

@@ -90,18 +90,21 @@ pub struct Init {
     /// Number of partitions, 1 to 256; cannot be changed later
     #[arg(long, default_value_t = 64)]
     pub partitions: u32,
-    /// Copies of each message, on servers of their own
-    #[arg(long, default_value_t = 3)]
-    pub replicas: u8,
-    /// Bytes of records that may wait for the routers, compressed; producers wait when there are more
-    #[arg(long, value_name = "BYTES", default_value_t = 64 << 30)]
-    pub waiting_bytes: u64,
-    /// Bytes of outputs in each stream, compressed; when there are more, the fleet waits. 0: as many as there is room for
-    #[arg(long, value_name = "BYTES", default_value_t = 0)]
-    pub output_bytes: u64,
-    /// Seconds that outputs and findings are kept for their readers
-    #[arg(long, value_name = "SECONDS", default_value_t = 7 * 86_400, value_parser = clap::value_parser!(u64).range(1..))]
-    pub output_seconds: u64,
+    /// Copies of each message, on servers of their own [default: as it is, or 3]
+    #[arg(long)]
+    pub replicas: Option<u8>,
+    /// Bytes of records that may wait for the routers, compressed; producers wait when there are more [default: as it is, or 64GiB]
+    ///
+    /// Each server must have as much free. Sizes may end in KiB, MiB, GiB or TiB.
+    #[arg(long, value_name = "BYTES", value_parser = size)]
+    pub waiting_bytes: Option<u64>,
+    /// Bytes of outputs in each stream, compressed; when there are more, the fleet waits. 0: as many as there is room for [default: as it
+    /// is, or 0]
+    #[arg(long, value_name = "BYTES", value_parser = size)]
+    pub output_bytes: Option<u64>,
+    /// Seconds that outputs and findings are kept for their readers [default: as it is, or a week]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub output_seconds: Option<u64>,
     /// Show what would change, and change nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -153,7 +156,7 @@ pub struct Work {
     #[command(flatten)]
     pub role: Role,
     /// Most partitions to take
-    #[arg(long, default_value_t = 256)]
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=256))]
     pub most: u32,
     /// How old the last checkpoint of a partition may become
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
@@ -216,4 +219,24 @@ pub enum ReadWhat {
     Records,
     /// Records that could not be read, with the reason
     Rejected,
+}
+
+/// Parses a number of bytes, such as `64GiB`.
+fn size(text: &str) -> Result<u64, String> {
+    let units = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)];
+    let (number, shift) =
+        units.iter().find_map(|(unit, shift)| Some((text.strip_suffix(unit)?.trim_end(), *shift))).unwrap_or((text, 0));
+    let bytes = number.parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift));
+    bytes.ok_or_else(|| "expected a number of bytes, such as 1000000 or 64GiB".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!((size("7"), size("64GiB"), size("2 MiB")), (Ok(7), Ok(64 << 30), Ok(2 << 20)));
+        assert!(size("GiB").is_err() && size("-1").is_err() && size("99999999TiB").is_err());
+    }
 }

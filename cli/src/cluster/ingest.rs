@@ -9,6 +9,7 @@ use catena_cluster::{Error, Ingest, Nats, Source};
 use catena_input::{Arguments, Input, Inputs, World};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::runtime::Handle;
+use tokio::task::block_in_place;
 use tracing::{info, warn};
 
 use super::arguments::IngestArguments;
@@ -99,7 +100,8 @@ async fn listen(
         is_broken: false,
     };
     let longest = arguments.max_record_bytes as usize;
-    let listening = listen::start(&arguments.listen, store, longest, status);
+    // It makes a runtime of its own, which must not end within this one if an address cannot be bound.
+    let listening = block_in_place(|| listen::start(&arguments.listen, store, longest, status));
     let intake = listening.map_err(|error| Error::Invalid(error.message))?;
     while !signals.stop_asked() {
         if let Some(error) = failure.take() {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use catena_cluster::{Error, Nats, Retention};
+use catena_cluster::{Difference, Error, Nats, Retention};
 use clap::Parser;
 use tracing::{info, warn};
 
@@ -22,10 +22,9 @@ pub fn configured(file: Option<&PathBuf>) -> Result<String, Error> {
 }
 
 /// `catena cluster init`.
-pub async fn init(nats: &Nats, arguments: &Init) -> Result<(), Error> {
-    let config = configured(arguments.config.as_ref())?;
+pub async fn init(nats: &Nats, arguments: &Init, config: &str) -> Result<(), Error> {
     let (component, sandbox) = super::component(&arguments.versioned)?;
-    sandbox.open(&config)?;
+    sandbox.open(config)?;
     let retention = Retention {
         replicas: arguments.replicas,
         waiting_bytes: arguments.waiting_bytes,
@@ -39,21 +38,33 @@ pub async fn init(nats: &Nats, arguments: &Init) -> Result<(), Error> {
         info!("--monitor is not given: whether the servers write at once (sync_interval: always) is not checked");
     }
     let would = arguments.dry_run;
-    let differences = catena_cluster::init(nats, &component, &config, arguments.partitions, &retention, would).await?;
+    let differences = catena_cluster::init(nats, &component, config, arguments.partitions, &retention, would).await?;
     let verb = if would { "would" } else { "did" };
-    for difference in &differences {
-        match &difference.setting {
-            None => println!("{}: {verb} create it: {}", difference.stream, difference.should_be),
-            Some(setting) => {
-                let (is, should_be) = (&difference.is, &difference.should_be);
-                println!("{}: {verb} change {setting} from {is} to {should_be}", difference.stream);
-            }
+    let line = |difference: &Difference| match &difference.setting {
+        None => format!("{}: {verb} create it: {}\n", difference.stream, described(&difference.should_be)),
+        Some(setting) => {
+            let (is, should_be) = (&difference.is, &difference.should_be);
+            format!("{}: {verb} change {setting} from {is} to {should_be}\n", difference.stream)
         }
-    }
-    if differences.is_empty() {
-        println!("All streams are as they should be.");
-    }
-    Ok(())
+    };
+    let lines: String = differences.iter().map(line).collect();
+    super::print(if lines.is_empty() { "All streams are as they should be.\n" } else { &lines })
+}
+
+/// The configuration of a stream in words.
+fn described(stream: &str) -> String {
+    let stream: serde_json::Value = serde_json::from_str(stream).unwrap_or_default();
+    let subjects = stream["subjects"].as_array().into_iter().flatten().filter_map(|subject| subject.as_str());
+    let bytes = match stream["max_bytes"].as_i64() {
+        Some(bytes) if bytes >= 0 => format!("at most {bytes} bytes"),
+        _ => "as many bytes as there is room for".to_owned(),
+    };
+    let age = match stream["max_age"].as_u64().unwrap_or_default() / 1_000_000_000 {
+        0 => String::new(),
+        seconds => format!(", for {seconds} s"),
+    };
+    let subjects = subjects.collect::<Vec<_>>().join(", ");
+    format!("{} copies, {bytes}{age}; subjects {subjects}", stream["num_replicas"])
 }
 
 /// Warns about a server that acknowledges what it has not written: a power failure of two of three loses it (Jepsen, "NATS 2.12.1").

@@ -9,10 +9,10 @@ mod status;
 
 use std::borrow::Cow;
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::sync::Arc;
 
-use catena_cluster::{Access, Deployment, Error, Nats, What, Worker};
+use catena_cluster::{Access, Deployment, Error, Nats, What, Worker, check_deployed};
 use catena_component::COMPONENT;
 use catena_host::Sandbox;
 use indicatif::ProgressBar;
@@ -61,9 +61,18 @@ async fn run(command: &Cluster, reach: &Reach, signals: &Signals) -> Result<(), 
         authorities: reach.ca.clone(),
         identity: reach.cert.clone().zip(reach.key.clone()),
     };
+    for file in [&reach.ca, &reach.cert, &reach.key].into_iter().flatten() {
+        fs::metadata(file).map_err(|error| Error::Invalid(format!("cannot read {}: {error}", file.display())))?;
+    }
+    // What is wrong here is told before servers are asked.
+    let config = match command {
+        Cluster::Init(arguments) => init::configured(arguments.config.as_ref())?,
+        Cluster::Apply(arguments) => init::configured(Some(&arguments.config))?,
+        _ => String::new(),
+    };
     let nats = Nats::connect(&access, "catena cluster", &stop).await?;
     match command {
-        Cluster::Init(arguments) => init::init(&nats, arguments).await,
+        Cluster::Init(arguments) => init::init(&nats, arguments, &config).await,
         Cluster::Ingest(arguments) => ingest::ingest(&nats, arguments, signals).await,
         Cluster::Route(arguments) => {
             let deployment = join(nats, &arguments.versioned).await?;
@@ -82,10 +91,13 @@ async fn run(command: &Cluster, reach: &Reach, signals: &Signals) -> Result<(), 
             catena_cluster::work(&deployment, &worker, &counts, &stop).await
         }
         Cluster::Apply(arguments) => {
-            let config = init::configured(Some(&arguments.config))?;
             let deployment = join(nats, &arguments.versioned).await?;
             let epoch = catena_cluster::change(&deployment, &config).await?;
-            info!("epoch {epoch}: what comes from now on is correlated by {}", arguments.config.display());
+            if epoch == deployment.epoch {
+                info!("epoch {epoch}: nothing has changed");
+            } else {
+                info!("epoch {epoch}: what comes from now on is correlated by {}", arguments.config.display());
+            }
             Ok(())
         }
         Cluster::Status(arguments) => status::status(&nats, arguments).await,
@@ -96,6 +108,7 @@ async fn run(command: &Cluster, reach: &Reach, signals: &Signals) -> Result<(), 
                 ReadWhat::Records => What::Records,
                 ReadWhat::Rejected => What::Rejected,
             };
+            check_deployed(&nats).await?;
             let mut to = io::BufWriter::new(io::stdout());
             catena_cluster::read(&nats, what, arguments.follow, &mut to, &stop).await.map(|_| ())
         }
@@ -108,6 +121,11 @@ fn name(role: &Role) -> String {
     let name = role.name.clone().unwrap_or(made);
     // It is a part of a subject.
     name.chars().map(|letter| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '_' }).collect()
+}
+
+/// Prints lines on standard output.
+fn print(text: &str) -> Result<(), Error> {
+    io::stdout().lock().write_all(text.as_bytes()).map_err(Error::Io)
 }
 
 /// The bytes of the component, and the component ready to run.

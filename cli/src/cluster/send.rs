@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 
-use catena_cluster::{Error, Nats};
+use catena_cluster::{Error, Nats, check_deployed};
 use tracing::info;
 
 use super::arguments::SendArguments;
@@ -18,6 +18,7 @@ const SAVE_EVERY: u64 = 256;
 
 /// `catena cluster send`: delivers findings from a spool of its own. The place in the stream is saved once they are in it.
 pub async fn send(nats: &Nats, arguments: &SendArguments, signals: &Signals) -> Result<(), Error> {
+    check_deployed(nats).await?;
     let fail = |error: CliError| Error::Invalid(error.message);
     let mut senders = Senders::open(&arguments.destinations, Some(&arguments.spool), &Locks::AtOnce).map_err(fail)?;
     let statuses = senders.statuses();

@@ -9,32 +9,39 @@ use crate::monitor::Text;
 pub async fn status(nats: &Nats, arguments: &StatusArguments) -> Result<(), Error> {
     let status = catena_cluster::status(nats).await?;
     if arguments.prometheus {
-        print!("{}", metrics(&status));
-        return Ok(());
+        return super::print(&metrics(&status));
     }
     if arguments.json {
-        println!("{}", serde_json::to_string(&status).map_err(|error| Error::Invalid(error.to_string()))?);
-        return Ok(());
+        let text = serde_json::to_string(&status).map_err(|error| Error::Invalid(error.to_string()))?;
+        return super::print(&format!("{text}\n"));
     }
+    super::print(&table(&status))
+}
+
+fn table(status: &Status) -> String {
     let share = 100.0 * status.candidate_bytes as f64 / (status.bytes.max(1)) as f64;
-    println!("epoch {}; {} records routed, {share:.2} % of the bytes to correlators", status.epoch, status.records);
-    println!("{} messages wait for the routers", status.waiting_blocks);
+    let mut text = format!(
+        "epoch {}; {} records routed, {share:.2} % of the bytes to correlators\n",
+        status.epoch, status.records
+    );
+    text += &format!("{} messages wait for the routers\n", status.waiting_blocks);
     if status.unjoined > 0 {
-        println!("{} parts have records that concern several partitions, not all of which are done", status.unjoined);
+        let unjoined = status.unjoined;
+        text += &format!("{unjoined} parts have records that concern several partitions, not all of which are done\n");
     }
-    println!("routers: {}; workers: {}", listed(&status.routers), listed(&status.workers));
-    println!(
-        "{:>9}  {:<24} {:>8} {:>12} {:>10} {:>12} {:>8}",
-        "partition", "worker", "lag", "records", "findings", "checkpoint", "age"
+    text += &format!("routers: {}; workers: {}\n", listed(&status.routers), listed(&status.workers));
+    text += &format!(
+        "{:>9}  {:<24} {:>8} {:>12} {:>10} {:>12} {:>8}\n",
+        "partition", "last worker", "lag", "records", "findings", "checkpoint", "age"
     );
     for one in &status.partitions {
         let age = one.checkpoint_age_ms.map_or("-".to_owned(), |age| format!("{} s", age / 1000));
-        println!(
-            "{:>9}  {:<24} {:>8} {:>12} {:>10} {:>12} {:>8}",
+        text += &format!(
+            "{:>9}  {:<24} {:>8} {:>12} {:>10} {:>12} {:>8}\n",
             one.partition, one.worker, one.lag, one.records, one.findings, one.checkpoint_bytes, age
         );
     }
-    Ok(())
+    text
 }
 
 fn listed(names: &[String]) -> String {
