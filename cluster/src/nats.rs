@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_nats::client::RequestErrorKind;
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, HeaderMap, Request, Subscriber};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, HeaderMap, Request, ServerAddr, Subscriber};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
@@ -22,7 +22,7 @@ use crate::{Error, nudge};
 /// How to reach the servers.
 #[derive(Clone, Debug, Default)]
 pub struct Access {
-    /// URLs of some servers, separated by commas: `nats://…`, `tls://…`.
+    /// URLs of some servers, separated by commas: `nats://…`, `tls://…`, with `USER:PASSWORD@` or `TOKEN@` if there are any.
     pub servers: String,
     /// A credentials file.
     pub credentials: Option<PathBuf>,
@@ -117,7 +117,21 @@ impl Nats {
         if let Some((certificate, key)) = &access.identity {
             options = options.add_client_certificate(certificate.clone(), key.clone());
         }
-        let servers: Vec<String> = access.servers.split(',').map(|url| url.trim().to_owned()).collect();
+        let mut servers = Vec::new();
+        for url in access.servers.split(',').map(str::trim) {
+            // Nothing that is secret may be in a message.
+            let shown = url.rsplit('@').next().unwrap_or_default();
+            let server: ServerAddr =
+                url.parse().map_err(|error| Error::Invalid(format!("{shown} is no address of a server: {error}")))?;
+            options = match (server.username(), server.password()) {
+                (Some(user), Some(password)) => options.user_and_password(user.to_owned(), password.to_owned()),
+                (Some(token), None) => options.token(token.to_owned()),
+                _ => options,
+            };
+            servers.push(server);
+        }
+        let named: Vec<String> = servers.iter().map(|server| format!("{}:{}", server.host(), server.port())).collect();
+        let named = named.join(", ");
         let (began, mut has_told) = (Instant::now(), false);
         let client = loop {
             match options.clone().connect(&*servers).await {
@@ -126,13 +140,13 @@ impl Nats {
                 Err(error) if error.kind() == ConnectErrorKind::Io && began.elapsed() < START => {
                     if !std::mem::replace(&mut has_told, true) {
                         let why = source(&error).unwrap_or_else(|| error.to_string());
-                        info!("cannot connect to {} yet: {why}", access.servers);
+                        info!("cannot connect to {named} yet: {why}");
                     }
                     tokio::time::sleep(Duration::from_millis(200)).await;
                 }
                 Err(error) => {
                     let why = source(&error).unwrap_or_else(|| error.to_string());
-                    return Err(Error::Nats(format!("cannot connect to {}: {why}", access.servers)));
+                    return Err(Error::Nats(format!("cannot connect to {named}: {why}")));
                 }
             }
         };

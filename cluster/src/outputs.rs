@@ -175,7 +175,7 @@ mod tests {
                 last_seen_ms: u64::MAX,
                 start: 0,
                 end: 0,
-                body: format!("{number:0length$}"),
+                body: format!("{number}{}", "x".repeat(length)),
                 extra: None,
             };
             let findings: Vec<Finding> = bodies.enumerate().map(finding).collect();

@@ -52,6 +52,10 @@ pub async fn work(
     let presence = format!("{}{}.{}.{}", streams::WORKER, worker.name, present.most, present.version);
     // Partitions that another version has to bring to its end first, or that went on to another version.
     let mut foreign: BTreeMap<u32, Instant> = BTreeMap::new();
+    let is_taken = |roster: Roster| roster.workers.contains_key(&worker.name);
+    if Roster::look(&deployment.nats).await.is_ok_and(is_taken) {
+        warn!("a worker named {} is there, or was a moment ago: each must have a name of its own", worker.name);
+    }
     let mut told = 0;
     let mut joiner: Option<Owned> = None;
     let mut owned: BTreeMap<u32, Owned> = BTreeMap::new();

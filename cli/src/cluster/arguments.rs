@@ -39,8 +39,16 @@ pub enum Cluster {
 /// How to reach the servers.
 #[derive(Debug, Args)]
 pub struct Reach {
-    /// URLs of some servers, separated by commas
-    #[arg(long, value_name = "URLS", default_value = "nats://127.0.0.1:4222")]
+    /// URLs of some servers, separated by commas: nats://HOST:PORT or tls://HOST:PORT
+    ///
+    /// USER:PASSWORD@ or TOKEN@ may come before the host. Others see it in the list of processes, so it is better in CATENA_NATS.
+    #[arg(
+        long,
+        value_name = "URLS",
+        env = "CATENA_NATS",
+        hide_env_values = true,
+        default_value = "nats://127.0.0.1:4222"
+    )]
     pub nats: String,
     /// Credentials file of NATS
     #[arg(long, value_name = "FILE")]

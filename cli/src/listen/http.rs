@@ -165,7 +165,10 @@ fn validation(body: &[u8]) -> Option<Value> {
 /// Takes the records of a request.
 async fn take(request: Request<Incoming>, shared: &Shared) -> Result<(), Refusal> {
     if shared.intake.is_full() {
-        return Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, "there is no room for more"));
+        return Err(Refusal(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "there is no room for more, or what keeps records does not answer",
+        ));
     }
     let (body, mut share) = body(request, shared).await?;
     let mut frames = Frames::new(Framing::Delimited, shared.longest);
