@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use catena_host::{Mode, Supervisor};
 use tokio::task::block_in_place;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::commit::{Fence, Outgoing};
 use crate::deployment::{Deployment, EPOCH, MARKER};
@@ -271,7 +271,7 @@ impl<'d> Partition<'d> {
         let state = block_in_place(|| self.supervisor.checkpoint())?;
         (self.supervisor, self.mode) = self.deployment.open(epoch, Some(self.number), Some(state)).await?;
         self.state_lost = 0;
-        info!("partition {}: epoch {epoch}", self.number);
+        debug!("partition {}: epoch {epoch}", self.number);
         self.epoch = epoch.to_owned();
         self.processed = sequence;
         Ok(())

@@ -223,9 +223,7 @@ pub async fn check_deployed(nats: &Nats) -> Result<(), Error> {
 /// The deployment as it is stored.
 pub(crate) async fn described(nats: &Nats) -> Result<Described, Error> {
     let missing = || Error::Invalid("there is no deployment on these servers: run `catena cluster init`".into());
-    if !streams::is_there(nats, streams::DEPLOYMENT).await? {
-        return Err(missing());
-    }
+    nats.stream(streams::DEPLOYMENT).await?.ok_or_else(missing)?;
     let (described, _) = pointer::load::<Option<Described>>(nats, streams::DEPLOYMENT, SUBJECT).await?;
     described.ok_or_else(missing)
 }

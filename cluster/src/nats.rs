@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_nats::client::RequestErrorKind;
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, HeaderMap, Request, ServerAddr, Subscriber};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, HeaderMap, Request, ServerAddr, Subscriber};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
@@ -107,7 +107,7 @@ impl Nats {
     ///
     /// [`Error::Nats`] if no server answers or lets this client in, [`Error::Invalid`] for one with too small a `max_payload`.
     pub async fn connect(access: &Access, name: &str, stop: &Arc<AtomicBool>) -> Result<Self, Error> {
-        let mut options = ConnectOptions::new().name(name).request_timeout(Some(PATIENCE));
+        let mut options = ConnectOptions::new().name(name).request_timeout(Some(PATIENCE)).event_callback(tell);
         if let Some(file) = &access.credentials {
             options = options.credentials_file(file).await?;
         }
@@ -315,17 +315,26 @@ impl Nats {
         self.get(stream, json!({"seq": sequence, "next_by_subj": subject})).await
     }
 
-    /// Waits for servers that are away or in an election.
+    /// The configuration of a stream; none if it does not exist.
+    pub(crate) async fn stream(&self, name: &str) -> Result<Option<Value>, Error> {
+        let answer = self.read(name, "INFO", &Value::Null, code::STREAM_NOT_FOUND).await?;
+        Ok(answer.map(|mut answer| answer["config"].take()))
+    }
+
     async fn get(&self, stream: &str, which: Value) -> Result<Option<Stored>, Error> {
+        let Some(answer) = self.read(stream, "MSG.GET", &which, code::NO_MESSAGE).await? else { return Ok(None) };
+        let missing = || Error::Nats(format!("{stream}: no message in the answer"));
+        stored(&answer["message"]).map(Some).ok_or_else(missing)
+    }
+
+    /// Asks a stream, and waits for servers that are away or in an election. None if it answers that there is none.
+    async fn read(&self, stream: &str, what: &str, asked: &Value, none: u64) -> Result<Option<Value>, Error> {
         let began = Instant::now();
         let mut pause = Duration::from_millis(50);
         loop {
-            let why = match self.api(&format!("STREAM.MSG.GET.{stream}"), &which).await {
-                Answer::Ok(answer) => {
-                    let missing = || Error::Nats(format!("{stream}: no message in the answer"));
-                    return stored(&answer["message"]).map(Some).ok_or_else(missing);
-                }
-                Answer::Refused(error) if error.err_code == code::NO_MESSAGE => return Ok(None),
+            let why = match self.api(&format!("STREAM.{what}.{stream}"), asked).await {
+                Answer::Ok(answer) => return Ok(Some(answer)),
+                Answer::Refused(error) if error.err_code == none => return Ok(None),
                 Answer::Refused(error) if error.err_code != code::UNAVAILABLE => {
                     return Err(Error::Nats(format!("{stream}: {}", error.description)));
                 }
@@ -378,6 +387,17 @@ where
         tokio::time::sleep(LOOK).await;
     }
     Err(Error::Nats(format!("{what} must be there, and is not")))
+}
+
+/// Tells what the servers say of the connection, such as that something is not permitted.
+async fn tell(event: Event) {
+    match event {
+        Event::ServerError(error) => warn!("NATS: {error}"),
+        Event::ClientError(error) => warn!("NATS: {error}"),
+        Event::SlowConsumer(_) => warn!("NATS: {event}"),
+        Event::Disconnected => info!("NATS: the connection is lost; connecting again"),
+        _ => {}
+    }
 }
 
 /// What is behind an error, in words.

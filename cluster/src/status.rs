@@ -37,6 +37,8 @@ pub struct Status {
 pub struct PartitionStatus {
     /// Its number.
     pub partition: u32,
+    /// Who has it; `None` if nobody does.
+    pub owner: Option<String>,
     /// Who committed last.
     pub worker: String,
     /// Sequences between what is committed and its last block: 0 if it has caught up.
@@ -51,7 +53,7 @@ pub struct PartitionStatus {
     pub checkpoint_age_ms: Option<u64>,
 }
 
-/// Asks for the state of a fleet. Costs three requests for each partition.
+/// Asks for the state of a fleet. Costs three requests for each partition, one of them for its lease.
 ///
 /// # Errors
 ///
@@ -67,9 +69,11 @@ pub async fn status(nats: &Nats) -> Result<Status, Error> {
     for partition in 0..deployment.partitions {
         let (pointer, _) = pointer::of_partition(nats, partition).await?;
         let last = nats.last(streams::EVENTS, &streams::events_of(partition)).await?;
+        let lease = nats.last(streams::LEASES, &streams::lease_of(&partition.to_string())).await?;
         let newest = pointer.generations.first();
         partitions.push(PartitionStatus {
             partition,
+            owner: lease.map(|lease| String::from_utf8_lossy(&lease.payload).into_owned()),
             worker: pointer.worker.clone(),
             lag: last.map_or(0, |last| last.sequence.saturating_sub(pointer.input)),
             records: pointer.records,

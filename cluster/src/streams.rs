@@ -126,13 +126,8 @@ pub(crate) struct Kept {
 impl Retention {
     /// With what is not given as it is.
     pub(crate) async fn settled(&self, nats: &Nats) -> Result<Kept, Error> {
-        let config = async |stream: &str| match nats.api(&format!("STREAM.INFO.{stream}"), &Value::Null).await {
-            Answer::Ok(mut answer) => Ok(answer["config"].take()),
-            Answer::Refused(error) if error.err_code == code::STREAM_NOT_FOUND => Ok(Value::Null),
-            Answer::Refused(error) => Err(Error::Nats(format!("{stream}: {}", error.description))),
-            Answer::Unknown(why) => Err(Error::Nats(format!("{stream}: {why}"))),
-        };
-        let (input, output) = (config(IN).await?, config(OUT).await?);
+        let input = nats.stream(IN).await?.unwrap_or_default();
+        let output = nats.stream(OUT).await?.unwrap_or_default();
         // Streams have -1 for any number.
         let of =
             |config: &Value, setting: &str| config[setting].as_i64().map(|value| u64::try_from(value).unwrap_or(0));
@@ -201,37 +196,22 @@ pub(crate) async fn differences(nats: &Nats, retention: &Kept) -> Result<Vec<Dif
     let mut all = Vec::new();
     for wanted in wanted(retention) {
         let name = wanted["name"].as_str().unwrap_or_default().to_owned();
-        match nats.api(&format!("STREAM.INFO.{name}"), &Value::Null).await {
-            Answer::Ok(answer) => {
-                for (setting, value) in wanted.as_object().into_iter().flatten() {
-                    let is = answer["config"].get(setting).unwrap_or(&Value::Null);
-                    let is_default = is.is_null() && (value == &json!(false) || value == &json!(0));
-                    if is != value && !is_default {
-                        let setting = Some(setting.clone());
-                        let (is, should_be) = (is.to_string(), value.to_string());
-                        all.push(Difference { stream: name.clone(), setting, is, should_be });
-                    }
-                }
+        let Some(config) = nats.stream(&name).await? else {
+            let (is, should_be) = ("missing".to_owned(), wanted.to_string());
+            all.push(Difference { stream: name, setting: None, is, should_be });
+            continue;
+        };
+        for (setting, value) in wanted.as_object().into_iter().flatten() {
+            let is = config.get(setting).unwrap_or(&Value::Null);
+            let is_default = is.is_null() && (value == &json!(false) || value == &json!(0));
+            if is != value && !is_default {
+                let setting = Some(setting.clone());
+                let (is, should_be) = (is.to_string(), value.to_string());
+                all.push(Difference { stream: name.clone(), setting, is, should_be });
             }
-            Answer::Refused(error) if error.err_code == code::STREAM_NOT_FOUND => {
-                let (is, should_be) = ("missing".to_owned(), wanted.to_string());
-                all.push(Difference { stream: name, setting: None, is, should_be });
-            }
-            Answer::Refused(error) => return Err(Error::Nats(format!("{name}: {}", error.description))),
-            Answer::Unknown(why) => return Err(Error::Nats(format!("{name}: {why}"))),
         }
     }
     Ok(all)
-}
-
-/// Whether a stream exists.
-pub(crate) async fn is_there(nats: &Nats, name: &str) -> Result<bool, Error> {
-    match nats.api(&format!("STREAM.INFO.{name}"), &Value::Null).await {
-        Answer::Ok(_) => Ok(true),
-        Answer::Refused(error) if error.err_code == code::STREAM_NOT_FOUND => Ok(false),
-        Answer::Refused(error) => Err(Error::Nats(format!("{name}: {}", error.description))),
-        Answer::Unknown(why) => Err(Error::Nats(format!("{name}: {why}"))),
-    }
 }
 
 /// Makes the streams as wanted: creates what is missing, changes what differs.

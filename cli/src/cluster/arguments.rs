@@ -20,7 +20,13 @@ use crate::send::Destination;
 pub enum Cluster {
     /// Create the streams and store the configuration
     Init(Init),
-    /// Put the records of files or of standard input into the fleet, once
+    /// Put records into the fleet: those of files, of standard input, or of whoever sends them (--listen)
+    ///
+    /// Examples:
+    ///   catena cluster ingest --source trail-1 /logs
+    ///   catena cluster ingest --source front-1 --listen http://127.0.0.1:8088
+    ///   tail -F audit.log | catena cluster ingest --source tail-1
+    #[command(verbatim_doc_comment)]
     Ingest(IngestArguments),
     /// Route records to partitions; all routers share the work
     Route(Role),

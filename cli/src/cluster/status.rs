@@ -32,13 +32,19 @@ fn table(status: &Status) -> String {
     text += &format!("routers: {}; workers: {}\n", listed(&status.routers), listed(&status.workers));
     text += &format!(
         "{:>9}  {:<24} {:>8} {:>12} {:>10} {:>12} {:>8}\n",
-        "partition", "last worker", "lag", "records", "findings", "checkpoint", "age"
+        "partition", "worker", "lag", "records", "findings", "checkpoint", "age"
     );
     for one in &status.partitions {
         let age = one.checkpoint_age_ms.map_or("-".to_owned(), |age| format!("{} s", age / 1000));
         text += &format!(
             "{:>9}  {:<24} {:>8} {:>12} {:>10} {:>12} {:>8}\n",
-            one.partition, one.worker, one.lag, one.records, one.findings, one.checkpoint_bytes, age
+            one.partition,
+            one.owner.as_deref().unwrap_or("-"),
+            one.lag,
+            one.records,
+            one.findings,
+            one.checkpoint_bytes,
+            age
         );
     }
     text
