@@ -796,13 +796,14 @@ def fleet_for(case: str) -> Iterator[Case]:
     made = Case(folder, "2m" if case == "servers-that-write-late-are-warned-about" else "always")
     try:
         yield made
-        if not made.has_failed:
-            shutil.rmtree(folder)
     finally:
         for process in [*made.fleet.running.values(), *made.servers.running.values()]:
             process.send_signal(signal.SIGCONT)
             process.kill()
             process.wait()
+        # Not before the servers are gone, which write there.
+        if not made.has_failed:
+            shutil.rmtree(folder)
 
 
 def main() -> int:
