@@ -1,0 +1,1 @@
+"""The failure cases of a fleet."""
