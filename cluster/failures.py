@@ -42,6 +42,7 @@ CASES: dict[str, Callable[[Case], str]] = {
         stages.routers_share_the_work,
         records.a_file_of_one_long_line_passes,
         records.records_of_several_identities_are_joined,
+        records.shared_records_wait_for_their_partitions,
         records.an_envelope_of_hundreds_of_callers_passes,
         records.each_file_is_read_once,
         servers.a_stream_that_was_made_anew_is_told,

@@ -86,6 +86,21 @@ def records_of_several_identities_are_joined(case: Case) -> str:
     return told
 
 
+def shared_records_wait_for_their_partitions(case: Case) -> str:
+    """While nobody correlates, routers tidy; servers took a bound of 0 for none, and removed what all partitions still needed."""
+    case.up(workers=0)
+    lines = desk.sample(case.folder / "whole.ndjson", RECORDS, CHAINS).read_bytes().splitlines(keepends=True)
+    wrapped = list(desk.envelopes(lines))
+    for number in range(20):
+        path = case.folder / f"part-{number:03}.ndjson"
+        path.write_bytes(b"".join(wrapped[number::20]))
+        case.files.append(path)
+        case.fleet.ingest("case", *case.files)
+        time.sleep(2)
+    case.worker("worker-0")
+    return case.check()
+
+
 def an_envelope_of_hundreds_of_callers_passes(case: Case) -> str:
     """8 MB that hardly compress, for all of 256 partitions: copied to each, it would fit no commit."""
     case.config.write_text('{"mode":"enrich"}')

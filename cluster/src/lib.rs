@@ -12,6 +12,21 @@
 //! that think they own a stage cannot both commit, and one that comes back from the dead is refused whole. So leases only decide who
 //! should try. A correlator's state is in checkpoints beside the pointer; after a restart it reads again what came since, and
 //! discards the outputs up to the pointer, which is exact because a call depends on nothing but the block and its time of arrival.
+//!
+//! The modules, in the data's way:
+//!
+//! | | |
+//! |---|---|
+//! | `nats`, `nudge`, `streams` | requests to the servers, wake-ups, the streams and subjects |
+//! | `commit`, `pointer` | the commit of a stage: all or nothing, and only by whoever has the fence |
+//! | `block` | records as messages, and back |
+//! | `ingest`, `pipe`, `files`, `source` | what is read, how far, and its commits |
+//! | `turn`, `router`, `split` | who routes which part of the input, and into what |
+//! | `shared`, `joiner` | records that concern several partitions |
+//! | `lease`, `roster`, `worker` | who works on what |
+//! | `correlator`, `outputs`, `checkpoint` | the stage of a partition |
+//! | `deployment` | what all agree on; epochs and their change |
+//! | `read`, `status`, `metrics` | for those outside |
 
 #![deny(unsafe_code, missing_docs)]
 

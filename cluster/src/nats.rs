@@ -352,6 +352,10 @@ impl Nats {
 
     /// Removes the messages of a subject before a sequence, which nobody needs any more. The next call removes what this one cannot.
     pub(crate) async fn tidy(&self, stream: &str, subject: &str, before: u64) {
+        // To servers, 0 is no bound at all: they would remove everything.
+        if before <= 1 {
+            return;
+        }
         self.purge(stream, subject, &json!({"filter": subject, "seq": before})).await;
     }
 

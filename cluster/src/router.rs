@@ -36,7 +36,7 @@ const TIDY: u64 = 64;
 const FOREIGN: Duration = Duration::from_secs(5);
 
 /// How often shared records are removed: it takes two requests for each partition.
-const TIDY_COMMON: Duration = Duration::from_secs(60);
+const TIDY_COMMON: Duration = Duration::from_secs(30);
 
 /// Routes until told to stop.
 ///
