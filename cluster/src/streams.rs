@@ -101,11 +101,11 @@ pub(crate) const LEASE_SECONDS: u64 = 10;
 pub struct Retention {
     /// Copies of each message, on servers of their own; 3 by default.
     pub replicas: Option<u8>,
-    /// See [`Kept::waiting_bytes`]; 64 GiB by default.
+    /// Bytes of blocks that wait to be routed; 64 GiB by default. A full stream makes producers wait.
     pub waiting_bytes: Option<u64>,
-    /// See [`Kept::output_bytes`]; 0 by default.
+    /// Bytes of outputs and findings in each stream that has some; 0, the default: as many as there is room for.
     pub output_bytes: Option<u64>,
-    /// See [`Kept::output_seconds`]; a week by default.
+    /// How long they are kept for their readers, in seconds; a week by default.
     pub output_seconds: Option<u64>,
 }
 
