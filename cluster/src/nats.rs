@@ -17,7 +17,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tracing::{info, warn};
 
-use crate::{Error, nudge};
+use crate::Error;
 
 /// How to reach the servers.
 #[derive(Clone, Debug, Default)]
@@ -267,11 +267,6 @@ impl Nats {
     /// Listens to what others publish.
     pub(crate) async fn subscribe(&self, subject: String) -> Result<Subscriber, Error> {
         self.client.subscribe(subject).await.map_err(|error| Error::Nats(error.to_string()))
-    }
-
-    /// Tells somebody that there is something to do. It may be lost.
-    pub(crate) async fn nudge(&self, whom: &str) {
-        let _ = self.client.publish(nudge::subject(whom), Bytes::new()).await;
     }
 
     /// The last sequence of a stream.

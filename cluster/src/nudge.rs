@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use async_nats::Subscriber;
+use async_nats::{HeaderMap, Subscriber};
+use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};
 
 use crate::nats::Nats;
@@ -13,6 +14,13 @@ pub(crate) const ROUTERS: &str = "routers";
 
 /// How long one waits without a nudge.
 const PAUSE: Duration = Duration::from_millis(250);
+
+impl Nats {
+    /// Tells somebody that there is something to do. It may be lost.
+    pub(crate) async fn nudge(&self, whom: &str) {
+        let _ = self.publish(subject(whom), HeaderMap::new(), Bytes::new()).await;
+    }
+}
 
 /// The nudges for one process.
 pub(crate) struct Nudges(Option<Subscriber>);
@@ -37,6 +45,6 @@ impl Nudges {
 }
 
 /// The subject of the nudges to somebody.
-pub(crate) fn subject(whom: &str) -> String {
+fn subject(whom: &str) -> String {
     format!("catena.nudge.{whom}")
 }
