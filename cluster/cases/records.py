@@ -10,6 +10,7 @@ import subprocess
 import time
 import urllib.request
 from collections import Counter
+from pathlib import Path
 
 import desk
 from cases.case import CHAINS, RECORDS, Case
@@ -64,12 +65,7 @@ def records_of_several_identities_are_joined(case: Case) -> str:
     """Envelopes with up to five records of different callers, and workers that are killed: the output is that of one process."""
     case.config.write_text('{"mode":"enrich"}')
     case.up()
-    lines = desk.sample(case.folder / "whole.ndjson", RECORDS, CHAINS).read_text().splitlines()
-    wrapped, at = [], 0
-    while at < len(lines):
-        some = lines[at : at + len(wrapped) % 5 + 1]
-        wrapped.append(json.dumps({"Messages": [{"Body": one} for one in some]}))
-        at += len(some)
+    wrapped = in_envelopes(desk.sample(case.folder / "whole.ndjson", RECORDS, CHAINS))
     for number in range(8):
         path = case.folder / f"part-{number}.ndjson"
         path.write_text("\n".join(wrapped[number::8]) + "\n")
@@ -86,17 +82,31 @@ def records_of_several_identities_are_joined(case: Case) -> str:
     return told
 
 
+def in_envelopes(path: Path) -> list[str]:
+    """All records of a file, in envelopes of one to five."""
+    lines = path.read_text().splitlines()
+    wrapped: list[str] = []
+    at = 0
+    while at < len(lines):
+        some = lines[at : at + len(wrapped) % 5 + 1]
+        wrapped.append(json.dumps({"Messages": [{"Body": one} for one in some]}))
+        at += len(some)
+    return wrapped
+
+
 def shared_records_wait_for_their_partitions(case: Case) -> str:
     """While nobody correlates, routers tidy; servers took a bound of 0 for none, and removed what all partitions still needed."""
     case.up(workers=0)
-    lines = desk.sample(case.folder / "whole.ndjson", RECORDS, CHAINS).read_bytes().splitlines(keepends=True)
-    wrapped = list(desk.envelopes(lines))
+    wrapped = in_envelopes(desk.sample(case.folder / "whole.ndjson", RECORDS, CHAINS))
     for number in range(20):
         path = case.folder / f"part-{number:03}.ndjson"
-        path.write_bytes(b"".join(wrapped[number::20]))
+        path.write_text("\n".join(wrapped[number::20]) + "\n")
         case.files.append(path)
         case.fleet.ingest("case", *case.files)
         time.sleep(2)
+    asked = json.dumps({"seq": 1, "next_by_subj": "catena.common.*.*"}).encode()
+    first = json.loads(case.servers.request("$JS.API.STREAM.MSG.GET.CATENA_EVENTS", asked))
+    assert first["message"]["seq"] < 20, f"shared records were removed before {first['message']['seq']}"
     case.worker("worker-0")
     return case.check()
 
