@@ -46,6 +46,13 @@ class Case:
             self.fleet.ingest("case", *self.files)
             yield path
 
+    def put(self, name: str, lines: list[str]) -> None:
+        """Puts one more file of records in."""
+        path = self.folder / name
+        path.write_text("\n".join(lines) + "\n")
+        self.files.append(path)
+        self.fleet.ingest("case", *self.files)
+
     def check(self) -> str:
         desk.wait_until_done(self.fleet)
         return desk.compare(self.fleet, self.config, self.files)

@@ -67,10 +67,7 @@ def records_of_several_identities_are_joined(case: Case) -> str:
     case.up()
     wrapped = in_envelopes(desk.sample(case.folder / "whole.ndjson", RECORDS, CHAINS))
     for number in range(8):
-        path = case.folder / f"part-{number}.ndjson"
-        path.write_text("\n".join(wrapped[number::8]) + "\n")
-        case.files.append(path)
-        case.fleet.ingest("case", *case.files)
+        case.put(f"part-{number}.ndjson", wrapped[number::8])
         time.sleep(2)
         name = f"worker-{number % 2}"
         case.fleet.end(name)
@@ -99,10 +96,7 @@ def shared_records_wait_for_their_partitions(case: Case) -> str:
     case.up(workers=0)
     wrapped = in_envelopes(desk.sample(case.folder / "whole.ndjson", RECORDS, CHAINS))
     for number in range(20):
-        path = case.folder / f"part-{number:03}.ndjson"
-        path.write_text("\n".join(wrapped[number::20]) + "\n")
-        case.files.append(path)
-        case.fleet.ingest("case", *case.files)
+        case.put(f"part-{number:03}.ndjson", wrapped[number::20])
         time.sleep(2)
     asked = json.dumps({"seq": 1, "next_by_subj": "catena.common.*.*"}).encode()
     first = json.loads(case.servers.request("$JS.API.STREAM.MSG.GET.CATENA_EVENTS", asked))

@@ -151,7 +151,7 @@ pub(crate) fn decode(payload: &[u8]) -> Result<Bytes, Error> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
@@ -167,7 +167,8 @@ mod tests {
         text
     }
 
-    fn stored(messages: Vec<Outgoing>) -> Vec<Stored> {
+    /// Messages as a stream gives them back.
+    pub(crate) fn stored(messages: Vec<Outgoing>) -> Vec<Stored> {
         let numbered = (1..).zip(messages);
         numbered
             .map(|(sequence, one)| Stored {
@@ -199,7 +200,7 @@ mod tests {
             prop_assert_eq!(decoded.concat(), records.as_bytes());
         }
 
-        /// Whoever begins to read in the middle of a block leaves it to whoever read its beginning.
+        /// A reader that starts in the middle of a block skips the rest of it: the reader before has the block.
         #[test]
         fn the_rest_of_a_block_is_passed_over(first in 1_usize..9, mut seed: u64) {
             let long = noise(5_000_000, &mut seed) + "\n";

@@ -9,10 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::deployment::hexadecimal;
 use crate::nats::{Answer, Nats};
 use crate::pointer::Generation;
-use crate::{Error, streams};
-
-/// Bytes of a chunk.
-const CHUNK: usize = 900_000;
+use crate::{Error, block, streams};
 
 /// Stores a checkpoint under a number of its own.
 pub(crate) async fn put(
@@ -27,7 +24,7 @@ pub(crate) async fn put(
     let number = (since.as_micros() as u64) << 8 | u64::from(std::process::id() & 0xff);
     let subject = streams::state_of(partition, number);
     let mut chunks = 0;
-    for chunk in checkpoint.chunks(CHUNK) {
+    for chunk in checkpoint.chunks(block::LONGEST) {
         match nats.request(subject.clone(), HeaderMap::new(), Bytes::copy_from_slice(chunk)).await {
             Answer::Ok(_) => chunks += 1,
             Answer::Refused(error) => return Err(Error::Nats(format!("{subject}: {}", error.description))),
@@ -63,8 +60,13 @@ pub(crate) async fn get(nats: &Nats, partition: u32, generation: &Generation) ->
 /// After this long, a checkpoint to which no pointer was stored will never have one, in microseconds.
 const ORPHANED: u64 = 600_000_000;
 
-/// Removes checkpoints to which no pointer was stored, because their process was killed in between. To be called by whoever has just committed
-/// a pointer to the `known` ones.
+/// The time in milliseconds since 1970, as in [`Generation::time_ms`].
+pub(crate) fn now_ms() -> u64 {
+    SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis() as u64
+}
+
+/// Removes checkpoints whose pointer was never stored, because their process was killed in between. The caller must have just committed a
+/// pointer to the `known` ones.
 pub(crate) async fn remove_orphans(nats: &Nats, partition: u32, known: &[Generation]) {
     let subjects = nats.subjects(streams::STATE, &streams::states_of(partition)).await.unwrap_or_default();
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_micros() as u64;

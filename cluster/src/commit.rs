@@ -14,10 +14,13 @@ use crate::{Error, nats, streams};
 /// The most messages of a batch (nats-server, `streamDefaultMaxAtomicBatchSize`).
 pub(crate) const MOST: usize = 1_000;
 
+/// A stage commits once about this many bytes of outputs wait.
+const BATCH_BYTES: usize = 8 << 20;
+
 /// The header by which a process knows its own commit.
 const TOKEN: &str = "Catena-Commit";
 
-/// Servers that are up store at least so many bytes in a second.
+/// Bytes a second that servers store at the least when they are up.
 const SLOWEST: u64 = 4 << 20;
 
 /// The header that says how long a message is kept.
@@ -42,6 +45,33 @@ impl Outgoing {
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.insert(name, value);
         self
+    }
+}
+
+/// Messages that wait for a commit.
+#[derive(Default)]
+pub(crate) struct Batch {
+    messages: Vec<Outgoing>,
+    bytes: usize,
+}
+
+impl Batch {
+    pub(crate) fn add(&mut self, message: Outgoing) {
+        self.bytes += message.payload.len();
+        self.messages.push(message);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// Whether it must be committed before more comes. What one block gives still fits.
+    pub(crate) fn is_full(&self) -> bool {
+        self.bytes >= BATCH_BYTES || self.messages.len() >= MOST / 4
+    }
+
+    pub(crate) fn take(&mut self) -> Vec<Outgoing> {
+        std::mem::take(self).messages
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use catena_host::{Mode, Supervisor};
@@ -73,7 +73,7 @@ impl<'d> Partition<'d> {
                 Err(error) => return Err(error),
             }
         }
-        let (processed, epoch, bytes) = match start {
+        let (mut processed, mut epoch, bytes) = match start {
             Some((generation, bytes)) => (generation.input, generation.epoch, Some(bytes)),
             None if pointer.generations.len() > 1 => {
                 return Err(Error::Invalid(format!("partition {number}: no checkpoint can be read")));
@@ -81,9 +81,9 @@ impl<'d> Partition<'d> {
             None => (0, String::new(), None),
         };
         // Nothing came before: the first block has the epoch.
-        let epoch = if epoch.is_empty() { deployment.first_epoch(number).await? } else { epoch };
-        let mut processed = processed;
-        let mut epoch = epoch;
+        if epoch.is_empty() {
+            epoch = deployment.first_epoch(number).await?;
+        }
         if processed >= pointer.input
             && let Some((marker, new)) = deployment.handed_over(number, processed, &epoch).await?
         {
@@ -149,13 +149,13 @@ impl<'d> Partition<'d> {
         while !stop.load(Ordering::Relaxed) && !is_lost.load(Ordering::Relaxed) {
             let next = self.next().await?;
             let is_idle = next.is_none();
-            let waits = next.as_ref().map_or(0, |stored| now_ms().saturating_sub(stored.time_ms));
+            let waits = next.as_ref().map_or(0, |stored| checkpoint::now_ms().saturating_sub(stored.time_ms));
             self.metrics.set_lag(waits);
             if let Some(stored) = next {
                 if let Some(epoch) = header(&stored.headers, MARKER)
                     && self.deployment.is_foreign(epoch).await?
                 {
-                    // All that this version may do is done. Whoever goes on has its state.
+                    // This version has processed all of its blocks; the next one resumes from this checkpoint.
                     self.checkpoint().await?;
                     let number = self.number;
                     return Err(Error::Epoch(format!("partition {number}: another version goes on from here")));
@@ -327,10 +327,6 @@ impl<'d> Partition<'d> {
         }
         Ok(())
     }
-}
-
-fn now_ms() -> u64 {
-    SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis() as u64
 }
 
 impl Deployment {

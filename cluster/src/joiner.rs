@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize};
 use tracing::{error, warn};
 
-use crate::commit::{Fence, MOST, Outgoing};
+use crate::commit::{Batch, Fence};
 use crate::deployment::Deployment;
 use crate::metrics::StageMetrics;
 use crate::nats::{Nats, Stored, header, present};
@@ -18,9 +18,6 @@ use crate::{Error, block, pointer, streams};
 
 /// What it is called in leases, nudges and subjects.
 pub(crate) const NAME: &str = "joined";
-
-/// A commit has at most about so many bytes of outputs.
-const COMMIT_BYTES: usize = 8 << 20;
 
 /// Commits between two removals of what was joined.
 const TIDY: u64 = 64;
@@ -50,8 +47,7 @@ pub(crate) struct Joiner<'d> {
     fence: Fence,
     joined: Joined,
     waiting: BTreeMap<u64, Waiting>,
-    outputs: Vec<Outgoing>,
-    output_bytes: usize,
+    outputs: Batch,
     /// The last sequence that was looked at.
     input: u64,
     commits: u64,
@@ -69,8 +65,7 @@ impl<'d> Joiner<'d> {
             input: joined.from.saturating_sub(1),
             joined,
             waiting: BTreeMap::new(),
-            outputs: Vec::new(),
-            output_bytes: 0,
+            outputs: Batch::default(),
             commits: 0,
         };
         while joiner.input < joiner.joined.input {
@@ -104,7 +99,7 @@ impl<'d> Joiner<'d> {
             {
                 self.join(part).await?;
             }
-            if is_idle && self.input > self.joined.input || self.is_full() {
+            if is_idle && self.input > self.joined.input || self.outputs.is_full() {
                 self.commit().await?;
             }
             if is_idle {
@@ -112,10 +107,6 @@ impl<'d> Joiner<'d> {
             }
         }
         Ok(())
-    }
-
-    fn is_full(&self) -> bool {
-        self.output_bytes >= COMMIT_BYTES || self.outputs.len() >= MOST / 4
     }
 
     async fn next(&self) -> Result<Option<Stored>, Error> {
@@ -140,16 +131,13 @@ impl<'d> Joiner<'d> {
         for place in places {
             let nats = &self.deployment.nats;
             let stored = present(streams::PIECES, || block::next(nats, streams::OUT, streams::PIECES, place)).await?;
-            let Some(stored) =
-                Some(stored).filter(|stored| self::pieces(stored).is_some_and(|pieces| pieces.part == part))
-            else {
-                // A partition was away for longer than outputs are kept.
+            if self::pieces(&stored).is_none_or(|pieces| pieces.part != part) {
                 error!(
                     "{}: what is shared at {place} was removed before all of it had come: records are lost",
                     streams::OUT
                 );
                 continue;
-            };
+            }
             match block::decode(&stored.payload).and_then(|text| shared::read(&text)) {
                 Ok(some) => pieces.extend(some),
                 // Anybody who may publish there can send it; it must not stop the fleet.
@@ -157,8 +145,7 @@ impl<'d> Joiner<'d> {
             }
         }
         for message in block::encode(&format!("catena.out.{NAME}"), &shared::join(pieces))? {
-            self.output_bytes += message.payload.len();
-            self.outputs.push(message);
+            self.outputs.add(message);
         }
         Ok(())
     }
@@ -171,8 +158,7 @@ impl<'d> Joiner<'d> {
             incomplete: self.waiting.keys().copied().collect(),
         };
         let message = pointer::message(streams::JOINED.to_owned(), &self.joined)?;
-        let outputs = std::mem::take(&mut self.outputs);
-        self.output_bytes = 0;
+        let outputs = self.outputs.take();
         let nats = &self.deployment.nats;
         self.fence = nats.commit(streams::OUT, &outputs, &message, self.fence, &self.metrics).await?;
         self.commits += 1;

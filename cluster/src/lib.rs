@@ -18,7 +18,7 @@
 //! | | |
 //! |---|---|
 //! | `nats`, `nudge`, `streams` | requests to the servers, wake-ups, the streams and subjects |
-//! | `commit`, `pointer` | the commit of a stage: all or nothing, and only by whoever has the fence |
+//! | `commit`, `pointer` | the commit of a stage: all or nothing, and only with the fence |
 //! | `block` | records as messages, and back |
 //! | `ingest`, `pipe`, `files`, `source` | what is read, how far, and its commits |
 //! | `turn`, `router`, `split` | who routes which part of the input, and into what |

@@ -253,15 +253,9 @@ impl Nats {
 
     /// The subjects of a stream, with how many messages each has.
     pub(crate) async fn subjects(&self, stream: &str, filter: &str) -> Result<BTreeMap<String, u64>, Error> {
-        let asked = json!({"subjects_filter": filter});
-        match self.api(&format!("STREAM.INFO.{stream}"), &asked).await {
-            Answer::Ok(answer) => {
-                let subjects = answer["state"]["subjects"].as_object().into_iter().flatten();
-                Ok(subjects.map(|(subject, count)| (subject.clone(), count.as_u64().unwrap_or_default())).collect())
-            }
-            Answer::Refused(error) => Err(Error::Nats(format!("{stream}: {}", error.description))),
-            Answer::Unknown(why) => Err(Error::Nats(format!("{stream}: {why}"))),
-        }
+        let state = self.state(stream, &json!({"subjects_filter": filter})).await?;
+        let subjects = state["subjects"].as_object().into_iter().flatten();
+        Ok(subjects.map(|(subject, count)| (subject.clone(), count.as_u64().unwrap_or_default())).collect())
     }
 
     /// Listens to what others publish.
@@ -271,8 +265,13 @@ impl Nats {
 
     /// The last sequence of a stream.
     pub(crate) async fn last_sequence(&self, stream: &str) -> Result<u64, Error> {
-        match self.api(&format!("STREAM.INFO.{stream}"), &Value::Null).await {
-            Answer::Ok(answer) => Ok(answer["state"]["last_seq"].as_u64().unwrap_or_default()),
+        Ok(self.state(stream, &Value::Null).await?["last_seq"].as_u64().unwrap_or_default())
+    }
+
+    /// The state of a stream, at once or not at all.
+    async fn state(&self, stream: &str, asked: &Value) -> Result<Value, Error> {
+        match self.api(&format!("STREAM.INFO.{stream}"), asked).await {
+            Answer::Ok(mut answer) => Ok(answer["state"].take()),
             Answer::Refused(error) => Err(Error::Nats(format!("{stream}: {}", error.description))),
             Answer::Unknown(why) => Err(Error::Nats(format!("{stream}: {why}"))),
         }

@@ -3,12 +3,9 @@
 use catena_host::{Finding, Rejection};
 use serde_json::json;
 
-use crate::commit::{MOST, Outgoing, TTL};
+use crate::commit::{Batch, Outgoing, TTL};
 use crate::shared::{self, PIECES, Piece, Pieces, Shared};
 use crate::{Error, block, streams};
-
-/// A commit has at most about so many bytes of outputs.
-const COMMIT_BYTES: usize = 8 << 20;
 
 /// The most bytes of a header with what the findings of a message are. All headers have at most 65,535 together.
 const LONGEST_ABOUT: usize = 60_000;
@@ -23,8 +20,7 @@ pub(crate) type About = (String, String, u8, u64);
 #[derive(Default)]
 pub(crate) struct Outputs {
     partition: u32,
-    messages: Vec<Outgoing>,
-    bytes: usize,
+    batch: Batch,
     /// Whether there is something for the joiner among them.
     has_pieces: bool,
 }
@@ -35,28 +31,24 @@ impl Outputs {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.messages.is_empty()
+        self.batch.is_empty()
     }
 
-    /// Whether they must be committed before more comes. What one block gives still fits the same batch.
+    /// Whether they must be committed before more comes.
     pub(crate) fn is_full(&self) -> bool {
-        self.bytes >= COMMIT_BYTES || self.messages.len() >= MOST / 4
+        self.batch.is_full()
     }
 
     /// Takes all, and tells whether there is something for the joiner among them.
     pub(crate) fn take(&mut self) -> (Vec<Outgoing>, bool) {
-        let taken = std::mem::replace(self, Self::of(self.partition));
-        (taken.messages, taken.has_pieces)
-    }
-
-    fn add(&mut self, message: Outgoing) {
-        self.bytes += message.payload.len();
-        self.messages.push(message);
+        (self.batch.take(), std::mem::take(&mut self.has_pieces))
     }
 
     /// Adds records that stay in the stream.
     pub(crate) fn add_records(&mut self, records: &[u8]) -> Result<(), Error> {
-        block::encode(&streams::out_of(self.partition), records)?.into_iter().for_each(|message| self.add(message));
+        block::encode(&streams::out_of(self.partition), records)?
+            .into_iter()
+            .for_each(|message| self.batch.add(message));
         Ok(())
     }
 
@@ -87,7 +79,7 @@ impl Outputs {
         if let Some(last) = messages.pop() {
             messages.push(last.header(ABOUT, &about));
         }
-        messages.into_iter().for_each(|message| self.add(message));
+        messages.into_iter().for_each(|message| self.batch.add(message));
     }
 
     /// Adds the rejected ones of some records, each with the reason, but for those that another partition tells of.
@@ -99,12 +91,12 @@ impl Outputs {
             let record = String::from_utf8_lossy(record);
             let line = json!({"code": rejection.code, "detail": rejection.detail, "record": record}).to_string();
             if !text.is_empty() && text.len() + line.len() > block::LONGEST {
-                block::cut(&subject, std::mem::take(&mut text).into()).for_each(|message| self.add(message));
+                block::cut(&subject, std::mem::take(&mut text).into()).for_each(|message| self.batch.add(message));
             }
             text.push_str(&line);
             text.push('\n');
         }
-        block::cut(&subject, text.into()).for_each(|message| self.add(message));
+        block::cut(&subject, text.into()).for_each(|message| self.batch.add(message));
     }
 
     /// Adds what this partition does to records that others have, too.
@@ -113,10 +105,10 @@ impl Outputs {
             return Ok(());
         }
         let about = Pieces { part: shared.part, count: pieces.len() as u64, of: shared.pieces };
-        let about = serde_json::to_string(&about).map_err(|error| Error::Invalid(error.to_string()))?;
+        let about = serde_json::to_string(&about)?;
         for message in block::whole(&streams::pieces_of(self.partition), &shared::write(pieces)?)? {
             // The joiner removes them. Until then, they must not grow old.
-            self.add(message.header(PIECES, &about).header(TTL, "never"));
+            self.batch.add(message.header(PIECES, &about).header(TTL, "never"));
         }
         self.has_pieces = true;
         Ok(())
@@ -129,6 +121,7 @@ mod tests {
 
     use super::*;
     use crate::block::Assembly;
+    use crate::block::tests::stored;
     use crate::nats::{Stored, header};
 
     /// What servers take: of a message in all, and of its headers.
@@ -143,17 +136,9 @@ mod tests {
         bytes + 1_000 <= HEADERS && bytes + 1_000 + message.payload.len() <= MESSAGE
     }
 
-    fn assembled(outputs: &mut Outputs) -> Vec<Stored> {
+    fn assembled(messages: Vec<Outgoing>) -> Vec<Stored> {
         let mut assembly = Assembly::default();
-        let (messages, _) = outputs.take();
-        let stored = (1..).zip(messages).map(|(sequence, one)| Stored {
-            subject: one.subject,
-            sequence,
-            headers: one.headers,
-            payload: one.payload,
-            time_ms: 0,
-        });
-        stored.filter_map(|one| assembly.take(one)).collect()
+        stored(messages).into_iter().filter_map(|one| assembly.take(one)).collect()
     }
 
     proptest! {
@@ -181,9 +166,10 @@ mod tests {
             let findings: Vec<Finding> = bodies.enumerate().map(finding).collect();
             let mut outputs = Outputs::of(255);
             outputs.add_findings(findings.iter());
-            prop_assert!(outputs.messages.iter().all(fits));
+            let (messages, _) = outputs.take();
+            prop_assert!(messages.iter().all(fits));
             let mut read = Vec::new();
-            for stored in assembled(&mut outputs) {
+            for stored in assembled(messages) {
                 let about: Vec<About> = serde_json::from_str(header(&stored.headers, ABOUT).unwrap()).unwrap();
                 let text = String::from_utf8(stored.payload.to_vec()).unwrap();
                 prop_assert_eq!(text.lines().count(), about.len());
@@ -201,8 +187,9 @@ mod tests {
                 rejection
             }).collect();
             outputs.add_rejections(&records, &rejections, &Shared::default());
-            prop_assert!(outputs.messages.iter().all(fits));
-            let text: Vec<u8> = assembled(&mut outputs).iter().flat_map(|stored| stored.payload.to_vec()).collect();
+            let (messages, _) = outputs.take();
+            prop_assert!(messages.iter().all(fits));
+            let text: Vec<u8> = assembled(messages).iter().flat_map(|stored| stored.payload.to_vec()).collect();
             let read: Vec<serde_json::Value> =
                 text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(|line| serde_json::from_slice(line).unwrap()).collect();
             let lengths: Vec<usize> = read.iter().map(|one| one["record"].as_str().unwrap().len()).collect();

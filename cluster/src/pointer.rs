@@ -65,7 +65,7 @@ pub(crate) async fn load<T: DeserializeOwned + Default>(
 
 /// A pointer as a message.
 pub(crate) fn message<T: Serialize>(subject: String, pointer: &T) -> Result<Outgoing, Error> {
-    let payload = serde_json::to_vec(pointer).map_err(|error| Error::Invalid(error.to_string()))?;
+    let payload = serde_json::to_vec(pointer)?;
     Ok(Outgoing::new(subject, Bytes::from(payload)))
 }
 

@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use async_nats::HeaderMap;
 use bytes::Bytes;
-use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::nats::{Answer, Nats};
+use crate::nats::Nats;
 use crate::turn::Turn;
 use crate::{Error, joiner, streams};
 
@@ -41,14 +40,8 @@ impl Roster {
     ///
     /// [`Error::Nats`] if no server answers.
     pub(crate) async fn look(nats: &Nats) -> Result<Self, Error> {
-        let asked = json!({"subjects_filter": ">"});
-        let answer = match nats.api(&format!("STREAM.INFO.{}", streams::LEASES), &asked).await {
-            Answer::Ok(answer) => answer,
-            Answer::Refused(error) => return Err(Error::Nats(error.description)),
-            Answer::Unknown(why) => return Err(Error::Nats(why)),
-        };
         let mut roster = Self::default();
-        for subject in answer["state"]["subjects"].as_object().into_iter().flat_map(|subjects| subjects.keys()) {
+        for subject in nats.subjects(streams::LEASES, ">").await?.keys() {
             if let Some(name) = subject.strip_prefix(streams::ROUTER) {
                 roster.routers.push(name.to_owned());
             } else if let Some(name) = subject.strip_prefix(streams::WORKER) {

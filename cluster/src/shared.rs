@@ -164,7 +164,7 @@ fn applied(records: &[u8], splices: &[Splice], start: u32, end: u32) -> Vec<u8> 
 pub(crate) fn write(pieces: &[Piece]) -> Result<Vec<u8>, Error> {
     let mut text = Vec::new();
     for piece in pieces {
-        serde_json::to_writer(&mut text, piece).map_err(|error| Error::Invalid(error.to_string()))?;
+        serde_json::to_writer(&mut text, piece)?;
         text.push(b'\n');
     }
     Ok(text)

@@ -71,7 +71,7 @@ impl Source {
         let count = messages.len() as u64;
         let mut files = self.files.clone();
         if let Some((number, segment)) = files.add(reads) {
-            let segment = serde_json::to_vec(&segment).map_err(|error| Error::Invalid(error.to_string()))?;
+            let segment = serde_json::to_vec(&segment)?;
             messages.push(Outgoing::new(streams::files_of(&self.name, number), segment.into()));
         }
         let place = pointer::message(streams::place_of(&self.name), &files.placed())?;

@@ -152,7 +152,7 @@ impl Splitter {
                     && let Some(last) = messages.pop()
                 {
                     let shared = References { part, pieces: split.pieces, list: references };
-                    let shared = serde_json::to_string(&shared).map_err(|error| Error::Invalid(error.to_string()))?;
+                    let shared = serde_json::to_string(&shared)?;
                     messages.push(last.header(SHARED, &shared));
                 }
                 split.outputs.extend(messages.into_iter().map(|message| message.header(EPOCH, &self.epoch)));

@@ -1,13 +1,11 @@
 //! How a fleet is doing.
 
-use std::time::SystemTime;
-
 use serde::Serialize;
 
 use crate::nats::Nats;
 use crate::pointer::{self, Routed};
 use crate::roster::Roster;
-use crate::{Error, deployment, joiner, streams};
+use crate::{Error, checkpoint, deployment, joiner, streams};
 
 /// The state of a fleet.
 #[derive(Clone, Debug, Serialize)]
@@ -65,7 +63,7 @@ pub async fn status(nats: &Nats) -> Result<Status, Error> {
     let (joined, _) = joiner::load(nats).await?;
     let shared = nats.last(streams::OUT, streams::PIECES).await?;
     let mut partitions = Vec::new();
-    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis() as u64;
+    let now = checkpoint::now_ms();
     for partition in 0..deployment.partitions {
         let (pointer, _) = pointer::of_partition(nats, partition).await?;
         let last = nats.last(streams::EVENTS, &streams::events_of(partition)).await?;

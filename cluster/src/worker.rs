@@ -93,10 +93,9 @@ pub async fn work(
             free.rotate_left(first as usize % places);
             for partition in free.into_iter().take(share.saturating_sub(owned.len())) {
                 if let Some(lease) = Lease::acquire(&deployment.nats, &partition.to_string(), &worker.name).await {
-                    owned.insert(
-                        partition,
-                        start(deployment.clone(), partition, worker.clone(), metrics.partition(partition), lease),
-                    );
+                    let counts = metrics.partition(partition);
+                    let started = start_partition(deployment.clone(), partition, worker.clone(), counts, lease);
+                    owned.insert(partition, started);
                 }
             }
             if joiner.is_none()
@@ -136,31 +135,36 @@ fn take_ended(owned: &mut BTreeMap<u32, Owned>) -> Vec<(u32, Owned)> {
 
 /// Runs the joiner under its lease.
 fn start_joiner(deployment: Deployment, metrics: Arc<StageMetrics>, lease: Lease) -> Owned {
-    let stop = Arc::new(AtomicBool::new(false));
-    let told = Arc::clone(&stop);
-    let task = tokio::spawn(async move {
-        let lease = lease.keep();
-        let ended = match Joiner::recover(&deployment, metrics).await {
-            Ok(mut joiner) => joiner.run(&lease.is_lost, &told).await,
-            Err(error) => Err(error),
-        };
-        lease.release().await;
-        ended
-    });
-    Owned { task, stop }
+    start(lease, |is_lost, stop| async move { Joiner::recover(&deployment, metrics).await?.run(&is_lost, &stop).await })
 }
 
 /// Runs a partition under its lease.
-fn start(deployment: Deployment, partition: u32, worker: Worker, metrics: Arc<StageMetrics>, lease: Lease) -> Owned {
-    let stop = Arc::new(AtomicBool::new(false));
-    let told = Arc::clone(&stop);
-    let task = tokio::spawn(async move {
-        let lease = lease.keep();
+fn start_partition(
+    deployment: Deployment,
+    partition: u32,
+    worker: Worker,
+    metrics: Arc<StageMetrics>,
+    lease: Lease,
+) -> Owned {
+    start(lease, |is_lost, stop| async move {
         let ended = match Partition::recover(&deployment, partition, &worker, Arc::clone(&metrics)).await {
-            Ok(mut correlator) => correlator.run(&lease.is_lost, &told).await,
+            Ok(mut correlator) => correlator.run(&is_lost, &stop).await,
             Err(error) => Err(error),
         };
         metrics.give_back();
+        ended
+    })
+}
+
+/// Runs a stage, which is given whether its lease is lost and whether it is to stop, and then releases the lease.
+fn start<W>(lease: Lease, work: impl FnOnce(Arc<AtomicBool>, Arc<AtomicBool>) -> W) -> Owned
+where
+    W: Future<Output = Result<(), Error>> + Send + 'static,
+{
+    let (lease, stop) = (lease.keep(), Arc::new(AtomicBool::new(false)));
+    let work = work(Arc::clone(&lease.is_lost), Arc::clone(&stop));
+    let task = tokio::spawn(async move {
+        let ended = work.await;
         lease.release().await;
         ended
     });

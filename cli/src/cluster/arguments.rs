@@ -20,7 +20,7 @@ use crate::send::Destination;
 pub enum Cluster {
     /// Create the streams and store the configuration
     Init(Init),
-    /// Put records into the fleet: those of files, of standard input, or of whoever sends them (--listen)
+    /// Put records into the fleet, from files, from standard input, or over the network (--listen)
     ///
     /// Examples:
     ///   catena cluster ingest --source trail-1 /logs

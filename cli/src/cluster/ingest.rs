@@ -60,7 +60,7 @@ async fn read(mut source: Source, arguments: &IngestArguments, signals: &Signals
         return Err(Error::Invalid("standard input can be read alone, not together with files".to_owned()));
     }
     if files.is_empty() && !arguments.files.is_empty() && arguments.files.iter().all(|file| file.as_os_str() != "-") {
-        return Err(Error::Invalid("there is no file of records to read".to_owned()));
+        return Err(Error::Invalid("no record files found".to_owned()));
     }
     let bar = if io::stderr().is_terminal() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
     let bar = match ProgressStyle::with_template("{spinner} {bytes} read, {bytes_per_sec}, {elapsed}") {
@@ -73,9 +73,8 @@ async fn read(mut source: Source, arguments: &IngestArguments, signals: &Signals
     bar.finish_and_clear();
     let ingested = ingested?;
     info!("{}: {} bytes of records stored in {} messages", arguments.source, ingested.bytes, ingested.messages);
-    let lost = ingested.too_long + (ingested.failed.len() + inputs.failed.len()) as u64;
-    if lost > 0 {
-        let (failed, too_long) = (ingested.failed.len() + inputs.failed.len(), ingested.too_long);
+    let (failed, too_long) = (ingested.failed.len() + inputs.failed.len(), ingested.too_long);
+    if failed > 0 || too_long > 0 {
         return Err(Error::Incomplete(format!(
             "not everything was stored: {failed} files could not be read to their end, {too_long} records were too long"
         )));

@@ -21,8 +21,8 @@ pub fn configured(file: Option<&PathBuf>) -> Result<String, Error> {
     configuration(&run).map(|configured| configured.json).map_err(|error| Error::Invalid(error.message))
 }
 
-/// `catena cluster init`.
-pub async fn init(nats: &Nats, arguments: &Init, config: &str) -> Result<(), Error> {
+/// `catena cluster init`. Returns what it did, a line each.
+pub async fn init(nats: &Nats, arguments: &Init, config: &str) -> Result<String, Error> {
     let (component, sandbox) = super::component(&arguments.versioned)?;
     sandbox.open(config)?;
     let retention = Retention {
@@ -48,7 +48,7 @@ pub async fn init(nats: &Nats, arguments: &Init, config: &str) -> Result<(), Err
         }
     };
     let lines: String = differences.iter().map(line).collect();
-    super::print(if lines.is_empty() { "All streams are as they should be.\n" } else { &lines })
+    Ok(if lines.is_empty() { "All streams are as they should be.\n".to_owned() } else { lines })
 }
 
 /// The configuration of a stream in words.

@@ -9,7 +9,7 @@ mod status;
 
 use std::borrow::Cow;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::sync::Arc;
 
 use catena_cluster::{Access, Deployment, Error, Nats, What, Worker, check_deployed};
@@ -25,6 +25,7 @@ use metrics::Told;
 
 use super::setup::{Cache, load};
 use super::signals::Signals;
+use super::terminal::print;
 use super::{CliError, DONE, log};
 
 /// `catena cluster`.
@@ -45,7 +46,10 @@ pub fn cluster(command: &Cluster) -> Result<u8, CliError> {
     let runtime = runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| CliError::new(error.to_string()))?;
     match runtime.block_on(run(command, reach, &signals)) {
-        Ok(()) => Ok(signals.exit_code().unwrap_or(DONE)),
+        Ok(text) => {
+            print(format_args!("{text}"))?;
+            Ok(signals.exit_code().unwrap_or(DONE))
+        }
         Err(Error::Stopped) if let Some(code) = signals.exit_code() => Ok(code),
         Err(Error::Invalid(why)) => Err(CliError::usage(why)),
         Err(Error::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => Err(CliError::reader_gone()),
@@ -53,7 +57,8 @@ pub fn cluster(command: &Cluster) -> Result<u8, CliError> {
     }
 }
 
-async fn run(command: &Cluster, reach: &Reach, signals: &Signals) -> Result<(), Error> {
+/// Runs a command, and returns what it prints.
+async fn run(command: &Cluster, reach: &Reach, signals: &Signals) -> Result<String, Error> {
     let stop = signals.stop_flag();
     let access = Access {
         servers: reach.nats.clone(),
@@ -72,14 +77,15 @@ async fn run(command: &Cluster, reach: &Reach, signals: &Signals) -> Result<(), 
     };
     let nats = Nats::connect(&access, "catena cluster", &stop).await?;
     match command {
-        Cluster::Init(arguments) => init::init(&nats, arguments, &config).await,
-        Cluster::Ingest(arguments) => ingest::ingest(&nats, arguments, signals).await,
+        Cluster::Init(arguments) => return init::init(&nats, arguments, &config).await,
+        Cluster::Status(arguments) => return status::status(&nats, arguments).await,
+        Cluster::Ingest(arguments) => ingest::ingest(&nats, arguments, signals).await?,
         Cluster::Route(arguments) => {
             let deployment = join(nats, &arguments.versioned).await?;
             let told = Told { partitions: Some(deployment.partitions), ..Told::default() };
             let counts = told.metrics.clone();
             metrics::serve(arguments.metered.metrics, &deployment.nats, told)?;
-            catena_cluster::route(&deployment, &name(arguments), &counts, &stop).await
+            catena_cluster::route(&deployment, &name(arguments), &counts, &stop).await?;
         }
         Cluster::Work(arguments) => {
             let deployment = join(nats, &arguments.role.versioned).await?;
@@ -88,7 +94,7 @@ async fn run(command: &Cluster, reach: &Reach, signals: &Signals) -> Result<(), 
             let told = Told { partitions: Some(deployment.partitions), ..Told::default() };
             let counts = told.metrics.clone();
             metrics::serve(arguments.role.metered.metrics, &deployment.nats, told)?;
-            catena_cluster::work(&deployment, &worker, &counts, &stop).await
+            catena_cluster::work(&deployment, &worker, &counts, &stop).await?;
         }
         Cluster::Apply(arguments) => {
             let deployment = join(nats, &arguments.versioned).await?;
@@ -98,10 +104,8 @@ async fn run(command: &Cluster, reach: &Reach, signals: &Signals) -> Result<(), 
             } else {
                 info!("epoch {epoch}: what comes from now on is correlated by {}", arguments.config.display());
             }
-            Ok(())
         }
-        Cluster::Status(arguments) => status::status(&nats, arguments).await,
-        Cluster::Send(arguments) => send::send(&nats, arguments, signals).await,
+        Cluster::Send(arguments) => send::send(&nats, arguments, signals).await?,
         Cluster::Read(arguments) => {
             let what = match arguments.what {
                 ReadWhat::Findings => What::Findings,
@@ -110,9 +114,10 @@ async fn run(command: &Cluster, reach: &Reach, signals: &Signals) -> Result<(), 
             };
             check_deployed(&nats).await?;
             let mut to = io::BufWriter::new(io::stdout());
-            catena_cluster::read(&nats, what, arguments.follow, &mut to, &stop).await.map(|_| ())
+            catena_cluster::read(&nats, what, arguments.follow, &mut to, &stop).await?;
         }
     }
+    Ok(String::new())
 }
 
 fn name(role: &Role) -> String {
@@ -121,11 +126,6 @@ fn name(role: &Role) -> String {
     let name = role.name.clone().unwrap_or(made);
     // It is a part of a subject.
     name.chars().map(|letter| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '_' }).collect()
-}
-
-/// Prints lines on standard output.
-fn print(text: &str) -> Result<(), Error> {
-    io::stdout().lock().write_all(text.as_bytes()).map_err(Error::Io)
 }
 
 /// The bytes of the component, and the component ready to run.

@@ -5,17 +5,16 @@ use catena_cluster::{Error, Nats, PartitionStatus, Status};
 use super::arguments::StatusArguments;
 use crate::monitor::Text;
 
-/// `catena cluster status`.
-pub async fn status(nats: &Nats, arguments: &StatusArguments) -> Result<(), Error> {
+/// `catena cluster status`, as text.
+pub async fn status(nats: &Nats, arguments: &StatusArguments) -> Result<String, Error> {
     let status = catena_cluster::status(nats).await?;
     if arguments.prometheus {
-        return super::print(&metrics(&status));
+        return Ok(metrics(&status));
     }
     if arguments.json {
-        let text = serde_json::to_string(&status).map_err(|error| Error::Invalid(error.to_string()))?;
-        return super::print(&format!("{text}\n"));
+        return Ok(serde_json::to_string(&status)? + "\n");
     }
-    super::print(&table(&status))
+    Ok(table(&status))
 }
 
 fn table(status: &Status) -> String {

@@ -165,10 +165,7 @@ fn validation(body: &[u8]) -> Option<Value> {
 /// Takes the records of a request.
 async fn take(request: Request<Incoming>, shared: &Shared) -> Result<(), Refusal> {
     if shared.intake.is_full() {
-        return Err(Refusal(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "there is no room for more, or what keeps records does not answer",
-        ));
+        return Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, "the storage is full or not responding"));
     }
     let (body, mut share) = body(request, shared).await?;
     let mut frames = Frames::new(Framing::Delimited, shared.longest);

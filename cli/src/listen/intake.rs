@@ -29,11 +29,11 @@ pub trait Store: Send + 'static {
     /// Is called after each group of lines. With `is_safe`, a client is told that they are safe if this succeeds.
     fn settle(&mut self, is_safe: bool) -> io::Result<()>;
 
-    /// Tells whether there is no room for more.
+    /// True while the store is full.
     fn fullness(&self) -> Fullness;
 }
 
-/// Tells whether there is no room for more.
+/// True while the store is full.
 pub type Fullness = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// Whole lines to keep.
